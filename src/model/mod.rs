@@ -1,0 +1,9 @@
+//! What we talk about: jobs, arrays, attempts, nodes, resources, identities and times, as types. Pure.
+
+pub mod identity;
+pub mod ids;
+pub mod resources;
+pub mod spec;
+pub mod state;
+pub mod task_set;
+pub mod time;
