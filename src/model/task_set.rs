@@ -213,7 +213,7 @@ impl IndexSet {
             }
             if index.0 <= run.last {
                 let offset = index.0 - run.first;
-                return (offset % run.step == 0).then(|| Ordinal(before + offset / run.step));
+                return offset.is_multiple_of(run.step).then(|| Ordinal(before + offset / run.step));
             }
             before += run.count();
         }
