@@ -5,5 +5,8 @@
 //! else as possible; `store` keeps the log and the tables; `core`, `commit`, `session`, `agent` and `sched` are
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
+pub mod core;
 pub mod model;
+pub mod sched;
+pub mod session;
 pub mod wire;

@@ -105,6 +105,8 @@ pub struct Live {
     pub attempt: Attempt,
     /// How far.
     pub phase: Phase,
+    /// When it was given to the node.
+    pub given: WallTime,
     /// When it started, if it has.
     pub start: Option<WallTime>,
     /// Somebody wants it back or ended.
@@ -134,6 +136,8 @@ pub struct Slots {
     pub charge: Resources,
     /// Whether the node is the job's alone.
     pub exclusive: bool,
+    /// Whether a freed slot takes the next task of its array by itself.
+    pub refills: bool,
     /// No task may start in them after that; `None`: no bound.
     pub not_after: Option<WallTime>,
 }
