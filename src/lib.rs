@@ -10,3 +10,5 @@ pub mod model;
 pub mod sched;
 pub mod session;
 pub mod wire;
+
+pub mod store;
