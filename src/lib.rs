@@ -9,6 +9,5 @@ pub mod core;
 pub mod model;
 pub mod sched;
 pub mod session;
-pub mod wire;
-
 pub mod store;
+pub mod wire;
