@@ -443,9 +443,10 @@ pub fn chosen_id(one: &Chosen) -> String {
     match (&one.tasks, &one.job.record.spec.array) {
         (Some(set), Some(array)) if set.count() == 1 => format!("{id}_{}", array.indexes.write(set)),
         (Some(set), Some(array)) => {
-            let list = array.indexes.write(set);
             // A list of thousands of single indexes helps nobody.
-            if list.len() > 200 { format!("{id}_[{} tasks]", set.count()) } else { format!("{id}_[{list}]") }
+            let list =
+                array.indexes.write_short(set, 200).unwrap_or_else(|| format!("{} tasks", set.count()));
+            format!("{id}_[{list}]")
         }
         _ => id.to_string(),
     }

@@ -8,6 +8,7 @@ pub mod authorise;
 pub mod command;
 pub mod depend;
 pub mod dispatch;
+pub mod info;
 pub mod job;
 pub mod node_act;
 pub mod notes;
