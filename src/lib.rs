@@ -6,6 +6,7 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod commit;
+pub mod controller;
 pub mod core;
 pub mod model;
 pub mod sched;

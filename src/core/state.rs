@@ -490,3 +490,29 @@ fn take_off_nodes(job: &mut Job, set: &TaskSet, touched: &mut Touched) {
 pub fn is_held(record: &JobRecord) -> bool {
     record.hold != Hold::No
 }
+
+impl Cluster {
+    /// Puts back what a job knows besides its record and its tasks.
+    pub fn restore_job(
+        &mut self,
+        id: JobId,
+        cancel: Option<crate::model::record::CancelNote>,
+        ended: Option<WallTime>,
+        first_start: Option<WallTime>,
+        worst: Option<End>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let job = Arc::make_mut(job);
+        job.cancel = cancel.map(Arc::new);
+        job.ended = ended;
+        job.first_start = first_start;
+        job.worst = worst.map(Arc::new);
+    }
+
+    /// Puts back the states of a chunk of a job's tasks. False if there is no such job or chunk.
+    pub fn restore_chunk(&mut self, id: JobId, chunk: u32, bytes: &[u8]) -> bool {
+        let mut done = false;
+        self.with_job(id, &mut Touched::default(), |job, _| done = job.tasks.restore_chunk(chunk, bytes));
+        done
+    }
+}

@@ -14,4 +14,5 @@ pub mod journal;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod rows;
 pub mod verify;
