@@ -202,6 +202,27 @@ fn a_missing_segment_or_a_missing_end_is_damage() {
     );
 }
 
+#[test]
+fn a_later_group_proves_what_a_stale_mark_does_not_know() {
+    let disk = made();
+    let (mut journal, opened) = reopened(&disk).unwrap();
+    let stale = disk.contents(MARK_FILE).unwrap();
+    for position in 1..=9 {
+        append(&mut journal, opened.epoch, position..=position);
+        journal.sync().unwrap();
+    }
+    drop(journal);
+    let path = segment::path(*segment::sequences(&disk).unwrap().last().unwrap());
+    let disk = disk.restart();
+    let mut mark = disk.open(MARK_FILE, crate::store::disk::Access::Write).unwrap();
+    mark.write_at(0, &stale).unwrap();
+    // In the fourth group; the ninth knew it to be durable.
+    let frames: usize = (1..4).map(|position| payload(position).len() + OVERHEAD_BYTES).sum();
+    disk.flip(&path, (segment::HEADER_BYTES + frames as u64 + 60) * 8);
+    let error = reopened(&disk).map(drop).unwrap_err().to_string();
+    assert!(error.contains("proves that it was durable"), "{error}");
+}
+
 /// A disk with the same journal, but for one segment.
 fn copy_without(disk: &MemoryDisk, lost: u64) -> MemoryDisk {
     let copy = MemoryDisk::new();
