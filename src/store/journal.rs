@@ -8,6 +8,7 @@
 
 pub mod mark;
 mod opening;
+mod reading;
 pub mod segment;
 mod space;
 pub mod survey;
@@ -15,7 +16,8 @@ pub mod survey;
 use std::sync::Arc;
 
 use self::mark::{Mark, MarkFile};
-use self::segment::{Cursor, Header, Link, Step, damage};
+use self::reading::Reading;
+use self::segment::{Header, Link};
 use self::space::Space;
 use self::survey::Extent;
 use super::disk::Disk;
@@ -151,8 +153,7 @@ impl Log for Journal {
         // The last segment that begins at or before `from` holds it, if anything does.
         let skip = firsts.clone().filter(|header| header.first <= from).count().saturating_sub(1);
         let headers: Vec<Header> = firsts.skip(skip).collect();
-        let reading = Reading { disk, headers, index: 0, cursor: None, from, end: state.durable.last };
-        Ok(Box::new(reading))
+        Ok(Box::new(Reading::new(disk, headers, from, state.durable.last)))
     }
 
     fn room(&mut self) -> Result<Room, LogError> {
@@ -278,62 +279,6 @@ impl Limits {
     /// The most bytes of payload that fit into a segment of their own.
     fn largest_payload(&self) -> u64 {
         self.segment_bytes.saturating_sub(segment::HEADER_BYTES + OVERHEAD_BYTES as u64)
-    }
-}
-
-/// Reads groups across segments.
-struct Reading<'a> {
-    disk: &'a dyn Disk,
-    headers: Vec<Header>,
-    index: usize,
-    cursor: Option<Cursor>,
-    from: Position,
-    end: Position,
-}
-
-impl Iterator for Reading<'_> {
-    type Item = Result<(Position, Vec<u8>), LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.from > self.end {
-            return None;
-        }
-        let group = self.group();
-        match &group {
-            Ok((position, _)) => self.from = Position(position.0 + 1),
-            Err(_) => self.end = Position(0),
-        }
-        Some(group)
-    }
-}
-
-impl Reading<'_> {
-    /// The group at `self.from`.
-    fn group(&mut self) -> Result<(Position, Vec<u8>), LogError> {
-        loop {
-            let Some(header) = self.headers.get(self.index).copied() else {
-                return Err(damage(FOLDER, 0, format!("group {} is gone", self.from)).into());
-            };
-            let next_first = self.headers.get(self.index + 1).map(|header| header.first);
-            if next_first.is_some_and(|first| first <= self.from) {
-                self.index += 1;
-                self.cursor = None;
-                continue;
-            }
-            let path = segment::path(header.sequence);
-            let cursor = match &mut self.cursor {
-                Some(cursor) => cursor,
-                none => none.insert(Cursor::open(self.disk, &path, &header)?),
-            };
-            let offset = cursor.offset();
-            match cursor.step()? {
-                Step::Frame { frame, .. } if frame.position == self.from => {
-                    return Ok((frame.position, frame.payload.to_vec()));
-                }
-                Step::Frame { .. } => {}
-                Step::Stop(stop) => return Err(damage(&path, offset, stop.to_string()).into()),
-            }
-        }
     }
 }
 

@@ -94,3 +94,54 @@ impl fmt::Display for Report {
         f.write_str(if self.is_sound() { "everything is sound" } else { "not sound: see above" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::ids::{Epoch, Incarnation, Position};
+    use crate::store::content::Content;
+    use crate::store::disk::memory::MemoryDisk;
+    use crate::store::journal::{Journal, segment};
+    use crate::store::log::{Claim, Log};
+
+    const INCARNATION: Incarnation = Incarnation([7; 16]);
+
+    fn state_folder() -> MemoryDisk {
+        let disk = MemoryDisk::new();
+        Journal::create(&disk, INCARNATION).unwrap();
+        let cluster = ClusterFile { name: "c".to_owned(), incarnation: INCARNATION };
+        cluster_file::create(&disk, &cluster).unwrap();
+        Content::open(Arc::new(disk.clone())).unwrap().put(ContentHash::of(b"x"), b"x").unwrap();
+        let mut journal = Journal::new(Arc::new(disk.clone()));
+        let epoch: Epoch = journal.open(Claim { incarnation: INCARNATION }).unwrap().epoch;
+        for position in 1..10 {
+            journal.append(epoch, Position(position), b"changes").unwrap();
+        }
+        journal.close().unwrap();
+        disk
+    }
+
+    #[test]
+    fn it_finds_each_thing_that_is_wrong_and_changes_nothing() {
+        let disk = state_folder();
+        let report = verify(&disk).unwrap();
+        assert!(report.is_sound(), "{report}");
+        assert_eq!(report.journal.unwrap().end().last, Position(9));
+        let content = format!("content/{}", ContentHash::of(b"x"));
+        let segment = segment::path(*segment::sequences(&disk).unwrap().last().unwrap());
+        for (path, bit) in [("cluster", 500), (content.as_str(), 3), (segment.as_str(), 1_000)] {
+            disk.flip(path, bit);
+            let before = disk.contents(path);
+            let report = verify(&disk).unwrap();
+            assert!(!report.is_sound());
+            assert!(report.to_string().contains(path.trim_start_matches("content/")), "{report}");
+            assert_eq!(disk.contents(path), before);
+            disk.flip(path, bit);
+        }
+        assert!(verify(&disk).unwrap().is_sound());
+        let nothing = verify(&MemoryDisk::new()).unwrap();
+        assert!(!nothing.is_sound(), "an empty folder is no state");
+    }
+}

@@ -104,9 +104,14 @@ fn room_runs_out_before_a_group_is_decided_and_comes_back() {
         Limits { segment_bytes: 64_000, chunk_bytes: 4096, ahead_bytes: 12_000, reserve_bytes: 10_000 };
     let mut journal = Journal::with_limits(Arc::new(disk.clone()), limits);
     let epoch = journal.open(CLAIM).unwrap().epoch;
-    assert!(matches!(journal.room().unwrap(), Room::Enough(_)));
-    disk.set_capacity(disk.used());
     let mut position = 0;
+    while segment::sequences(&disk).unwrap().len() < 4 {
+        position += 1;
+        journal.append(epoch, Position(position), &payload(position)).unwrap();
+        journal.sync().unwrap();
+        assert!(matches!(journal.room().unwrap(), Room::Enough(_)), "the disk has room, group {position}");
+    }
+    disk.set_capacity(disk.used());
     while matches!(journal.room().unwrap(), Room::Enough(_)) {
         position += 1;
         journal.append(epoch, Position(position), &payload(position)).unwrap();
@@ -190,7 +195,8 @@ fn a_missing_segment_or_a_missing_end_is_damage() {
     let sequences = segment::sequences(&disk).unwrap();
     assert!(sequences.len() > 3);
     for lost in &sequences[1..] {
-        let disk = copy_without(&disk, *lost);
+        let disk = copy(&disk);
+        disk.remove(&segment::path(*lost)).unwrap();
         assert!(matches!(small(&disk).open(CLAIM), Err(LogError::Damage(_))), "segment {lost}");
     }
     let last = segment::path(*sequences.last().unwrap());
@@ -202,16 +208,67 @@ fn a_missing_segment_or_a_missing_end_is_damage() {
     );
 }
 
-/// A disk with the same journal, but for one segment.
-fn copy_without(disk: &MemoryDisk, lost: u64) -> MemoryDisk {
+#[test]
+fn a_later_group_proves_what_a_stale_mark_does_not_know() {
+    let disk = made();
+    let (mut journal, opened) = reopened(&disk).unwrap();
+    let stale = disk.contents(MARK_FILE).unwrap();
+    for position in 1..=9 {
+        append(&mut journal, opened.epoch, position..=position);
+        journal.sync().unwrap();
+    }
+    drop(journal);
+    let path = segment::path(*segment::sequences(&disk).unwrap().last().unwrap());
+    let disk = disk.restart();
+    let mut mark = disk.open(MARK_FILE, crate::store::disk::Access::Write).unwrap();
+    mark.write_at(0, &stale).unwrap();
+    // In the fourth group; the ninth knew it to be durable.
+    let frames: usize = (1..4).map(|position| payload(position).len() + OVERHEAD_BYTES).sum();
+    disk.flip(&path, (segment::HEADER_BYTES + frames as u64 + 60) * 8);
+    let error = reopened(&disk).map(drop).unwrap_err().to_string();
+    assert!(error.contains("proves that it was durable"), "{error}");
+}
+
+/// A disk with the same journal.
+fn copy(disk: &MemoryDisk) -> MemoryDisk {
     let copy = MemoryDisk::new();
     for name in disk.list(FOLDER).unwrap() {
         let path = format!("{FOLDER}/{name}");
-        if path != segment::path(lost) {
-            copy.create(&path).unwrap().write_at(0, &disk.contents(&path).unwrap()).unwrap();
-        }
+        copy.create(&path).unwrap().write_at(0, &disk.contents(&path).unwrap()).unwrap();
     }
     copy
+}
+
+/// Writes that went to the wrong place leave frames that are whole in themselves.
+#[test]
+fn whole_frames_of_another_history_are_not_taken() {
+    let one = made();
+    let (mut journal, opened) = reopened(&one).unwrap();
+    append(&mut journal, opened.epoch, 1..=3);
+    journal.close().unwrap();
+    let two = copy(&one);
+    for (disk, letter) in [(&one, b"a"), (&two, b"b")] {
+        let mut journal = small(disk);
+        let epoch = journal.open(CLAIM).unwrap().epoch;
+        journal.append(epoch, Position(4), letter).unwrap();
+        journal.append(epoch, Position(5), letter).unwrap();
+        journal.close().unwrap();
+    }
+    let path = segment::path(*segment::sequences(&one).unwrap().last().unwrap());
+    let other = two.contents(&path).unwrap();
+    let frame_bytes = OVERHEAD_BYTES + 1;
+    let first = segment::HEADER_BYTES as usize;
+    let cases = [
+        (first, first + frame_bytes, "does not follow"),
+        (first, first + 2 * frame_bytes, "group 5 is not the one that was durable"),
+    ];
+    for (from, to, what) in cases {
+        let disk = copy(&one);
+        let mut file = disk.open(&path, crate::store::disk::Access::Write).unwrap();
+        file.write_at(from as u64, &other[from..to]).unwrap();
+        let error = small(&disk).open(CLAIM).map(drop).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
 }
 
 #[test]
@@ -229,6 +286,11 @@ fn old_segment_headers_are_read_for_ever() {
     let mut file = disk.create("x").unwrap();
     file.write_at(0, golden).unwrap();
     assert_eq!(Header::load(&*file, "x").unwrap(), header);
+    for bit in 0..56 * 8 {
+        disk.flip("x", bit);
+        assert!(Header::load(&*file, "x").is_err(), "bit {bit}");
+        disk.flip("x", bit);
+    }
 }
 
 /// What happens to a journal.
