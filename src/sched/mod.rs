@@ -11,8 +11,22 @@
 
 pub mod explanation;
 pub mod note;
+mod pass;
 pub mod plan;
+mod pool;
+mod queue;
+mod rights;
+mod room;
+pub mod scheduler;
+mod tree;
+pub mod view;
+mod yard;
 
 pub use explanation::{Condition, Explanation, Reason};
 pub use note::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 pub use plan::{Place, Plan, Reservation, Right};
+pub use scheduler::Scheduler;
+pub use view::{View, plan_from_scratch};
+
+#[cfg(test)]
+mod tests;
