@@ -9,6 +9,7 @@
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.
 
+mod explain;
 pub mod explanation;
 pub mod note;
 mod pass;

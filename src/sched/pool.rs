@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::ids::{JobId, NodeId};
+use crate::model::ids::NodeId;
 use crate::model::time::WallTime;
 
 use super::note::{Demand, PartitionId, Rank};
@@ -132,10 +132,5 @@ impl Pool {
         if self.head.is_some() {
             self.stale.insert(leaf);
         }
-    }
-
-    /// Whether that job is the head, as far as is known after a pass.
-    pub(crate) fn is_head(&self, job: JobId) -> bool {
-        self.headed && self.head.as_ref().is_some_and(|head| head.rank.job == job)
     }
 }
