@@ -9,10 +9,25 @@
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.
 
+mod explain;
 pub mod explanation;
 pub mod note;
+mod pass;
 pub mod plan;
+mod pool;
+mod queue;
+mod rights;
+mod room;
+pub mod scheduler;
+mod tree;
+pub mod view;
+mod yard;
 
 pub use explanation::{Condition, Explanation, Reason};
 pub use note::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 pub use plan::{Place, Plan, Reservation, Right};
+pub use scheduler::Scheduler;
+pub use view::{View, plan_from_scratch};
+
+#[cfg(test)]
+mod tests;
