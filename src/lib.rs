@@ -6,3 +6,4 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod model;
+pub mod pki;
