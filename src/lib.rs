@@ -6,4 +6,5 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod model;
+pub mod net;
 pub mod pki;
