@@ -13,3 +13,6 @@ pub mod sched;
 pub mod session;
 pub mod store;
 pub mod wire;
+
+pub mod net;
+pub mod pki;
