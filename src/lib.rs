@@ -6,3 +6,5 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod model;
+pub mod wire;
+pub mod worker;

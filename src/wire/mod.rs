@@ -1,0 +1,3 @@
+//! What goes over sockets: messages, versions and limits. Pure.
+
+pub mod supervisor;
