@@ -16,3 +16,5 @@ pub mod wire;
 
 pub mod net;
 pub mod pki;
+
+pub mod worker;

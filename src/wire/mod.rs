@@ -7,3 +7,6 @@ pub mod info;
 pub mod join;
 pub mod node;
 pub mod records;
+
+//! What goes over sockets: messages, versions and limits. Pure.
+pub mod supervisor;
