@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::program::{self, Program, read_capped, unreadable};
 use super::surroundings::Surroundings;
-use super::{Contents, PreparedJob, prepare_one, shared};
+use super::{PreparedJob, Workshop, shared};
 use crate::cli::error::CliError;
 use crate::cli::options::Takes;
 use crate::cli::options::given::{Given, Source};
@@ -28,22 +28,21 @@ pub const JOBS_BYTES_MAX: usize = 8 << 20;
 pub(super) fn prepare(
     path: &str,
     call: &[Given],
-    around: &Surroundings,
-    stdin: &mut dyn Read,
-    contents: &mut Contents,
-    warnings: &mut Vec<String>,
+    workshop: &mut Workshop<'_>,
 ) -> Result<Vec<PreparedJob>, CliError> {
-    let text = read(path, around, stdin)?;
+    let around = workshop.around;
+    let text = read(path, around, workshop.stdin)?;
     let file = shared(if path == "-" { "standard input" } else { path });
     let mut jobs: Vec<PreparedJob> = Vec::new();
     let mut labels: BTreeMap<String, u32> = BTreeMap::new();
     let mut programs: BTreeMap<String, Program> = BTreeMap::new();
     let lines = (1_u32..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    if let Some((number, _)) = lines.clone().nth(JOBS_MAX) {
+        let source = Source::Jobs { file, line: number };
+        return Err(source.error("too_many_jobs", format!("more than {JOBS_MAX} jobs in one call")));
+    }
     for (number, line) in lines {
         let source = Source::Jobs { file: file.clone(), line: number };
-        if jobs.len() == JOBS_MAX {
-            return Err(source.error("too_many_jobs", format!("more than {JOBS_MAX} jobs in one call")));
-        }
         let said = understand_line(line, &source)?;
         let program = said.program(around, &mut programs).map_err(|error| source.locate(error))?;
         let mut given = call.to_vec();
@@ -51,9 +50,8 @@ pub(super) fn prepare(
         let find = |label: &str| labels.get(label).copied();
         // A script's own directives have their own place; everything else is wrong here.
         let locate = |error: CliError| if error.place.line.is_some() { error } else { source.locate(error) };
-        let job =
-            prepare_one(&given, program, said.label.clone(), Some(&find), around, stdin, contents, warnings);
-        let job = job.map_err(locate)?;
+        let mut job = workshop.prepare_one(&given, program, Some(&find)).map_err(locate)?;
+        job.label = said.label.clone();
         if let Some(label) = said.label
             && labels.insert(label.clone(), u32::try_from(jobs.len()).unwrap_or(u32::MAX)).is_some()
         {

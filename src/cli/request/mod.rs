@@ -20,10 +20,11 @@ use std::rc::Rc;
 use self::program::Program;
 pub use self::surroundings::{Surroundings, Variables};
 pub use self::understanding::Field;
-use super::error::CliError;
+use super::error::{CliError, ExitCode};
 use super::options::given::{Given, Merged, Source};
 use super::options::{environment as defaults, reader};
 use crate::model::ids::ContentHash;
+use crate::model::parse::dependency::Labels;
 use crate::model::spec::JobSpec;
 
 pub use self::many::{JOBS_BYTES_MAX, JOBS_MAX};
@@ -91,24 +92,50 @@ pub struct PreparedJob {
     pub spec: JobSpec,
     /// Its label in a `--jobs` file.
     pub label: Option<String>,
-    /// Each option as understood.
+    /// Each option as understood. With `--jobs` only for `--test-only` and `--verbose`.
     pub fields: Vec<Field>,
     /// What can't be honoured yet; empty unless `--test-only`.
     pub refused: Vec<Given>,
+    talk: Talk,
 }
 
-/// Contents by their hash, and environments that were already made.
-#[derive(Default)]
-struct Contents {
+/// What a script may say, too, about how the command behaves.
+#[derive(Clone, Copy, Debug, Default)]
+struct Talk {
+    wait: bool,
+    follow: bool,
+    test_only: bool,
+    quiet: bool,
+    verbose: bool,
+    parsable: bool,
+}
+
+/// What the requests of one call are made with, and what gathers meanwhile.
+struct Workshop<'a> {
+    around: &'a Surroundings,
+    stdin: &'a mut dyn Read,
+    /// Whether each option leaves a field. A hundred thousand jobs do without, unless they are to be shown.
+    fields: bool,
     by_hash: BTreeMap<ContentHash, Vec<u8>>,
     environments: BTreeMap<(String, bool), ContentHash>,
+    warnings: Vec<String>,
 }
 
-impl Contents {
+impl Workshop<'_> {
+    /// Keeps content for sending, once.
     fn keep(&mut self, bytes: Vec<u8>) -> ContentHash {
         let hash = ContentHash::of(&bytes);
         self.by_hash.entry(hash).or_insert(bytes);
         hash
+    }
+
+    /// Warns, once.
+    fn warn(&mut self, more: Vec<String>) {
+        for warning in more {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
     }
 }
 
@@ -130,22 +157,23 @@ pub fn prepare(
     let mut given = defaults::read(&|name| around.variable(name))?;
     given.extend(reading.given);
     let call = Merged::from(given.clone())?;
-    let mut contents = Contents::default();
-    let mut warnings = Vec::new();
+    let fields = !call.has("jobs") || call.has("test-only") || call.has("verbose");
+    let (by_hash, environments, warnings) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut workshop = Workshop { around, stdin, fields, by_hash, environments, warnings };
     let jobs = match value(&call, "jobs") {
         Some(file) => {
             if let Some(word) = rest.first() {
                 let message = format!("--jobs takes no script: `{word}`");
                 return Err(CliError::usage("unwanted_word", message).option("--jobs"));
             }
-            many::prepare(&file, &given, around, stdin, &mut contents, &mut warnings)?
+            many::prepare(&file, &given, &mut workshop)?
         }
         None => {
-            let program = find_program(&call, rest, reading.dashes, around, stdin)?;
-            vec![prepare_one(&given, program, None, None, around, stdin, &mut contents, &mut warnings)?]
+            let program = find_program(&call, rest, reading.dashes, around, workshop.stdin)?;
+            vec![workshop.prepare_one(&given, program, None)?]
         }
     };
-    finish(&call, jobs, contents, warnings)
+    finish(&call, jobs, workshop)
 }
 
 /// Whether errors are wanted as JSON, as far as can be told before anything is understood.
@@ -211,32 +239,20 @@ fn find_program(
     }
 }
 
-/// Understands one job. `more` is what a line of `--jobs` says; `labels` finds what `@label` means.
-#[allow(clippy::too_many_arguments)]
-fn prepare_one(
-    given: &[Given],
-    mut program: Program,
-    label: Option<String>,
-    labels: crate::model::parse::dependency::Labels<'_>,
-    around: &Surroundings,
-    stdin: &mut dyn Read,
-    contents: &mut Contents,
-    warnings: &mut Vec<String>,
-) -> Result<PreparedJob, CliError> {
-    let mut all = std::mem::take(&mut program.script.given);
-    all.extend_from_slice(given);
-    let merged = Merged::from(all)?;
-    warn(warnings, std::mem::take(&mut program.script.warnings));
-    let mut job = specification::specify(&merged, program, labels, around, stdin, contents, warnings)?;
-    job.label = label;
-    if merged.has("test-only") || job.refused.is_empty() { Ok(job) } else { Err(not_supported(&job.refused)) }
-}
-
-fn warn(warnings: &mut Vec<String>, more: Vec<String>) {
-    for warning in more {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
+impl Workshop<'_> {
+    /// Makes the request of one job; `labels` finds what `@label` means.
+    fn prepare_one(
+        &mut self,
+        given: &[Given],
+        mut program: Program,
+        labels: Labels<'_>,
+    ) -> Result<PreparedJob, CliError> {
+        let mut all = std::mem::take(&mut program.script.given);
+        all.extend_from_slice(given);
+        let merged = Merged::from(all)?;
+        self.warn(std::mem::take(&mut program.script.warnings));
+        let job = specification::specify(&merged, program, labels, self)?;
+        if job.talk.test_only || job.refused.is_empty() { Ok(job) } else { Err(not_supported(&job.refused)) }
     }
 }
 
@@ -256,48 +272,38 @@ fn not_supported(refused: &[Given]) -> CliError {
         false => format!("not supported yet: {}{beside}", named(first)),
     };
     let mut error = first.error("not_supported", message);
-    error.code = super::error::ExitCode::BadScript;
+    error.code = ExitCode::BadScript;
     error.hint("`jsubmit --test-only` shows what was understood")
 }
 
-fn finish(
-    call: &Merged,
-    jobs: Vec<PreparedJob>,
-    contents: Contents,
-    warnings: Vec<String>,
-) -> Result<Asked, CliError> {
+fn finish(call: &Merged, jobs: Vec<PreparedJob>, workshop: Workshop<'_>) -> Result<Asked, CliError> {
     let key = match call.get("key") {
         Some(given) => Some(check_key(given)?),
         None => None,
     };
-    // These may stand in a script, too, so that the jobs' own fields know best.
-    let said = |name: &str| {
-        let by_job =
-            |job: &PreparedJob| job.fields.iter().any(|field| field.name == name && field.value == true);
-        jobs.iter().any(by_job)
-    };
-    let waiting = match (said("follow"), said("wait")) {
+    let said = |which: fn(&Talk) -> bool| jobs.iter().any(|job| which(&job.talk));
+    let waiting = match (said(|talk| talk.follow), said(|talk| talk.wait)) {
         (true, _) => Waiting::Follow,
         (false, true) => Waiting::End,
         (false, false) => Waiting::No,
     };
     if waiting == Waiting::Follow && jobs.len() > 1 {
-        return Err(CliError::usage("contradiction", "--follow shows one job; --jobs submits several")
-            .option("--follow"));
+        let error = CliError::usage("contradiction", "--follow shows one job; --jobs submits several");
+        return Err(error.option("--follow"));
     }
     Ok(Asked::Submit(Box::new(Prepared {
         key,
         waiting,
-        test_only: said("test_only"),
-        parsable: said("parsable"),
-        quiet: said("quiet"),
-        verbose: said("verbose"),
+        test_only: said(|talk| talk.test_only),
+        parsable: said(|talk| talk.parsable),
+        quiet: said(|talk| talk.quiet),
+        verbose: said(|talk| talk.verbose),
         json: call.has("json"),
         config: value(call, "config"),
         many: call.has("jobs"),
-        contents: contents.by_hash.into_iter().collect(),
+        contents: workshop.by_hash.into_iter().collect(),
         jobs,
-        warnings,
+        warnings: workshop.warnings,
     })))
 }
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::program::{Program, read_capped, unreadable};
 use super::surroundings::Surroundings;
 use super::understanding::Understanding;
-use super::{Contents, PreparedJob, environment, lines, warn};
+use super::{PreparedJob, Talk, Workshop, environment, lines};
 use crate::cli::error::{CliError, ExitCode};
-use crate::cli::options::given::Merged;
+use crate::cli::options::given::{Merged, Source};
 use crate::model::ids::ContentHash;
 use crate::model::parse::array;
 use crate::model::parse::dependency::Labels;
@@ -27,19 +27,17 @@ pub(super) fn specify(
     merged: &Merged,
     program: Program,
     labels: Labels<'_>,
-    around: &Surroundings,
-    stdin: &mut dyn Read,
-    contents: &mut Contents,
-    warnings: &mut Vec<String>,
+    workshop: &mut Workshop<'_>,
 ) -> Result<PreparedJob, CliError> {
-    let mut u = Understanding::new(merged, around);
-    u.field("script", json!(program.file), crate::cli::options::given::Source::CommandLine);
-    u.field("arguments", json!(program.arguments), crate::cli::options::given::Source::CommandLine);
+    let around = workshop.around;
+    let mut u = Understanding::new(merged, around, workshop.fields);
+    u.field("script", json!(program.file), Source::CommandLine);
+    u.field("arguments", json!(program.arguments), Source::CommandLine);
     let name = u.text("job-name", JOB_NAME_BYTES_MAX, json!(program.name))?.filter(|name| !name.is_empty());
     let work_dir = u.work_dir()?;
-    let array = u.array(stdin, contents)?;
+    let array = u.array(workshop)?;
     let files = u.files(array.is_some())?;
-    let environment = u.environment(contents)?;
+    let environment = u.environment(workshop)?;
     let comment = u.text("comment", COMMENT_BYTES_MAX, Value::Null)?.unwrap_or_default();
     let request = u.request()?;
     let place = u.place()?;
@@ -50,14 +48,19 @@ pub(super) fn specify(
     let (nice, priority) = u.rank()?;
     let restart = u.restart()?;
     let signal = u.warning_signal()?;
-    for talk in ["wait", "follow", "test-only", "quiet", "verbose", "parsable"] {
-        u.flag(talk);
-    }
+    let talk = Talk {
+        wait: u.flag("wait"),
+        follow: u.flag("follow"),
+        test_only: u.flag("test-only"),
+        quiet: u.flag("quiet"),
+        verbose: u.flag("verbose"),
+        parsable: u.flag("parsable"),
+    };
     u.standings()?;
-    warn(warnings, std::mem::take(&mut u.warnings));
+    workshop.warn(std::mem::take(&mut u.warnings));
     let spec = JobSpec {
         name: name.unwrap_or(program.name),
-        script: contents.keep(program.script.bytes),
+        script: workshop.keep(program.script.bytes),
         environment,
         arguments: program.arguments,
         work_dir,
@@ -80,7 +83,7 @@ pub(super) fn specify(
         comment,
         harmless: u.harmless,
     };
-    Ok(PreparedJob { spec, label: None, fields: u.fields, refused: u.refused })
+    Ok(PreparedJob { spec, label: None, fields: u.fields, refused: u.refused, talk })
 }
 
 impl Understanding<'_> {
@@ -140,25 +143,21 @@ impl Understanding<'_> {
         })
     }
 
-    fn environment(&mut self, contents: &mut Contents) -> Result<ContentHash, CliError> {
+    fn environment(&mut self, workshop: &mut Workshop<'_>) -> Result<ContentHash, CliError> {
         let written = self.merged.get("export").and_then(|given| given.value.clone());
         let written = written.unwrap_or_else(|| "ALL".to_owned());
         let export = self.look("export", environment::export, |_| json!(written), json!("ALL"))?;
         let login = self.flag("get-user-env");
-        if let Some(hash) = contents.environments.get(&(written.clone(), login)) {
+        if let Some(hash) = workshop.environments.get(&(written.clone(), login)) {
             return Ok(*hash);
         }
         let export = export.unwrap_or(environment::Export { all: true, named: Vec::new() });
-        let hash = contents.keep(environment::block(&export, login, self.around)?);
-        contents.environments.insert((written, login), hash);
+        let hash = workshop.keep(environment::block(&export, login, self.around)?);
+        workshop.environments.insert((written, login), hash);
         Ok(hash)
     }
 
-    fn array(
-        &mut self,
-        stdin: &mut dyn Read,
-        contents: &mut Contents,
-    ) -> Result<Option<ArraySpec>, CliError> {
+    fn array(&mut self, workshop: &mut Workshop<'_>) -> Result<Option<ArraySpec>, CliError> {
         let show = |(indexes, limit): &(IndexSet, Option<u32>)| {
             let limit = limit.map_or(String::new(), |limit| format!("%{limit}"));
             json!(format!("{}{limit}", array::write(indexes)))
@@ -173,7 +172,7 @@ impl Understanding<'_> {
         let (Some(path), Some(given)) = (path, self.merged.get("each-line")) else {
             return Ok(written.map(|(indexes, limit)| ArraySpec { indexes, limit, lines: None }));
         };
-        let (bytes, count) = read_lines(&path, self.around, stdin)?;
+        let (bytes, count) = read_lines(&path, self.around, workshop.stdin)?;
         let (indexes, limit) = match written {
             Some((indexes, limit)) => (indexes, limit),
             None => {
@@ -187,7 +186,7 @@ impl Understanding<'_> {
             let message = format!("{path} has the lines 1 to {count}; --array names others");
             return Err(asked.error("no_such_line", message));
         }
-        Ok(Some(ArraySpec { indexes, limit, lines: Some(contents.keep(bytes)) }))
+        Ok(Some(ArraySpec { indexes, limit, lines: Some(workshop.keep(bytes)) }))
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Understanding<'a> {
     pub merged: &'a Merged,
     /// Where and by whom.
     pub around: &'a Surroundings,
+    /// Whether anybody wants to see it.
+    pub keep_fields: bool,
     /// What was understood so far.
     pub fields: Vec<Field>,
     /// What can't be done yet.
@@ -43,10 +45,11 @@ pub struct Understanding<'a> {
 
 impl<'a> Understanding<'a> {
     /// Begins.
-    pub fn new(merged: &'a Merged, around: &'a Surroundings) -> Understanding<'a> {
+    pub fn new(merged: &'a Merged, around: &'a Surroundings, keep_fields: bool) -> Understanding<'a> {
         Understanding {
             merged,
             around,
+            keep_fields,
             fields: Vec::new(),
             refused: Vec::new(),
             harmless: Vec::new(),
@@ -69,7 +72,9 @@ impl<'a> Understanding<'a> {
         };
         let value = read(given.value.as_deref().unwrap_or_default());
         let value = value.map_err(|why| given.error("malformed_value", format!("--{long}: {why}")))?;
-        self.field(long, show(&value), given.source.clone());
+        if self.keep_fields {
+            self.field(long, show(&value), given.source.clone());
+        }
         Ok(Some(value))
     }
 
@@ -115,7 +120,9 @@ impl<'a> Understanding<'a> {
 
     /// Leaves a field.
     pub fn field(&mut self, long: &str, value: Value, source: Source) {
-        self.fields.push(Field { name: long.replace('-', "_"), value, source });
+        if self.keep_fields {
+            self.fields.push(Field { name: long.replace('-', "_"), value, source });
+        }
     }
 
     /// Puts a default in the field of an option that was not said, now that the others are known.
@@ -138,8 +145,11 @@ impl<'a> Understanding<'a> {
     /// # Errors
     /// `--clusters` that names another cluster (the place's exit code).
     pub fn standings(&mut self) -> Result<(), CliError> {
-        for option in all() {
-            let Some(given) = self.merged.get(option.long) else { continue };
+        let mut said: Vec<&Given> =
+            self.merged.heard().filter(|g| g.option.standing != Standing::Honoured).collect();
+        said.sort_by_key(|given| all().position(|option| option == given.option));
+        for given in said {
+            let option = given.option;
             let value = given.value.clone().unwrap_or_default();
             match option.standing {
                 Standing::Honoured => continue,
