@@ -8,6 +8,8 @@
 pub mod commit;
 pub mod controller;
 pub mod core;
+
+pub mod cli;
 pub mod model;
 pub mod sched;
 pub mod session;

@@ -4,6 +4,8 @@ pub mod change;
 pub mod identity;
 pub mod ids;
 pub mod record;
+
+pub mod parse;
 pub mod resources;
 pub mod spec;
 pub mod state;
