@@ -101,7 +101,7 @@ pub fn run() -> Result<(), Failure> {
             Some(Ok(figure)) => (number(figure), verdict(row, figure).to_owned()),
             Some(Err(Failure::Interrupted)) => return Err(Failure::Interrupted),
             // One row that cannot be measured shall not hide the others.
-            Some(Err(failure)) => ("not yet".to_owned(), first_line(&failure)),
+            Some(Err(failure)) => ("failed".to_owned(), first_line(&failure)),
         };
         println!("{:<55} {:>11} {figure:>11}  {:<4} {remark}", row.what, number(row.budget), row.unit.word());
     }

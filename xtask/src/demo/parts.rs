@@ -99,13 +99,10 @@ impl Workload {
         Ok(done)
     }
 
-    /// Everything has ended for good.
+    /// Everything has ended for good, well or not.
     pub fn is_done(&self, queue: &Queue) -> bool {
-        let sensors = queue.counts(&self.sensors);
-        self.cancelled
-            && self.rerun
-            && sensors.is_completed()
-            && self.ids().all(|id| queue.counts(id).is_over())
+        let cancelled = self.cancelled || queue.counts(&self.watch).is_over();
+        cancelled && self.rerun && self.ids().all(|id| queue.counts(id).is_over())
     }
 
     /// Prints the results, and fails if one is not what it must be.
@@ -138,9 +135,9 @@ impl Workload {
             let (found, cause) = (text(&job["state"]), text(&job["cause"]["text"]));
             println!("    {id:>4} {name:10} {found:10} {cause}");
             if found != state || exit_code.is_some_and(|code| job["exit_code"].as_i64() != Some(code)) {
-                let code = &job["exit_code"];
+                let expected = exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
                 let wrong =
-                    format!("{name} ({id}) ended {found} with code {code}, not {state} {exit_code:?}");
+                    format!("{name} ({id}) is {found}, code {}, not {state}{expected}", job["exit_code"]);
                 return Err(Failure::Wrong(wrong));
             }
         }
@@ -187,15 +184,22 @@ fn submit_all(dev: &Dev, folder: &Path, jobs: &str) -> Result<Vec<String>, Failu
 
 /// Prints a result file, indented, if the jobs behind it have completed.
 fn show_result(queue: &Queue, folder: &Path, ids: &[String], result: &str) -> Result<(), Failure> {
-    for id in ids {
-        if !queue.counts(id).is_completed() {
-            return Err(Failure::Wrong(format!("job {id} ended {}: `jqueue show {id}`", queue.state(id))));
-        }
-    }
+    ids.iter().try_for_each(|id| must_be_completed(queue, id))?;
     let path = folder.join(result);
     let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
     text.lines().for_each(|line| println!("    {line}"));
     if text.trim().is_empty() { Err(Failure::Wrong(format!("{} is empty", path.display()))) } else { Ok(()) }
+}
+
+fn must_be_completed(queue: &Queue, id: &str) -> Result<(), Failure> {
+    if queue.counts(id).is_completed() {
+        return Ok(());
+    }
+    let Counts { tasks, completed, .. } = queue.counts(id);
+    let state = queue.state(id);
+    Err(Failure::Wrong(format!(
+        "job {id} is {state}, {completed} of {tasks} completed; see `jqueue show {id}`"
+    )))
 }
 
 /// Every sensor ran once, those that had failed once more, and none else.
