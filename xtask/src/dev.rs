@@ -75,7 +75,10 @@ impl Dev {
                 command.env_remove(&variable);
             }
         }
-        command.env("JSCHED_CONFIG", &self.config).current_dir(self.root());
+        if !self.config.as_os_str().is_empty() {
+            command.env("JSCHED_CONFIG", &self.config);
+        }
+        command.current_dir(self.root());
         command
     }
 

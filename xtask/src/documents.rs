@@ -19,11 +19,17 @@ pub fn run(check: bool) -> Result<(), Failure> {
     if check { compare(&workspace::root(), &documents) } else { write(&workspace::root(), &documents) }
 }
 
-/// Calls itself again with the library built in.
+/// Builds itself with the library in it and calls that. The house test is named so that the same dependencies with
+/// the same features are used as for `cargo test`, and none is built twice.
 #[cfg(not(feature = "documents"))]
 pub fn run(check: bool) -> Result<(), Failure> {
-    let mut again = workspace::cargo();
-    again.args(["run", "--quiet", "--package", "xtask", "--features", "documents", "--", "man"]);
+    let program = std::env::current_exe().map_err(Failure::file(Path::new("/proc/self/exe")))?;
+    let mut build = workspace::cargo();
+    build.args(["build", "--quiet", "--locked", "--workspace", "--features", "xtask/documents"]);
+    build.args(["--bin", "xtask", "--test", "house"]);
+    crate::program::show(build)?;
+    let mut again = std::process::Command::new(program);
+    again.arg("man");
     if check {
         again.arg("--check");
     }
