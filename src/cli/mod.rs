@@ -1,0 +1,10 @@
+//! What users type and see: arguments, batch scripts, requests, tables, errors with hints. Nothing here talks to a
+//! controller.
+
+pub mod error;
+pub mod json;
+pub mod moment;
+pub mod options;
+pub mod script;
+pub mod table;
+pub mod text;
