@@ -5,6 +5,7 @@ pub mod error;
 pub mod json;
 pub mod moment;
 pub mod options;
+pub mod render;
 pub mod script;
 pub mod table;
 pub mod text;
