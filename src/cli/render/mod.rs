@@ -11,6 +11,8 @@ pub mod partition;
 pub mod quantity;
 pub mod receipt;
 pub mod request;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod show;
 pub mod status;
 pub mod usage;
