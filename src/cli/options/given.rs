@@ -155,6 +155,11 @@ impl Merged {
         self.winners.get(long).map_or(&[], Vec::as_slice)
     }
 
+    /// Everything that holds, in the order of the names.
+    pub fn heard(&self) -> impl Iterator<Item = &Given> {
+        self.winners.values().filter_map(|heard| heard.last())
+    }
+
     /// Whether the option holds at all, with or without a value.
     pub fn has(&self, long: &str) -> bool {
         self.winners.contains_key(long)

@@ -52,15 +52,15 @@ fn check(bytes: &[u8]) -> Result<(), CliError> {
     if bytes.is_empty() {
         return Err(CliError::script("empty_script", "the batch script is empty"));
     }
+    if bytes.contains(&0) {
+        let hint = "to run a program: jsubmit -- PROGRAM ARGS…, or jsubmit --wrap 'LINE'";
+        return Err(CliError::script("program_as_script", "this is a program, not a batch script").hint(hint));
+    }
     if bytes.len() > SCRIPT_BYTES_MAX {
         let message = format!("the batch script has more than {} MiB", SCRIPT_BYTES_MAX >> 20);
         return Err(
             CliError::script("script_too_large", message).hint("let a short script start it from a file")
         );
-    }
-    if bytes.contains(&0) {
-        let hint = "to run a program: jsubmit -- PROGRAM ARGS…, or jsubmit --wrap 'LINE'";
-        return Err(CliError::script("program_as_script", "this is a program, not a batch script").hint(hint));
     }
     if let Some(at) = bytes.windows(2).position(|pair| pair == b"\r\n") {
         let before = bytes.iter().take(at).filter(|b| **b == b'\n').count();
