@@ -1,10 +1,8 @@
 //! A controller for tests: real endpoint, real certificates, canned answers.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -37,28 +35,40 @@ pub(crate) enum Answer {
     Stop(Vec<Reply>),
 }
 
-type Script = Box<dyn FnMut(Request) -> Answer>;
+impl Answer {
+    fn replies(&self) -> &[Reply] {
+        match self {
+            Answer::Replies(replies) | Answer::Hold(replies) | Answer::Die(replies) | Answer::Stop(replies) => {
+                replies
+            }
+        }
+    }
+}
 
-/// A running fake. Its tasks live on the test's own runtime, within a `LocalSet`.
+type Script = Box<dyn FnMut(Request) -> Answer + Send>;
+type Requests = Arc<Mutex<Vec<Request>>>;
+
+/// A running fake, on a thread and runtime of its own: with them its sockets and connections vanish as if it had been
+/// killed, without a farewell.
 pub(crate) struct FakeController {
     folder: TempDir,
     credentials: Credentials,
     address: SocketAddr,
-    requests: Rc<RefCell<Vec<Request>>>,
-    serving: Option<tokio::task::JoinHandle<()>>,
+    requests: Requests,
+    serving: Option<(tokio::sync::oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
 }
 
 /// Runs a test on a runtime like that of the commands.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs")
     })
 }
 
 impl FakeController {
     /// Starts one that answers by the script.
-    pub(crate) fn start(script: impl FnMut(Request) -> Answer + 'static) -> FakeController {
+    pub(crate) fn start(script: impl FnMut(Request) -> Answer + Send + 'static) -> FakeController {
         let folder = tempfile::tempdir().unwrap();
         let now = crate::cli::render::quantity::wall_now();
         let authority = Authority::create(folder.path(), "c1", now).unwrap();
@@ -68,7 +78,7 @@ impl FakeController {
             folder,
             credentials,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            requests: Rc::default(),
+            requests: Requests::default(),
             serving: None,
         };
         fake.listen(Box::new(script));
@@ -88,28 +98,46 @@ impl FakeController {
 
     /// What it was asked so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.borrow().clone()
+        self.requests.lock().unwrap().clone()
     }
 
     /// Nobody listens any more.
-    pub(crate) async fn kill(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.abort();
-            let _ = serving.await;
+    pub(crate) fn kill(&mut self) {
+        if let Some((kill, thread)) = self.serving.take() {
+            drop(kill);
+            thread.join().unwrap();
         }
     }
 
     /// Starts it again at the same address.
-    pub(crate) async fn restart(&mut self, script: impl FnMut(Request) -> Answer + 'static) {
-        self.kill().await;
+    pub(crate) fn restart(&mut self, script: impl FnMut(Request) -> Answer + Send + 'static) {
+        self.kill();
         self.listen(Box::new(script));
     }
 
     fn listen(&mut self, script: Script) {
-        let listener = server(self.address, &self.credentials).unwrap();
-        self.address = listener.local_address().unwrap();
-        let requests = Rc::clone(&self.requests);
-        self.serving = Some(tokio::task::spawn_local(serve(listener, script, requests)));
+        let (address, credentials, requests) = (self.address, self.credentials.clone(), Arc::clone(&self.requests));
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (kill, killed) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = server(address, &credentials).unwrap();
+                ready.send(listener.local_address().unwrap()).unwrap();
+                tokio::select! {
+                    () = serve(listener, script, requests) => {}
+                    _ = killed => {}
+                }
+            });
+        });
+        self.address = is_ready.recv().unwrap();
+        self.serving = Some((kill, thread));
+    }
+}
+
+impl Drop for FakeController {
+    fn drop(&mut self) {
+        self.serving.take();
     }
 }
 
@@ -127,41 +155,39 @@ fn make(folder: &TempDir, authority: &Authority, name: &str, subject: &Subject, 
     Credentials::load(&files).unwrap()
 }
 
-async fn serve(listener: Listener, script: Script, requests: Rc<RefCell<Vec<Request>>>) {
-    let script = Rc::new(RefCell::new(script));
+async fn serve(listener: Listener, script: Script, requests: Requests) {
+    let script = Arc::new(Mutex::new(script));
     let mut tasks = tokio::task::JoinSet::new();
     while let Some(arrival) = listener.accept().await {
         let Ok((connection, _)) = arrival.admit().await else { continue };
-        let (script, requests) = (Rc::clone(&script), Rc::clone(&requests));
-        tasks.spawn_local(async move {
-            let mut held: Vec<Pin<Box<FrameWriter>>> = Vec::new();
+        let (script, requests) = (Arc::clone(&script), Arc::clone(&requests));
+        tasks.spawn(async move {
+            let mut held = Vec::new();
             while let Ok((send, receive)) = connection.accept_bi().await {
                 let mut reader = FrameReader::new(receive, 64 << 20);
-                let Ok(Some(frame)) = reader.next(Patience::of(Duration::from_secs(5))).await else { continue };
+                let frame = reader.next(Patience::of(Duration::from_secs(5))).await;
+                let Ok(Some(frame)) = frame else { continue };
                 let request: Request = decode(&frame).unwrap();
-                requests.borrow_mut().push(request.clone());
-                let answer = (script.borrow_mut())(request);
-                let (Answer::Replies(replies) | Answer::Hold(replies) | Answer::Die(replies) | Answer::Stop(replies)) =
-                    &answer;
+                requests.lock().unwrap().push(request.clone());
+                let answer = (script.lock().unwrap())(request);
                 let mut writer = FrameWriter::new(send, 64 << 20);
-                for reply in replies {
+                for reply in answer.replies() {
                     writer.push(&encode(reply).unwrap()).unwrap();
                 }
                 writer.flush(Duration::from_secs(5)).await.unwrap();
                 match answer {
                     Answer::Replies(_) => writer.finish(Duration::from_secs(5)).await.unwrap(),
-                    Answer::Hold(_) => held.push(Box::pin(writer)),
-                    Answer::Die(_) => {
-                        // Let what was said arrive before the end, as a busy controller's answers would.
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        connection.close(CloseCode::Busy.varint(), b"killed");
-                    }
-                    Answer::Stop(_) => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        connection.close(CloseCode::Stopping.varint(), b"stopping");
-                    }
+                    Answer::Hold(_) => held.push(writer),
+                    Answer::Die(_) => close_after(&connection, CloseCode::Busy).await,
+                    Answer::Stop(_) => close_after(&connection, CloseCode::Stopping).await,
                 }
             }
         });
     }
+}
+
+/// Lets what was said arrive before the end: a close overtakes what is still to be sent.
+async fn close_after(connection: &quinn::Connection, code: CloseCode) {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    connection.close(code.varint(), b"gone");
 }

@@ -308,10 +308,10 @@ mod tests {
     #[test]
     fn a_broken_request_is_repeated_under_the_same_key_until_it_is_answered() {
         run(async {
-            let tries = Cell::new(0);
+            let mut tries = 0;
             let fake = FakeController::start(move |_| {
-                tries.set(tries.get() + 1);
-                match tries.get() {
+                tries += 1;
+                match tries {
                     1 => Answer::Die(vec![]),
                     2 => Answer::Stop(vec![]),
                     3 => Answer::Replies(vec![Reply::Refused(Refusal::new(RefusalCode::Busy, "later", ""))]),
@@ -337,18 +337,17 @@ mod tests {
             let error = client.ask(&Request::Whoami).await.unwrap_err();
             assert_eq!(error.exit_code(), 69, "{error}");
 
-            fake.restart(|_| Answer::Hold(vec![])).await;
+            fake.restart(|_| Answer::Hold(vec![]));
             let error = Client::new(fake.config()).patient(patience).ask(&submit("k")).await.unwrap_err();
             assert_eq!(error.exit_code(), 75, "{error}");
 
             fake.restart(|_| {
                 Answer::Replies(vec![Reply::Refused(Refusal::new(RefusalCode::NotAllowed, "no", ""))])
-            })
-            .await;
+            });
             let error = Client::new(fake.config()).ask(&submit("k")).await.unwrap_err();
             assert_eq!(error.exit_code(), 77, "{error}");
 
-            fake.kill().await;
+            fake.kill();
             let error = Client::new(fake.config()).ask(&submit("k")).await.unwrap_err();
             assert!(matches!(error, ClientError::NotReached(_)) && error.exit_code() == 69, "{error}");
             let config = Config { key: "/nowhere/me.key".into(), ..fake.config() };

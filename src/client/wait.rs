@@ -110,8 +110,8 @@ mod tests {
             });
             let restart = async {
                 while told.recv().await != Some(2) {}
-                fake.kill().await;
-                fake.restart(move |_| Answer::Replies(vec![progress(8), Reply::Waited { outcomes: waited(&[3]) }])).await;
+                fake.kill();
+                fake.restart(move |_| Answer::Replies(vec![progress(8), Reply::Waited { outcomes: waited(&[3]) }]));
             };
             let (outcomes, ()) = tokio::join!(waiting, restart);
             assert_eq!(outcomes.unwrap(), waited(&[3]));
@@ -124,7 +124,7 @@ mod tests {
     fn before_the_first_contact_there_is_nothing_to_outlive() {
         run(async {
             let mut fake = FakeController::start(|_| Answer::Hold(vec![]));
-            fake.kill().await;
+            fake.kill();
             let wait = Wait { selection: Selection::default(), start: false, progress: false };
             let error = Client::new(fake.config()).wait(&wait, |_| {}).await.unwrap_err();
             assert_eq!(error.exit_code(), 69);

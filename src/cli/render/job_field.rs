@@ -69,7 +69,7 @@ macro_rules! fields {
 }
 
 /// All fields, in the order in which `-o help` lists them.
-pub const JOB_FIELDS: &[JobField] = fields! {
+pub static JOB_FIELDS: &[JobField] = fields! {
     "id" 'i' "JOBID" left "the id as users write it", |j, _| j.id.clone(), |j, _| by_id(j);
     "array_id" 'F' "ARRAY_JOB_ID" right "the array's number",
         |j, _| array_of(j).unwrap_or(j.job).to_string(), |j, _| number(j.job.0);
