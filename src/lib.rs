@@ -10,6 +10,7 @@ pub mod controller;
 pub mod core;
 
 pub mod cli;
+pub mod client;
 pub mod model;
 pub mod sched;
 pub mod session;
