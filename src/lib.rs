@@ -5,19 +5,16 @@
 //! else as possible; `store` keeps the log and the tables; `core`, `commit`, `session`, `agent` and `sched` are
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
+pub mod cli;
+pub mod client;
 pub mod commit;
 pub mod controller;
 pub mod core;
-
-pub mod cli;
-pub mod client;
 pub mod model;
+pub mod net;
+pub mod pki;
 pub mod sched;
 pub mod session;
 pub mod store;
 pub mod wire;
-
-pub mod net;
-pub mod pki;
-
 pub mod worker;

@@ -15,6 +15,5 @@ pub mod log;
 #[cfg(test)]
 pub mod log_suite;
 pub mod rows;
-
 pub mod tables;
 pub mod verify;

@@ -8,5 +8,4 @@ pub mod join;
 pub mod node;
 pub mod records;
 
-//! What goes over sockets: messages, versions and limits. Pure.
 pub mod supervisor;
