@@ -99,7 +99,7 @@ pub fn ended_since(
         let Some((last, _)) = page.last() else { return Ok(jobs) };
         from = Bound::Excluded(last.clone());
         for (key, value) in &page {
-            let owner = value.as_slice().try_into().ok().map(|bytes| Uid(u32::from_be_bytes(bytes)));
+            let owner = value.first_chunk::<4>().map(|bytes| Uid(u32::from_be_bytes(*bytes)));
             if uid.is_some() && owner != uid {
                 continue;
             }
@@ -116,6 +116,37 @@ pub fn ended_since(
     }
 }
 
+/// How an owner's jobs ended lately, for the foot of a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lately {
+    /// Ended jobs.
+    pub ended: u64,
+    /// Of them badly.
+    pub failed: u64,
+    /// One of those.
+    pub example: Option<JobId>,
+}
+
+/// Counts an owner's jobs that ended since then; looks at no more than the last few thousand of everybody's.
+///
+/// # Errors
+/// What the tables said.
+pub fn ended_briefly(tables: &dyn TablesRead, since: WallTime, uid: Uid) -> Result<Lately, TablesError> {
+    let low = since.0.max(0).to_be_bytes();
+    let page = tables.range(Table::BY_END, Bound::Included(&low), Bound::Unbounded, Order::Down, PAGE)?;
+    let mut lately = Lately::default();
+    for (key, value) in page.iter().filter(|(_, value)| value.starts_with(&uid.0.to_be_bytes())) {
+        lately.ended += 1;
+        let bad = value.get(4).is_some_and(|bad| *bad == 1);
+        if bad {
+            lately.failed += 1;
+            let id = key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes)));
+            lately.example = lately.example.or(id);
+        }
+    }
+    Ok(lately)
+}
+
 /// The owner's newest ended job.
 ///
 /// # Errors
@@ -126,7 +157,7 @@ pub fn newest_of(tables: &dyn TablesRead, uid: Uid) -> Result<Option<Job>, Table
         let high = to.as_ref().map(Vec::as_slice);
         let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(None) };
-        let mine = page.iter().filter(|(_, value)| **value == uid.0.to_be_bytes());
+        let mine = page.iter().filter(|(_, value)| value.starts_with(&uid.0.to_be_bytes()));
         let newest = mine.filter_map(|(key, _)| key.last_chunk::<8>()).map(|b| u64::from_be_bytes(*b)).max();
         if let Some(id) = newest {
             return job(tables, JobId(id));

@@ -6,6 +6,7 @@ pub mod ids;
 pub mod record;
 
 pub mod parse;
+pub mod pattern;
 pub mod resources;
 pub mod spec;
 pub mod state;
