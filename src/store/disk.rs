@@ -18,7 +18,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum DiskError {
     /// The file or folder is not there.
-    #[error("{path}: no such file in the state folder; check that the folder is the right one and complete")]
+    #[error("{path} is not there; check that the state folder is the right one, mounted and complete")]
     Missing {
         /// Which.
         path: String,

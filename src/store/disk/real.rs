@@ -30,12 +30,18 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// Takes the folder `root`, which is made if it is not there, for this process alone.
+    /// Makes the folder `root` unless it is there, and takes it as `open` does. For `init` alone.
+    pub fn create(root: &Path) -> Result<RealDisk, DiskError> {
+        make_durable_folder(root)?;
+        RealDisk::open(root)
+    }
+
+    /// Takes the folder `root` for this process alone.
     ///
     /// # Errors
-    /// [`DiskError::Locked`] if another holder lives, anything else if the folder can't be used.
+    /// [`DiskError::Missing`] if it is not there, [`DiskError::Locked`] if another holder lives, anything else if
+    /// it can't be used.
     pub fn open(root: &Path) -> Result<RealDisk, DiskError> {
-        make_durable_folder(root)?;
         let path = root.join(LOCK_FILE);
         let name = path.display().to_string();
         let file = OpenOptions::new()
@@ -244,7 +250,8 @@ mod tests {
     fn a_folder_has_one_holder_who_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("deep/state");
-        let first = RealDisk::open(&root).unwrap();
+        assert!(matches!(RealDisk::open(&root), Err(DiskError::Missing { .. })), "never made by opening");
+        let first = RealDisk::create(&root).unwrap();
         let refusal = RealDisk::open(&root).unwrap_err();
         assert!(refusal.to_string().contains(&format!("process {}", std::process::id())), "{refusal}");
         let clone = first.clone();

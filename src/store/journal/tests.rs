@@ -303,6 +303,8 @@ enum Event {
     Restart,
     /// The power goes.
     Crash(u64),
+    /// The power goes, and a sync or write of the next opening fails.
+    Stumble(u64, u32),
     /// A write or sync fails some operations from now.
     FailWrite(u32),
     FailSync(u32),
@@ -316,6 +318,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Room),
         1 => Just(Event::Restart),
         2 => any::<u64>().prop_map(Event::Crash),
+        2 => (any::<u64>(), 0u32..12).prop_map(|(seed, after)| Event::Stumble(seed, after)),
         1 => (0u32..8).prop_map(Event::FailWrite),
         1 => (0u32..8).prop_map(Event::FailSync),
         1 => (0u64..40).prop_map(Event::Trim),
@@ -341,9 +344,26 @@ impl Trial {
         Trial { disk, journal, epoch: opened.epoch, appended: 0, told: 0, trimmed: 0 }
     }
 
-    /// Takes the log over after the process died, until it succeeds: planned faults may hit the opening, too.
+    /// Takes the log over after the process died.
     fn recover(&mut self) {
         let (journal, opened) = reopened(&self.disk).expect("a crash is no damage");
+        self.take_office(journal, opened);
+    }
+
+    /// The same, with a failure on the way and another crash after it.
+    fn stumble(&mut self, seed: u64, fault: Fault) {
+        self.disk.plan(fault);
+        match reopened(&self.disk) {
+            Ok((journal, opened)) => self.take_office(journal, opened),
+            Err(LogError::Disk(_)) => {
+                self.disk = if seed % 2 == 0 { self.disk.crash(seed) } else { self.disk.restart() };
+                self.recover();
+            }
+            Err(error) => panic!("a failure is no damage: {error}"),
+        }
+    }
+
+    fn take_office(&mut self, journal: Journal, opened: Opened) {
         assert!(opened.end.0 >= self.told, "group {} was durable, the log ends at {}", self.told, opened.end);
         assert!(opened.start.0 <= self.trimmed.max(1), "more was let go of than asked");
         assert!(opened.epoch > self.epoch, "the epoch rises");
@@ -394,6 +414,11 @@ impl Trial {
             Event::Crash(seed) => {
                 self.disk = self.disk.crash(seed);
                 self.recover();
+            }
+            Event::Stumble(seed, after) => {
+                self.disk = self.disk.crash(seed);
+                let fault = if seed % 3 == 0 { Fault::Write(after) } else { Fault::Sync(after) };
+                self.stumble(seed / 3, fault);
             }
             Event::FailWrite(after) => self.disk.plan(Fault::Write(after)),
             Event::FailSync(after) => self.disk.plan(Fault::Sync(after)),

@@ -29,7 +29,7 @@ use crate::model::ids::{BootId, Incarnation, Position};
 /// How much of the tables sled may keep in memory.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How long sled may keep writes to itself. What the end of the process takes is read again from the log.
-const FLUSH_EVERY_MILLISECONDS: u64 = 1000;
+const FLUSH_EVERY_MILLISECONDS: u64 = 5000;
 /// How many rows are read at a time while loading.
 const PAGE_ROWS: usize = 1024;
 

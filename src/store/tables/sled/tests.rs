@@ -77,6 +77,10 @@ fn a_clean_stop_is_believed_on_any_boot_and_any_other_only_on_the_same() {
     let (tables, found) = SledTables::open(&at("tables"), &Fit { boot: OTHER_BOOT, ..fit(300) }).unwrap();
     assert_eq!((found, tables.position()), (Found::Kept, Position(300)));
     assert_eq!(live(&tables).unwrap(), expected(300));
+    // Once opened, a clean stop is over, before anything is written.
+    copy(&at("tables"), &at("reopened"));
+    let (_, found) = SledTables::open(&at("reopened"), &fit(300)).unwrap();
+    assert_eq!(found, Found::SetAside(Distrust::NotClosed));
     let (tables, found) = SledTables::open(&at("killed"), &fit(300)).unwrap();
     assert_eq!(found, Found::Kept);
     assert_eq!(live(&tables).unwrap(), expected(tables.position().0));
@@ -84,10 +88,6 @@ fn a_clean_stop_is_believed_on_any_boot_and_any_other_only_on_the_same() {
     assert_eq!(found, Found::SetAside(Distrust::NotClosed));
     assert_eq!((tables.position(), live(&tables).unwrap().len()), (Position(0), 0));
     assert!(at("rebooted.aside/sled").exists());
-    // Once opened, a clean stop is over: the note says so before anything is written.
-    drop(tables);
-    let (_, found) = SledTables::open(&at("rebooted"), &fit(300)).unwrap();
-    assert_eq!(found, Found::SetAside(Distrust::NotClosed));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn lost_pages_never_give_other_rows() {
     fill(&mut tables, 1_001..=2_000);
     tables.stop().unwrap();
     let newer = fs::read(at("tables/sled/db")).unwrap();
-    let (mut kept, mut distrusted) = (0, 0);
+    let mut distrusted = 0;
     for trial in 0..TRIALS {
         let name = format!("trial-{trial}");
         copy(&at("tables"), &at(&name));
@@ -171,7 +171,6 @@ fn lost_pages_never_give_other_rows() {
         match (found, live(&tables)) {
             (Found::Kept, Ok(rows)) => {
                 assert_eq!(rows, expected(tables.position().0), "trial {trial}");
-                kept += 1;
             }
             (Found::SetAside(_), Ok(rows)) => {
                 assert!(rows.is_empty());
@@ -182,5 +181,6 @@ fn lost_pages_never_give_other_rows() {
             (Found::Nothing, _) => panic!("trial {trial}: taken for new"),
         }
     }
-    assert!(kept > 0 && distrusted > 0, "{kept} kept, {distrusted} distrusted: the trials show nothing");
+    // How many are kept depends on how sled laid its pages out this time; half of the pages gone is never kept.
+    assert!(distrusted > 0, "the trials touched nothing that counts");
 }
