@@ -31,8 +31,11 @@ pub fn render_all() -> Vec<(String, Vec<u8>)> {
 /// A page for the command, and one for each verb.
 fn render_pages(command: &Command, section: &str, files: &mut Vec<(String, Vec<u8>)>) {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let page =
-        Man::new(command.clone().name(name.clone())).title(&name).section(section).date(concat!("jsched ", env!("CARGO_PKG_VERSION"))).source("jsched");
+    let page = Man::new(command.clone().name(name.clone()))
+        .title(&name)
+        .section(section)
+        .date(concat!("jsched ", env!("CARGO_PKG_VERSION")))
+        .source("jsched");
     let mut bytes = Vec::new();
     // Writing into memory can't fail.
     if page.manual("jsched").render(&mut bytes).is_ok() {

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod documents;
+pub mod door;
 pub mod error;
 pub mod json;
 pub mod moment;

@@ -34,7 +34,7 @@ pub fn run(arguments: &[OsString]) -> Result<String, CliError> {
     let asked =
         |words: [&str; 2]| arguments.iter().take(1).any(|word| words.iter().any(|known| word == known));
     if asked(["-h", "--help"]) {
-        return Ok(definition().render_long_help().to_string());
+        return Ok(definition().render_help().to_string());
     }
     if asked(["-V", "--version"]) {
         return Ok(definition().render_version());

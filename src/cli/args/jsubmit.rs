@@ -23,6 +23,16 @@ pub fn definition() -> Command {
         .args(all().filter(|option| !option.hidden).map(argument))
 }
 
+/// The text of `--help`.
+pub fn help() -> String {
+    definition().render_help().to_string()
+}
+
+/// The text of `--usage`.
+pub fn usage() -> String {
+    format!("{}\n", definition().render_usage())
+}
+
 /// The same options for another command that takes some of the groups.
 pub(super) fn arguments_of(groups: &'static [Group]) -> impl Iterator<Item = Arg> {
     all().filter(move |option| !option.hidden && groups.contains(&option.group)).map(argument)

@@ -57,6 +57,11 @@ pub trait Definition: CommandFactory + FromArgMatches {
     }
 }
 
+/// Whether answers and errors are wanted as JSON, as far as can be told before anything is understood.
+pub fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
 /// Reads a command line; `arguments` is without the program's own name.
 ///
 /// # Errors
