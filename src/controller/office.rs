@@ -18,6 +18,7 @@ use crate::model::time::WallTime;
 use crate::net::close::CloseCode;
 use crate::pki::authority::Authority;
 use crate::store::content::Content;
+use crate::store::disk::Disk;
 use crate::store::tables::TablesRead;
 
 /// The most connections of one user at once.
@@ -37,6 +38,8 @@ pub struct Office {
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
     pub content: Content,
+    /// The state folder's files, with the lock.
+    pub disk: Arc<dyn Disk>,
     /// Why jobs wait.
     pub explainer: Explainer,
     /// How the cluster is set up.

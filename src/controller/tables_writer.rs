@@ -111,5 +111,3 @@ pub fn outdated_by(touched: &Touched, cluster: &Cluster) -> Vec<Outdated> {
     outdated
 }
 
-/// Where the tables are, for those who ask.
-pub type TablesPosition = Position;
