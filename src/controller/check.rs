@@ -13,7 +13,11 @@ use crate::store::verify::verify;
 pub fn verify_disk(disk: &dyn Disk) -> Result<Vec<String>, String> {
     let report = verify(disk).map_err(|error| error.to_string())?;
     let text = report.to_string();
-    if report.is_sound() { Ok(text.lines().map(str::to_owned).collect()) } else { Err(text.trim_end().to_owned()) }
+    if report.is_sound() {
+        Ok(text.lines().map(str::to_owned).collect())
+    } else {
+        Err(text.trim_end().to_owned())
+    }
 }
 
 /// Checks a folder whose daemon is stopped.

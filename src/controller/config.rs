@@ -55,7 +55,7 @@ pub struct Span(pub Seconds);
 
 impl Serialize for Span {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{}s", self.0))
+        serializer.serialize_str(&format!("{}s", self.0.0))
     }
 }
 

@@ -78,7 +78,13 @@ pub struct Admin {
 ///
 /// # Errors
 /// What is there already is never overwritten.
-pub fn init(settings: &Path, config: &Config, name: &str, admin: &Admin, client: &Path) -> Result<(), InitError> {
+pub fn init(
+    settings: &Path,
+    config: &Config,
+    name: &str,
+    admin: &Admin,
+    client: &Path,
+) -> Result<(), InitError> {
     let folder = settings.parent().unwrap_or(Path::new("."));
     make_private(folder)?;
     config.write_new(settings)?;
@@ -150,7 +156,11 @@ fn issue(authority: &Authority, subject: &Subject, folder: &Path) -> Result<Cert
 ///
 /// # Errors
 /// The CA, the name, or the files, none of which is overwritten.
-pub fn issue_offline(config: &Config, subject: &Subject, folder: &Path) -> Result<CertificateRecord, InitError> {
+pub fn issue_offline(
+    config: &Config,
+    subject: &Subject,
+    folder: &Path,
+) -> Result<CertificateRecord, InitError> {
     make_private(folder)?;
     let authority = Authority::load(&config.ca)?;
     let record = issue(&authority, subject, folder)?;
@@ -174,4 +184,27 @@ fn make_private(folder: &Path) -> Result<(), InitError> {
     use std::os::unix::fs::DirBuilderExt;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| InitError::Other(format!("{}: {error}", folder.display())))
+}
+
+/// Who runs this, by name and uid.
+pub fn whoami() -> (String, Uid) {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    (user.map_or_else(|| format!("uid{uid}"), |user| user.name), Uid(uid.as_raw()))
+}
+
+/// A person as a subject; the uid is that of the name on this host unless given.
+///
+/// # Errors
+/// A name that is not known here, or that can't be one.
+pub fn person(name: &str, role: Role, uid: Option<u32>) -> Result<Subject, InitError> {
+    let uid = match uid {
+        Some(uid) => uid,
+        None => {
+            let user = nix::unistd::User::from_name(name).ok().flatten();
+            let unknown = || InitError::Other(format!("user {name} is not known on this host; give --uid"));
+            user.ok_or_else(unknown)?.uid.as_raw()
+        }
+    };
+    Ok(Subject::person(role, name, Uid(uid))?)
 }

@@ -67,8 +67,7 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
 }
 
 async fn issue(office: &Office, token: &TokenRecord, key: &PublicKey) -> Result<String, String> {
-    let subject =
-        Subject::new(token.role, &token.name, token.uid).map_err(|error| error.to_string())?;
+    let subject = Subject::new(token.role, &token.name, token.uid).map_err(|error| error.to_string())?;
     let now = clock::wall();
     let validity = Validity::usual(token.role, now);
     let issued = office.authority.issue(&subject, key, validity).map_err(|error| error.to_string())?;

@@ -3,11 +3,13 @@
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod driver;
 pub mod handlers;
 pub mod history;
 pub mod init;
 pub mod join;
+pub mod log;
 pub mod node_link;
 pub mod office;
 pub mod planner;

@@ -108,9 +108,10 @@ impl Office {
     /// Enters a connection, unless its bearer has too many.
     pub fn enter(&self, identity: &Identity, connection: &Connection) -> Option<u64> {
         let mut connections = lock(&self.connections);
-        let same = connections.open.values().filter(|(other, _)| {
-            other.role == identity.role && other.name == identity.name
-        });
+        let same = connections
+            .open
+            .values()
+            .filter(|(other, _)| other.role == identity.role && other.name == identity.name);
         if same.count() >= USER_CONNECTIONS_MAX {
             return None;
         }

@@ -170,7 +170,11 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn take_office(driver: &Driver, incarnation: crate::model::ids::Incarnation, epoch: crate::model::ids::Epoch) {
+async fn take_office(
+    driver: &Driver,
+    incarnation: crate::model::ids::Incarnation,
+    epoch: crate::model::ids::Epoch,
+) {
     let _ = driver.ask(Command::Office { incarnation, epoch }, None).await;
 }
 
@@ -186,4 +190,3 @@ fn core_settings(config: &Config, authority: &Authority) -> Settings {
         fingerprint: authority.fingerprint().0,
     }
 }
-

@@ -88,9 +88,11 @@ fn resident_bytes() -> u64 {
 
 fn users(view: &View) -> Reply {
     let mut lines = vec![words(["USER", "UID", "ROLE"])];
-    let rows = view.cluster.users.values().map(|user| {
-        words([user.name.as_str(), &user.uid.to_string(), user.role.word()])
-    });
+    let rows = view
+        .cluster
+        .users
+        .values()
+        .map(|user| words([user.name.as_str(), &user.uid.to_string(), user.role.word()]));
     lines.extend(rows);
     Reply::Lines(lines)
 }
