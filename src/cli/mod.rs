@@ -2,6 +2,8 @@
 //! controller.
 
 pub mod args;
+pub mod documents;
+pub mod door;
 pub mod error;
 pub mod json;
 pub mod moment;
@@ -11,3 +13,25 @@ pub mod request;
 pub mod script;
 pub mod table;
 pub mod text;
+
+use clap::Command;
+
+use self::args::Definition;
+
+/// The definition of every command, for manual pages and completions.
+pub fn commands() -> Vec<Command> {
+    vec![
+        args::jsubmit::definition(),
+        args::jqueue::JQueue::definition(),
+        args::jcancel::JCancel::definition(),
+        args::jnode::JNode::definition(),
+        args::jrun::definition(),
+        args::jctld::JCtld::definition(),
+        args::jworkerd::JWorkerd::definition(),
+    ]
+}
+
+/// The definition of one command, by its name.
+pub fn command(name: &str) -> Option<Command> {
+    commands().into_iter().find(|command| command.get_name() == name)
+}

@@ -10,7 +10,8 @@ use crate::cli::error::CliError;
 /// A variable of ours that is no text.
 pub fn read<'a>(lookup: &dyn Fn(&str) -> Option<&'a [u8]>) -> Result<Vec<Given>, CliError> {
     let mut given = Vec::new();
-    for option in all().filter(|option| option.in_script) {
+    let has_default = |option: &&OptionDef| option.in_script || ["json", "config"].contains(&option.long);
+    for option in all().filter(has_default) {
         let ours = option.variable();
         let names = option.variables.iter().copied().chain([ours.as_str()]);
         for name in names {

@@ -44,12 +44,12 @@ pub(super) fn prepare(
     for (number, line) in lines {
         let source = Source::Jobs { file: file.clone(), line: number };
         let said = understand_line(line, &source)?;
-        let program = said.program(around, &mut programs).map_err(|error| source.locate(error))?;
+        // A script's own directives have their own place; everything else is wrong here.
+        let locate = |error: CliError| if error.place.line.is_some() { error } else { source.locate(error) };
+        let program = said.program(around, &mut programs).map_err(locate)?;
         let mut given = call.to_vec();
         given.extend(said.given);
         let find = |label: &str| labels.get(label).copied();
-        // A script's own directives have their own place; everything else is wrong here.
-        let locate = |error: CliError| if error.place.line.is_some() { error } else { source.locate(error) };
         let mut job = workshop.prepare_one(&given, program, Some(&find)).map_err(locate)?;
         job.label = said.label.clone();
         if let Some(label) = said.label

@@ -176,11 +176,6 @@ pub fn prepare(
     finish(&call, jobs, workshop)
 }
 
-/// Whether errors are wanted as JSON, as far as can be told before anything is understood.
-pub fn wants_json(arguments: &[OsString]) -> bool {
-    arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json")
-}
-
 fn text_words(arguments: &[OsString]) -> Result<Vec<String>, CliError> {
     let text = |word: &OsString| {
         word.to_str().map(str::to_owned).ok_or_else(|| {
@@ -256,24 +251,21 @@ impl Workshop<'_> {
     }
 }
 
-/// All that can't be honoured, each with its place; the first one's place is the error's.
+/// The first thing that can't be honoured, with its place; the others stand in the hint, with theirs.
 fn not_supported(refused: &[Given]) -> CliError {
+    let Some((first, more)) = refused.split_first() else {
+        return CliError::script("not_supported", "not supported yet");
+    };
     let named = |given: &Given| match &given.source {
         Source::CommandLine | Source::Default => given.written(),
         source => format!("{} ({source})", given.written()),
     };
-    let Some((first, more)) = refused.split_first() else {
-        return CliError::script("not_supported", "not supported yet");
-    };
-    let more: Vec<String> = more.iter().map(named).collect();
-    let beside = if more.is_empty() { String::new() } else { format!(", {}", more.join(", ")) };
-    let message = match more.is_empty() {
-        true => format!("not supported yet: {}", first.written()),
-        false => format!("not supported yet: {}{beside}", named(first)),
-    };
-    let mut error = first.error("not_supported", message);
+    let mut error = first.error("not_supported", format!("not supported yet: {}", first.written()));
     error.code = ExitCode::BadScript;
-    error.hint("`jsubmit --test-only` shows what was understood")
+    match more.is_empty() {
+        true => error.hint("`jsubmit --test-only` shows what was understood"),
+        false => error.hint(format!("nor: {}", more.iter().map(named).collect::<Vec<_>>().join(", "))),
+    }
 }
 
 fn finish(call: &Merged, jobs: Vec<PreparedJob>, workshop: Workshop<'_>) -> Result<Asked, CliError> {

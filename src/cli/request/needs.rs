@@ -48,10 +48,11 @@ impl Understanding<'_> {
         Ok(request)
     }
 
-    /// Without `-n`, as many tasks as `--ntasks-per-node` says for the one node.
+    /// Without `-n`, as many tasks as `--ntasks-per-node` says, or one, on each node.
     fn default_tasks(&mut self, request: &Request) {
         if request.tasks.is_none() {
-            self.amend("ntasks", json!(request.tasks_per_node.unwrap_or(1)));
+            let nodes = request.nodes.map_or(1, |(least, _)| least);
+            self.amend("ntasks", json!(u64::from(nodes) * u64::from(request.tasks_per_node.unwrap_or(1))));
         }
     }
 

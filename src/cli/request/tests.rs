@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStringExt;
 
 use jiff::tz::TimeZone;
+use proptest::prelude::*;
 
 use super::*;
 use crate::cli::error::ExitCode;
@@ -131,10 +132,8 @@ fn nothing_is_ignored_in_silence() {
     let script = "#!/bin/sh\n#SBATCH --gres=gpu:1 --mail-type=END\n#SBATCH -N 2\n#SBATCH --mail-type=FAIL\n";
     let error = piped(&[], script).unwrap_err();
     assert_eq!((error.code, error.word, error.place.line), (ExitCode::BadScript, "not_supported", Some(3)));
-    assert!(
-        error.message.contains("--nodes=2 (standard input line 3), --gres=gpu:1 (standard input line 2)"),
-        "{error}"
-    );
+    let text = "jsubmit: not supported yet: --nodes=2 (standard input line 3)\n  nor: --gres=gpu:1 (standard input line 2)";
+    assert_eq!(error.text("jsubmit"), text);
     let shown = piped(&["--test-only", "--json"], script).unwrap();
     let data = show::data(&shown);
     assert_eq!(data["request"]["nodes"], 2);
@@ -254,5 +253,62 @@ fn a_task_for_each_line() {
     for bad in ["0-2", "4"] {
         let error = submit(&["--each-line=-", "-a", bad, "--wrap=x"], &around("/"), "a\nb\nc").unwrap_err();
         assert_eq!(error.word, "no_such_line");
+    }
+}
+
+#[test]
+fn a_login_shell_says_its_environment() {
+    let mut place = around("/");
+    place.variables =
+        vec![(b"SHELL".to_vec(), b"/bin/sh".to_vec()), (b"HOME".to_vec(), b"/nonexistent".to_vec())];
+    let variables = login::environment(&place).unwrap();
+    assert!(variables.contains(&(b"HOME".to_vec(), b"/nonexistent".to_vec())), "{variables:?}");
+    place.variables[0].1 = b"/nonexistent/shell".to_vec();
+    assert_eq!(login::environment(&place).unwrap_err().word, "login_shell_failed");
+}
+
+#[test]
+fn this_process_has_surroundings() {
+    let place = Surroundings::of_this_process().unwrap();
+    assert!(place.directory.starts_with('/') && place.now > WallTime(0) && place.umask <= 0o777);
+}
+
+fn an_option() -> impl Strategy<Value = String> {
+    let names: Vec<&'static str> = crate::cli::options::all()
+        .filter(|option| option.long != "get-user-env")
+        .map(|option| option.long)
+        .collect();
+    let value = prop_oneof![
+        "[0-9]{1,12}",
+        "[0-9]{1,3}[-:][0-9]{1,3}(:[0-9]{2})?",
+        "[a-z,:%=@\\[\\]-]{0,10}",
+        "\\PC{0,8}",
+        "(afterok|after|name):[0-9_+\\[\\]]{0,8}",
+        "now[+-][0-9]{1,4}[a-z]{0,5}",
+    ];
+    (prop::sample::select(names), value).prop_map(|(name, value)| format!("--{name}={value}"))
+}
+
+proptest! {
+    #[test]
+    fn no_request_is_too_strange(words in prop::collection::vec(an_option(), 0..6), stray in "\\PC{0,6}", script in "(#SBATCH \\PC{0,20}\n){0,3}") {
+        let script = format!("#!/bin/sh\n{script}");
+        let all: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let place = Surroundings { stdin_is_terminal: false, ..around("/nonexistent") };
+        if let Err(error) = prepare(&all, &place, &mut script.as_bytes()) {
+            let escaped = !error.text("jsubmit").contains('\u{1b}');
+            prop_assert!(escaped && !error.message.is_empty());
+        }
+        let quoted: Vec<String> = words.iter().map(|word| format!("#JSUB '{}'", word.replace(['\\', '\''], ""))).collect();
+        let script = format!("#!/bin/sh\n{}\n{stray}", quoted.join("\n"));
+        let _ = prepare(&[], &place, &mut script.as_bytes());
+    }
+
+    #[test]
+    fn no_line_of_jobs_is_too_strange(line in "\\PC{0,20}", key in "[a-z_-]{1,14}", value in "[0-9a-z:\",\\[\\]{}-]{0,12}") {
+        let place = around("/nonexistent");
+        for text in [line, format!("{{\"command\":\"x\",\"{key}\":{value}}}"), format!("{{\"command\":\"x\",\"{key}\":\"{value}\"}}")] {
+            let _ = prepare(&["--jobs=-".into()], &place, &mut text.as_bytes());
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::surroundings::Surroundings;
 use crate::cli::error::CliError;
 use crate::cli::moment::{self, Towards};
 use crate::cli::options::given::{Given, Merged, Source};
-use crate::cli::options::{Standing, all};
+use crate::cli::options::{OptionDef, Standing, all};
 use crate::model::identity::name_is_valid;
 use crate::model::time::WallTime;
 
@@ -162,16 +162,31 @@ impl<'a> Understanding<'a> {
                 }
                 Standing::Harmless => {
                     self.check_cluster(given, &value)?;
-                    self.harmless.extend(self.merged.all(option.long).iter().map(Given::written));
+                    for written in self.merged.all(option.long).iter().map(Given::written) {
+                        if !self.harmless.contains(&written) {
+                            self.harmless.push(written);
+                        }
+                    }
                 }
             }
             let shown = given.value.as_deref().map_or(json!(true), |value| json!(value));
             self.field(option.long, shown, given.source.clone());
         }
+        self.unsaid();
         if !self.harmless.is_empty() {
             self.warnings.push(format!("accepted, without effect here: {}", self.harmless.join(", ")));
         }
         Ok(())
+    }
+
+    /// Leaves a field for each option that nobody said and nobody looked at, so that every option has one.
+    fn unsaid(&mut self) {
+        let standing = |option: &&OptionDef| option.standing != Standing::Honoured && !option.hidden;
+        for option in all().filter(standing) {
+            if !self.merged.has(option.long) {
+                self.field(option.long, Value::Null, Source::Default);
+            }
+        }
     }
 
     fn check_cluster(&self, given: &Given, value: &str) -> Result<(), CliError> {
