@@ -315,7 +315,6 @@ pub enum Config {
 
 impl Definition for JCtld {
     const LATER: &'static [&'static str] = &[
-        "ca revoke",
         "ca rotate",
         "account add",
         "account set",
@@ -327,7 +326,6 @@ impl Definition for JCtld {
         "qos remove",
         "config export",
         "config apply",
-        "audit",
         "backup",
         "export",
         "restore",
@@ -338,7 +336,5 @@ impl Definition for JCtld {
         "simulate",
         "replay",
         "plan",
-        "user list",
-        "user remove",
     ];
 }
