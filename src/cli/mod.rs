@@ -2,6 +2,7 @@
 //! controller.
 
 pub mod args;
+pub mod commands;
 pub mod documents;
 pub mod door;
 pub mod error;

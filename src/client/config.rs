@@ -140,7 +140,7 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
         return Err(malformed(format!("`controllers` has more than {CONTROLLERS_MAX} entries")));
     }
     if let Some(bad) = file.controllers.iter().find(|address| !is_address(address)) {
-        return Err(malformed(format!("`{bad}` in `controllers` is not of the form HOST:PORT")));
+        return Err(malformed(format!("`{bad}` in `controllers` is not of the form HOST or HOST:PORT")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(Config {
@@ -152,9 +152,15 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
     })
 }
 
+/// `HOST`, `HOST:PORT`, an address of either family with or without a port.
 fn is_address(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+    let well_formed = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match text.split_once(':') {
+        // More colons: an address of the longer family, judged when it is dialled.
+        Some((_, rest)) if rest.contains(':') => well_formed,
+        Some((host, port)) => well_formed && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0),
+        None => well_formed,
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +197,8 @@ mod tests {
             GOOD.replace("\"c1:6815\", \"[::1]:6815\"", &list.join(","))
         };
         for (text, words) in [
-            (GOOD.replace("c1:6815", "c1"), "`c1`"),
+            (GOOD.replace("c1:6815", "c 1"), "`c 1`"),
+            (GOOD.replace("c1:6815", ":6815"), "`:6815`"),
             (GOOD.replace("c1:6815", "c1:0"), "`c1:0`"),
             (GOOD.replace("controllers", "controler"), "controler"),
             (with(0), "empty"),

@@ -33,6 +33,8 @@ pub struct Follow {
     pub error: bool,
     /// Where to begin.
     pub from: From,
+    /// Until the job has ended; otherwise only what is there now.
+    pub live: bool,
 }
 
 /// How following came to its end.
@@ -40,7 +42,7 @@ pub struct Follow {
 pub struct Followed {
     /// The job's id as users write it.
     pub id: String,
-    /// Its end state.
+    /// Its state: an end, if it was followed to there.
     pub state: State,
     /// Gaps: bytes that could not be had, first and first after, and why.
     pub gaps: Vec<Gap>,
@@ -61,6 +63,7 @@ pub struct Gap {
 #[derive(Debug)]
 struct Reader {
     log: Log,
+    live: bool,
     offset: Option<u64>,
     attempt: Option<Attempt>,
     missing: u32,
@@ -78,7 +81,8 @@ enum Step {
 }
 
 impl Client {
-    /// Hands the output to `sink` piece by piece until the job has ended and its file is read to the end.
+    /// Hands the output to `sink` piece by piece until the job has ended (unless only what is there now is wanted) and
+    /// its file is read to the end.
     ///
     /// # Errors
     /// [`ClientError::NotReached`] only before the controller was first reached; refusals; what `sink` gives.
@@ -124,9 +128,9 @@ impl Reader {
             error: follow.error,
             from: follow.from,
             bytes: CHUNK_BYTES_MAX,
-            wait_ms: POLL_WAIT_MS,
+            wait_ms: if follow.live { POLL_WAIT_MS } else { 0 },
         };
-        Reader { log, offset: None, attempt: None, missing: 0, gaps: Vec::new() }
+        Reader { log, live: follow.live, offset: None, attempt: None, missing: 0, gaps: Vec::new() }
     }
 
     fn take(
@@ -157,14 +161,15 @@ impl Reader {
             self.missing = 0;
         }
         let reached = asked.max(output.offset.saturating_add(length));
-        if length > 0 || self.offset.is_some() || output.state.is_end() {
+        let settled = output.state.is_end() || !self.live;
+        if length > 0 || self.offset.is_some() || settled {
             self.log.from = From::Offset(reached);
             self.offset = Some(reached);
         }
         if length > 0 {
             return Ok(Step::More);
         }
-        if !output.state.is_end() {
+        if !settled {
             return Ok(Step::Nothing);
         }
         if output.size > reached && self.missing < MISSING_TRIES_MAX {
@@ -188,7 +193,7 @@ mod tests {
     use crate::model::ids::JobId;
 
     fn follow() -> Follow {
-        Follow { selector: Selector::Number(JobId(7)), attempt: None, error: false, from: From::Offset(0) }
+        Follow { selector: Selector::Number(JobId(7)), attempt: None, error: false, from: From::Offset(0), live: true }
     }
 
     fn output(attempt: u32, state: State, offset: u64, bytes: &[u8], size: u64) -> Output {

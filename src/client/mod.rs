@@ -11,6 +11,7 @@ pub mod error;
 pub(crate) mod fake;
 pub mod follow;
 pub mod interrupt;
+pub mod join;
 pub mod key;
 pub mod session;
 pub mod wait;

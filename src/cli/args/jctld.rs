@@ -326,7 +326,6 @@ pub enum Config {
 
 impl Definition for JCtld {
     const LATER: &'static [&'static str] = &[
-        "ca revoke",
         "ca rotate",
         "account add",
         "account set",
@@ -338,7 +337,6 @@ impl Definition for JCtld {
         "qos remove",
         "config export",
         "config apply",
-        "audit",
         "backup",
         "export",
         "restore",
@@ -349,7 +347,5 @@ impl Definition for JCtld {
         "simulate",
         "replay",
         "plan",
-        "user list",
-        "user remove",
     ];
 }

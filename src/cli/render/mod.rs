@@ -41,6 +41,17 @@ impl Sheet {
         Sheet { columns: columns.collect(), rows: Vec::new() }
     }
 
+    /// The same with these columns alone, in this order; titles that are not there are left out.
+    pub fn columns_named(&self, titles: &[&str]) -> Sheet {
+        let find = |title: &&str| self.columns.iter().position(|column| column.title == *title);
+        let places: Vec<usize> = titles.iter().filter_map(find).collect();
+        let pick = |row: &Vec<String>| places.iter().filter_map(|at| row.get(*at).cloned()).collect();
+        Sheet {
+            columns: places.iter().filter_map(|at| self.columns.get(*at).copied()).collect(),
+            rows: self.rows.iter().map(pick).collect(),
+        }
+    }
+
     /// Laid out, cut to `width` if there is one.
     pub fn text(&self, header: bool, width: Option<u16>) -> String {
         crate::cli::table::render(&self.columns, &self.rows, header, width)
