@@ -1,0 +1,7 @@
+//! Supervisors as real processes, with real jobs.
+
+mod bench;
+mod faults;
+mod life;
+mod node;
+mod users;
