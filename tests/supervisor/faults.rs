@@ -83,8 +83,8 @@ fn the_supervisor_dies_and_nothing_of_its_jobs_stays() {
     let recorded = records::read(&node.folder).unwrap();
     let firsts: Vec<(i32, u64)> = recorded
         .attempts
-        .iter()
-        .map(|(_, fate)| match fate {
+        .values()
+        .map(|fate| match fate {
             Fate::Started { pid, start_ticks, .. } => (*pid as i32, *start_ticks),
             other => panic!("{other:?}"),
         })
