@@ -5,5 +5,6 @@
 //! else as possible; `store` keeps the log and the tables; `core`, `commit`, `session`, `agent` and `sched` are
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
+pub mod agent;
 pub mod model;
 pub mod wire;
