@@ -7,4 +7,6 @@
 
 pub mod agent;
 pub mod model;
+pub mod net;
+pub mod pki;
 pub mod wire;

@@ -7,3 +7,4 @@ pub mod spec;
 pub mod state;
 pub mod task_set;
 pub mod time;
+pub mod token;
