@@ -10,3 +10,4 @@ pub mod model;
 pub mod net;
 pub mod pki;
 pub mod wire;
+pub mod worker;

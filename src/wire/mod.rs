@@ -6,3 +6,4 @@ pub mod data;
 pub mod info;
 pub mod join;
 pub mod node;
+pub mod supervisor;
