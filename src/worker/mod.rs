@@ -2,4 +2,5 @@
 
 pub mod cgroup;
 pub mod launch;
+pub mod supervisor;
 pub mod tree;
