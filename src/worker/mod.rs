@@ -2,5 +2,6 @@
 
 pub mod cgroup;
 pub mod launch;
+pub mod spool;
 pub mod supervisor;
 pub mod tree;
