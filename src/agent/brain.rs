@@ -1,6 +1,7 @@
 //! The agent itself: what it knows, its session with the controller, and its turns.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::contents::{Contents, IDLE_JOBS_MAX};
 use super::effects::{Effect, SupervisorId};
@@ -10,7 +11,7 @@ use super::reports::Session;
 use super::supervisors::{Phase, Supervisor};
 use crate::model::ids::{BootId, ContentHash, Epoch, Incarnation, Instance, JobId, Position};
 use crate::model::time::{BootTime, Now};
-use crate::wire::node::{Content, Welcome};
+use crate::wire::node::{Content, JobBody, Welcome};
 
 /// How long a supervisor stays when nothing of its job is known any more, in microseconds: the next task of the
 /// same job often comes right away.
@@ -105,6 +106,11 @@ impl Agent {
     /// What goes into the hello: whom the node obeys, and the highest epoch and position that it has seen.
     pub fn office(&self) -> (Option<Incarnation>, Epoch, Position) {
         (self.incarnation, self.epoch, self.position)
+    }
+
+    /// What is known of a job whose attempts are.
+    pub fn body(&self, job: JobId) -> Option<Arc<JobBody>> {
+        self.jobs.get(&job)?.body.clone()
     }
 
     /// How many attempts are known.

@@ -213,6 +213,7 @@ impl Agent {
             given.map(|(which, _)| *which).filter(|which| !holds.contains(which)).collect()
         });
         lost.into_iter().for_each(|which| self.set(job, which, State::Held));
+        self.tell_slots(job);
         if !withdraw.is_empty() {
             let what = Tell::Withdraw(runs_of(withdraw));
             self.effects.push(Effect::Tell { supervisor: id, job, what });

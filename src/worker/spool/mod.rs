@@ -148,6 +148,37 @@ impl Spool {
         if self.log.is_long() { self.log.rewrite(&snapshot()) } else { Ok(()) }
     }
 
+    /// Its contents.
+    pub fn contents(&self) -> Contents {
+        Contents { folder: self.folder.join(CONTENT_FOLDER) }
+    }
+
+    /// The folder for a new supervisor, which makes it itself.
+    pub fn supervisor_folder(&self, supervisor: SupervisorId, job: JobId, random: u64) -> Folder {
+        let name = format!("{random:016x}");
+        let path = self.folder.join(JOBS_FOLDER).join(format!("{job}-{supervisor}-{name}"));
+        Folder { supervisor, job, name, path }
+    }
+
+    /// Removes a supervisor's folder. Links in it are removed, not followed.
+    ///
+    /// # Errors
+    /// What the disk answered; that it is gone already is none.
+    pub fn remove_supervisor(folder: &Folder) -> io::Result<()> {
+        match std::fs::remove_dir_all(&folder.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The contents of a spool; a handle that can be passed around.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    folder: PathBuf,
+}
+
+impl Contents {
     /// Keeps a content; whole under its name, or not there.
     ///
     /// # Errors
@@ -168,7 +199,7 @@ impl Spool {
     ///
     /// # Errors
     /// What the disk answered.
-    pub fn content(&self, hash: &ContentHash) -> Result<Vec<u8>, SpoolError> {
+    pub fn read(&self, hash: &ContentHash) -> Result<Vec<u8>, SpoolError> {
         let path = self.content_path(hash);
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
         std::fs::read(&path)
@@ -177,30 +208,12 @@ impl Spool {
     }
 
     /// Removes a content. That it is gone already is as good.
-    pub fn drop_content(&self, hash: &ContentHash) {
+    pub fn remove(&self, hash: &ContentHash) {
         let _ = std::fs::remove_file(self.content_path(hash));
     }
 
-    /// The folder for a new supervisor, which makes it itself.
-    pub fn supervisor_folder(&self, supervisor: SupervisorId, job: JobId, random: u64) -> Folder {
-        let name = format!("{random:016x}");
-        let path = self.folder.join(JOBS_FOLDER).join(format!("{job}-{supervisor}-{name}"));
-        Folder { supervisor, job, name, path }
-    }
-
-    /// Removes a supervisor's folder. Links in it are removed, not followed.
-    ///
-    /// # Errors
-    /// What the disk answered; that it is gone already is none.
-    pub fn remove_supervisor(folder: &Folder) -> io::Result<()> {
-        match std::fs::remove_dir_all(&folder.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     fn content_path(&self, hash: &ContentHash) -> PathBuf {
-        self.folder.join(CONTENT_FOLDER).join(hash.to_string())
+        self.folder.join(hash.to_string())
     }
 }
 
@@ -323,7 +336,7 @@ mod tests {
         let content = Content { hash: ContentHash::of(b"text"), bytes: b"text".to_vec() };
         let (spool, contained) = Spool::open(folder.path(), [1; 16]).unwrap();
         assert!(contained.contents.is_empty() && contained.supervisors.is_empty());
-        spool.keep(&content).unwrap();
+        spool.contents().keep(&content).unwrap();
         let mine = spool.supervisor_folder(SupervisorId(7), JobId(3), 0xabc);
         std::fs::create_dir(&mine.path).unwrap();
         let refused = Spool::open(folder.path(), [2; 16]).unwrap_err().to_string();
@@ -334,9 +347,9 @@ mod tests {
         assert_eq!(spool.id(), SpoolId([1; 16]));
         assert_eq!(contained.contents, [content.hash]);
         assert_eq!(contained.supervisors, [mine.clone()]);
-        assert_eq!(spool.content(&content.hash).unwrap(), b"text");
-        std::fs::write(spool.content_path(&content.hash), b"other").unwrap();
-        assert!(spool.content(&content.hash).is_err(), "a damaged content was believed");
+        assert_eq!(spool.contents().read(&content.hash).unwrap(), b"text");
+        std::fs::write(spool.contents().content_path(&content.hash), b"other").unwrap();
+        assert!(spool.contents().read(&content.hash).is_err(), "a damaged content was believed");
         Spool::remove_supervisor(&mine).unwrap();
         Spool::remove_supervisor(&mine).unwrap();
         assert!(!mine.path.exists());
