@@ -6,6 +6,7 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod agent;
+pub mod cli;
 pub mod model;
 pub mod net;
 pub mod pki;

@@ -2,6 +2,7 @@
 
 pub mod identity;
 pub mod ids;
+pub mod parse;
 pub mod resources;
 pub mod spec;
 pub mod state;

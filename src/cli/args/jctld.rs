@@ -1,0 +1,344 @@
+//! `jctld`: the controller, and what its admins do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::values::{Setting, seconds};
+use super::{Definition, General};
+use crate::model::time::Seconds;
+
+/// The controller, and what its admins do
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "jctld",
+    subcommand_help_heading = "Verbs",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct JCtld {
+    /// Daemon settings: jctld.toml
+    #[arg(long, value_name = "FILE", global = true, help_heading = "General")]
+    pub settings: Option<PathBuf>,
+    #[command(flatten)]
+    /// Common to all commands.
+    pub general: General,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The role of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UserRole {
+    /// Own jobs
+    User,
+    /// Everybody's jobs, and nodes
+    Operator,
+    /// Also users, certificates and configuration
+    Admin,
+}
+
+/// Arguments of `dev`.
+#[derive(Args, Clone, Debug)]
+pub struct Dev {
+    /// Everything stays below this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How many node daemons
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub nodes: u32,
+    /// Cpus of each node; by default what the machine has
+    #[arg(long, value_name = "C")]
+    pub cpus: Option<u32>,
+    /// So many virtual nodes, which run nothing
+    #[arg(long, value_name = "N")]
+    pub r#virtual: Option<u32>,
+    /// Override a setting: node_timeout=3s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+/// What `jctld` does.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Verb {
+    /// A whole private cluster on this machine, without root
+    Dev(Dev),
+    /// Serve
+    Run,
+    /// Make a new cluster: CA, state folder, settings
+    Init {
+        /// Under which name or address others reach this machine
+        #[arg(long, value_name = "HOST[:PORT]")]
+        advertise: String,
+    },
+    /// How the controller is
+    Status,
+    /// Check the store: through the running daemon, or a folder
+    Verify {
+        /// A state folder whose daemon is stopped
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// End in order
+    Stop {
+        /// For how long: nodes get longer leases first
+        #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+        span: Option<Seconds>,
+    },
+    /// Users
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    User(User),
+    /// Certificates
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Ca(Ca),
+    /// Accounts
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Account(Named),
+    /// Qualities of service
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Qos(Named),
+    /// The cluster's configuration
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Config(Config),
+    /// Who did what
+    Audit {
+        /// From
+        #[arg(short = 'S', long, value_name = "WHEN")]
+        start: Option<String>,
+        /// Until
+        #[arg(short = 'E', long, value_name = "WHEN")]
+        end: Option<String>,
+        /// By whom
+        #[arg(long, value_name = "USER")]
+        who: Option<String>,
+        /// What
+        #[arg(long, value_name = "ACT")]
+        what: Option<String>,
+        /// To which job
+        #[arg(long, value_name = "JOB")]
+        job: Option<String>,
+        /// To which node
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
+        /// Check that nothing was taken out
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Back up through the running daemon
+    Backup {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Write the state as text
+    Export {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Put a backup back
+    Restore {
+        /// Which
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+    /// Let nodes obey this incarnation after a restore
+    Accept,
+    /// Rolling upgrade
+    Upgrade {
+        /// Raise the format; no way back afterwards
+        #[arg(long, required = true)]
+        finish: bool,
+    },
+    /// Read the settings again
+    Reload,
+    /// What is wrong on this machine
+    Doctor,
+    /// Schedule a trace in virtual time
+    Simulate {
+        /// In the standard workload format
+        #[arg(value_name = "TRACE.swf")]
+        trace: PathBuf,
+        /// By which policy
+        #[arg(long)]
+        policy: String,
+        /// On so many processors
+        #[arg(long, value_name = "N")]
+        procs: Option<u32>,
+        /// Times this load
+        #[arg(long, value_name = "F")]
+        load: Option<f64>,
+        /// Write starts here
+        #[arg(long, value_name = "FILE")]
+        starts: Option<PathBuf>,
+        /// Draw it here
+        #[arg(long, value_name = "FILE.svg")]
+        plot: Option<PathBuf>,
+    },
+    /// Play a trace through a real cluster of virtual nodes
+    Replay {
+        /// In the standard workload format
+        #[arg(value_name = "TRACE")]
+        trace: PathBuf,
+        /// By which policy
+        #[arg(long)]
+        policy: String,
+        /// So many jobs
+        #[arg(long, value_name = "N")]
+        jobs: u32,
+        /// So many times faster
+        #[arg(long, value_name = "F")]
+        speed: f64,
+        /// Write starts here
+        #[arg(long, value_name = "FILE")]
+        starts: PathBuf,
+    },
+    /// What would start when
+    Plan {
+        /// The situation
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// What is done with users.
+#[derive(Subcommand, Clone, Debug)]
+pub enum User {
+    /// Add one and print a one-use token for `jqueue login`
+    Add {
+        /// The user's name
+        name: String,
+        /// The numeric id; by default the one of that name on this machine
+        #[arg(long, value_name = "N")]
+        uid: Option<u32>,
+        /// What the user may do
+        #[arg(long, value_name = "ROLE", default_value = "user")]
+        role: UserRole,
+        /// How long the token is good
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        ttl: Option<Seconds>,
+        /// Write a ready folder with client.toml instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// All of them
+    List,
+    /// Take one away
+    Remove {
+        /// The user's name
+        name: String,
+        /// Cancel what is left
+        #[arg(long, conflicts_with = "keep_running")]
+        cancel_jobs: bool,
+        /// Let running jobs end
+        #[arg(long)]
+        keep_running: bool,
+    },
+}
+
+/// What is done with certificates.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Ca {
+    /// Issue a certificate here, without the daemon
+    Issue {
+        /// For whom
+        name: String,
+        /// With which role
+        #[arg(long, value_name = "ROLE", default_value = "user")]
+        role: UserRole,
+        /// The numeric id; by default the one of that name on this machine
+        #[arg(long, value_name = "N")]
+        uid: Option<u32>,
+        /// How long it is good
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        ttl: Option<Seconds>,
+        /// Where to write a ready folder with client.toml
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// All certificates
+    List,
+    /// Take one back
+    Revoke {
+        /// A serial number, or a name
+        #[arg(value_name = "SERIAL|NAME")]
+        which: String,
+    },
+    /// A new CA beside the old one
+    Rotate,
+}
+
+/// What is done with accounts and qualities of service.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Named {
+    /// Add one: KEY=VALUE as in the manual
+    Add {
+        /// Its name
+        name: String,
+        /// What
+        #[arg(value_name = "KEY=VALUE")]
+        settings: Vec<Setting>,
+    },
+    /// Change one
+    Set {
+        /// Its name
+        name: String,
+        /// What
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        settings: Vec<Setting>,
+    },
+    /// All of them
+    List,
+    /// Take one away
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What is done with the configuration.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Config {
+    /// Write it as one TOML file
+    Export,
+    /// Put a file in force, all or nothing
+    Apply {
+        /// Which
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print the difference alone
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl Definition for JCtld {
+    const LATER: &'static [&'static str] = &[
+        "ca revoke",
+        "ca rotate",
+        "account add",
+        "account set",
+        "account list",
+        "account remove",
+        "qos add",
+        "qos set",
+        "qos list",
+        "qos remove",
+        "config export",
+        "config apply",
+        "audit",
+        "backup",
+        "export",
+        "restore",
+        "accept",
+        "upgrade",
+        "reload",
+        "doctor",
+        "simulate",
+        "replay",
+        "plan",
+        "user list",
+        "user remove",
+    ];
+}

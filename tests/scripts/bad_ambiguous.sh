@@ -1,0 +1,3 @@
+#!/bin/bash
+#SBATCH --nt=4
+true

@@ -1,0 +1,3 @@
+#!/bin/bash
+#SBATCH --gpu-per-node=1
+true

@@ -1,0 +1,3 @@
+#!/bin/bash
+#SBATCH --mem-per-task=4G
+true

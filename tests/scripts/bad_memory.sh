@@ -1,0 +1,3 @@
+#!/bin/bash
+#SBATCH --memory=4G
+true

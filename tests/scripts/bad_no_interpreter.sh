@@ -1,0 +1,2 @@
+#SBATCH -n 1
+true

@@ -1,0 +1,3 @@
+#!/bin/bash
+#SBATCH --time=99999999-99
+true

@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH --chdir=work
+#SBATCH --export=NONE
+true

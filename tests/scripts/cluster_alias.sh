@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH --cluster=here
+#SBATCH --clusters here
+true

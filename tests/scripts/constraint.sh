@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH -C 'haswell|skylake'
+#SBATCH --licenses=matlab
+true

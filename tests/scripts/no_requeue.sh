@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH --no-requeue
+#SBATCH --nice=50
+#SBATCH -k
+true

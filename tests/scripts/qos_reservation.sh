@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH --qos=short
+#SBATCH --reservation=course
+#SBATCH -q long
+true
