@@ -1,7 +1,16 @@
 //! The node daemon's rooms: how processes are started, supervised, measured and ended.
 
+pub mod accounts;
 pub mod cgroup;
+pub mod daemon;
+pub mod data;
 pub mod launch;
 pub mod probe;
+
+pub mod link;
+pub mod read_file;
+pub mod spool;
 pub mod supervisor;
+pub mod supervisors;
+pub mod translate;
 pub mod tree;
