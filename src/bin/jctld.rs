@@ -20,7 +20,9 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
     match &arguments.verb {
         Verb::Dev(words) => {
             if words.r#virtual.is_some() {
-                return Err(CliError::script("not_supported", "not supported yet: dev --virtual").option("--virtual"));
+                return Err(
+                    CliError::script("not_supported", "not supported yet: dev --virtual").option("--virtual")
+                );
             }
             let asked = Dev {
                 dir: words.dir.clone(),
@@ -35,17 +37,17 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
         Verb::Run => run::run(&settings).map_err(failed)?,
         Verb::Init { advertise } => new_cluster(&settings, advertise)?,
         Verb::Verify { dir: Some(dir) } => {
-            let lines = check::verify_folder(dir).map_err(|message| CliError::refused("damage", message))?;
+            let lines = check::verify_folder(dir).map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl: _, out }) => issue(&settings, name, *role, *uid, out)?,
-        _ => return jsched::cli::commands::admin(arguments),
+        _ => return Err(failed("not merged yet")),
     }
     Ok(ExitCode::Done)
 }
 
 fn failed(error: impl std::fmt::Display) -> CliError {
-    CliError::configuration("failed", error.to_string())
+    CliError::new(ExitCode::Configuration, "failed", error.to_string())
 }
 
 fn new_cluster(settings: &std::path::Path, advertise: &str) -> Result<(), CliError> {

@@ -262,12 +262,20 @@ impl Fleet {
             .map_err(at(&path))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(DevError::Failed(format!("`{program} {}` failed: {said}", words.get(1).unwrap_or(&""))));
+            return Err(DevError::Failed(format!(
+                "`{program} {}` failed: {said}",
+                words.get(1).unwrap_or(&"")
+            )));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    async fn wait_for(&self, what: &str, words: &[&str], ready: impl Fn(&str) -> bool) -> Result<(), DevError> {
+    async fn wait_for(
+        &self,
+        what: &str,
+        words: &[&str],
+        ready: impl Fn(&str) -> bool,
+    ) -> Result<(), DevError> {
         let begun = tokio::time::Instant::now();
         loop {
             let last = match self.client(words).await {
