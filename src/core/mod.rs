@@ -9,6 +9,7 @@ pub mod command;
 pub mod depend;
 pub mod dispatch;
 pub mod info;
+pub mod invariants;
 pub mod job;
 pub mod node_act;
 pub mod notes;
@@ -196,3 +197,6 @@ impl Core {
 fn refuse(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>) -> Reply {
     Reply::Refused(Refusal::new(code, message, hint))
 }
+
+#[cfg(test)]
+mod tests;
