@@ -6,6 +6,7 @@ pub mod format;
 pub mod hist;
 pub mod job_field;
 pub mod job_json;
+pub mod lines;
 pub mod node;
 pub mod partition;
 pub mod quantity;
