@@ -6,4 +6,15 @@
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
 pub mod cli;
+pub mod client;
+pub mod commit;
+pub mod controller;
+pub mod core;
 pub mod model;
+pub mod net;
+pub mod pki;
+pub mod sched;
+pub mod session;
+pub mod store;
+pub mod wire;
+pub mod worker;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod json;
 pub mod moment;
 pub mod options;
+pub mod render;
 pub mod request;
 pub mod script;
 pub mod table;

@@ -1,0 +1,632 @@
+//! What commands ask of the controller: one request on a stream of its own, then the replies.
+
+use serde::{Deserialize, Serialize};
+
+use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
+use super::node::Content;
+use crate::model::identity::{Role, Serial};
+use crate::model::ids::{Attempt, ContentHash, JobId, Position, Uid};
+use crate::model::spec::{JobSpec, RetryOn};
+use crate::model::state::State;
+use crate::model::task_set::IndexSet;
+use crate::model::time::{Seconds, TimeLimit, WallTime};
+use crate::wire_body;
+
+/// The most bytes of a request's key.
+pub const KEY_BYTES_MAX: usize = 64;
+/// The most jobs of one submission.
+pub const SUBMIT_JOBS_MAX: usize = 100_000;
+/// The most selectors of one request.
+pub const SELECTORS_MAX: usize = 10_000;
+/// The most rows of one frame of a listing.
+pub const LIST_ROWS_MAX: usize = 1_000;
+
+/// A request. Mutating ones carry a key: a repeat answers the same, another request under it is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Jobs, all accepted or none. Answered with [`Reply::Submitted`].
+    Submit(Submit),
+    /// Which jobs, in short. Answered with [`Reply::Jobs`] frames, the last one marked.
+    List(List),
+    /// Jobs in full. Answered with [`Reply::Detail`].
+    Show(Selection),
+    /// Change jobs. Answered with [`Reply::Acted`].
+    Act(Act),
+    /// Wait for jobs. Answered with one [`Reply::Waited`] when it is so.
+    Wait(Wait),
+    /// A live view. Answered with [`Reply::Jobs`] (the snapshot) and then [`Reply::Changed`] for ever.
+    Watch(Watch),
+    /// Output. Answered with [`Reply::Output`].
+    Log(Log),
+    /// Ended tasks of jobs, row by row. Answered with [`Reply::Ended`] frames.
+    Ended(Selection),
+    /// Use by user, account or partition. Answered with [`Reply::Usage`].
+    Usage(UsageBy),
+    /// Who am I? Answered with [`Reply::Whoami`].
+    Whoami,
+    /// The nodes. Answered with [`Reply::Nodes`].
+    Nodes,
+    /// Change nodes and partitions. Answered with [`Reply::Done`] or [`Reply::Tokens`].
+    NodeAct(NodeAct),
+    /// Users, certificates, the daemon. Answered with [`Reply::Done`], [`Reply::Tokens`] or a reply of its own.
+    Admin(Admin),
+}
+
+/// Jobs to submit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// Repeats are recognised by it.
+    pub key: String,
+    /// The jobs, in order; a [`crate::model::spec::Parent::Batch`] names one by its place.
+    pub specs: Vec<JobSpec>,
+    /// What their hashes name.
+    pub contents: Vec<Content>,
+    /// Only say what would happen.
+    pub test_only: bool,
+}
+
+/// Whom a verb means: selectors or filters, both narrowing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Jobs named one by one; empty: all that pass the filter.
+    pub selectors: Vec<Selector>,
+    /// The filter.
+    pub filter: Filter,
+}
+
+/// A job as users name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selector {
+    /// `123`: a job, an array, or a task's own number.
+    Number(JobId),
+    /// `123_[1-9,12]` and `123_4`.
+    Tasks(JobId, IndexSet),
+    /// `name:foo`.
+    Name(String),
+    /// `last`: the caller's newest.
+    Last,
+}
+
+/// Which jobs pass. Empty lists pass everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Only the caller's.
+    pub own: bool,
+    /// Of these users.
+    pub users: Vec<String>,
+    /// Of these names.
+    pub names: Vec<String>,
+    /// In these partitions.
+    pub partitions: Vec<String>,
+    /// In these states; picks tasks inside arrays.
+    pub states: Vec<State>,
+    /// Of these accounts.
+    pub accounts: Vec<String>,
+    /// Of these QOS.
+    pub qos: Vec<String>,
+    /// On these nodes.
+    pub nodes: Vec<String>,
+    /// Ended ones too, back to then; `None`: only unfinished ones.
+    pub ended_since: Option<WallTime>,
+}
+
+/// A listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// Whom.
+    pub selection: Selection,
+    /// A row per task rather than one per array.
+    pub expand: bool,
+}
+
+/// A change to jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// Repeats are recognised by it.
+    pub key: String,
+    /// What.
+    pub verb: Verb,
+    /// To whom.
+    pub selection: Selection,
+    /// Only say what would happen.
+    pub dry_run: bool,
+}
+
+/// What to do to jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    /// End them.
+    Cancel {
+        /// Why, for the record.
+        reason: String,
+    },
+    /// Send a signal and nothing more.
+    Signal {
+        /// Its number.
+        signal: u8,
+        /// To the batch shell alone.
+        batch_only: bool,
+    },
+    /// Don't start them.
+    Hold,
+    /// Start them again.
+    Release,
+    /// Back into the queue: running ones are ended and run again, ended ones run again.
+    Requeue,
+    /// Stop their processes.
+    Suspend,
+    /// Go on.
+    Resume,
+    /// Ahead of the owner's other pending jobs.
+    First,
+    /// Change them.
+    Set(Box<Settings>),
+}
+
+/// What `jqueue set` changes; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Time limit.
+    pub time: Option<TimeLimit>,
+    /// Memory per node.
+    pub memory_bytes: Option<u64>,
+    /// Cpus of the whole allocation.
+    pub cpus: Option<u32>,
+    /// Partitions.
+    pub partitions: Option<Vec<String>>,
+    /// Account.
+    pub account: Option<String>,
+    /// QOS.
+    pub qos: Option<String>,
+    /// Nice.
+    pub nice: Option<i32>,
+    /// Name.
+    pub name: Option<String>,
+    /// Comment.
+    pub comment: Option<String>,
+    /// Not before.
+    pub begin: Option<WallTime>,
+    /// Must have ended by then.
+    pub deadline: Option<WallTime>,
+    /// Only on these nodes.
+    pub nodelist: Option<Vec<String>>,
+    /// On none of these.
+    pub exclude: Option<Vec<String>>,
+    /// `%limit` of an array; 0 for none.
+    pub array_limit: Option<u32>,
+    /// Priority, operators only.
+    pub priority: Option<u32>,
+    /// Retries.
+    pub retry: Option<(u32, RetryOn)>,
+}
+
+/// Wait for jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Whom.
+    pub selection: Selection,
+    /// For their start rather than their end.
+    pub start: bool,
+    /// Push [`Reply::Progress`] too, for a bar.
+    pub progress: bool,
+}
+
+/// A live view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Which jobs.
+    pub filter: Filter,
+    /// Go on after that position: first the ends since then, then a snapshot.
+    pub position: Option<Position>,
+}
+
+/// Output of one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// Whose.
+    pub selector: Selector,
+    /// Which try; `None`: the last.
+    pub attempt: Option<Attempt>,
+    /// Standard error's file.
+    pub error: bool,
+    /// From where.
+    pub from: super::data::From,
+    /// At most so many bytes.
+    pub bytes: u32,
+    /// If there is nothing yet: wait up to so many milliseconds for more.
+    pub wait_ms: u32,
+}
+
+/// What usage is summed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UsageBy {
+    /// Users.
+    User,
+    /// Accounts.
+    Account,
+    /// Partitions.
+    Partition,
+}
+
+/// A change to nodes and partitions. Operators and admins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeAct {
+    /// No new jobs.
+    Drain {
+        /// Which.
+        nodes: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// New jobs again.
+    Resume {
+        /// Which.
+        nodes: Vec<String>,
+    },
+    /// Taken out by hand.
+    Down {
+        /// Which.
+        nodes: Vec<String>,
+        /// Why.
+        reason: String,
+        /// The admin vouches that nothing of it runs any more.
+        confirmed_dead: bool,
+    },
+    /// New names and their one-use tokens (admin).
+    Add {
+        /// Which.
+        nodes: Vec<String>,
+        /// How long the tokens are good.
+        ttl: Seconds,
+        /// BLAKE3 of each token's secret, one per node; the secret itself never leaves the command.
+        secrets: Vec<ContentHash>,
+        /// Names that exist may join again.
+        replace: bool,
+    },
+    /// Forget names (admin).
+    Remove {
+        /// Which.
+        nodes: Vec<String>,
+    },
+    /// Make or change a partition.
+    PartitionSet(PartitionSettings),
+    /// Forget a partition.
+    PartitionRemove {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What `jnode partition set` changes; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionSettings {
+    /// Its name.
+    pub name: String,
+    /// Its nodes; `ALL` alone means every node.
+    pub nodes: Option<Vec<String>>,
+    /// Used when a job names none.
+    pub default: Option<bool>,
+    /// `up`, `down` (nothing starts) or `closed` (nothing is accepted).
+    pub state: Option<PartitionState>,
+    /// The longest time limit.
+    pub max_time: Option<TimeLimit>,
+    /// The time limit of jobs that say none.
+    pub default_time: Option<TimeLimit>,
+    /// Memory of jobs that say none; `Some(0)`: the node's share again.
+    pub default_memory_per_cpu_bytes: Option<u64>,
+    /// Its jobs go first, higher first.
+    pub priority: Option<i32>,
+}
+
+pub use crate::model::record::PartitionState;
+
+/// For admins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Admin {
+    /// How the daemon is. Answered with [`Reply::Status`].
+    Status,
+    /// Check everything on disk. Answered with [`Reply::Done`].
+    Verify,
+    /// Stop in order.
+    Stop,
+    /// A user and the one-use token for the first certificate.
+    UserAdd {
+        /// The name.
+        name: String,
+        /// The numeric id.
+        uid: Uid,
+        /// user, operator or admin.
+        role: Role,
+        /// How long the token is good.
+        ttl: Seconds,
+        /// BLAKE3 of the token's secret; the secret itself never leaves the command.
+        secret: ContentHash,
+    },
+    /// The users. Answered with [`Reply::Lines`].
+    UserList,
+    /// Forget a user.
+    UserRemove {
+        /// The name.
+        name: String,
+        /// End the user's jobs; `Some(false)`: let them run; `None`: refuse while there are any.
+        cancel_jobs: Option<bool>,
+    },
+    /// The certificates. Answered with [`Reply::Lines`].
+    CertificateList,
+    /// Cut one off.
+    CertificateRevoke {
+        /// Which.
+        serial: Serial,
+    },
+    /// The audit lines since then. Answered with [`Reply::Lines`].
+    Audit {
+        /// Since when.
+        since: WallTime,
+    },
+}
+
+/// A reply. Every request can be answered with [`Reply::Refused`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// No.
+    Refused(Refusal),
+    /// Accepted and durable: the jobs' numbers in order, and what there is to say.
+    Submitted {
+        /// The numbers.
+        jobs: Vec<JobId>,
+        /// What was understood, of the first job.
+        receipt: Receipt,
+        /// Words for stderr.
+        warnings: Vec<String>,
+    },
+    /// Rows of a listing or of a snapshot.
+    Jobs {
+        /// The rows.
+        jobs: Vec<JobInfo>,
+        /// Of which position.
+        position: Position,
+        /// What the footer counts; in the last frame.
+        footer: Option<Footer>,
+    },
+    /// Jobs that are different now, for a live view.
+    Changed {
+        /// The newest state of each.
+        jobs: Vec<JobInfo>,
+        /// As of then.
+        position: Position,
+    },
+    /// Jobs in full.
+    Detail(Vec<JobDetail>),
+    /// What was done, a line per job.
+    Acted {
+        /// The lines.
+        lines: Vec<ActLine>,
+    },
+    /// What was waited for has happened.
+    Waited {
+        /// A line per job or array.
+        outcomes: Vec<WaitOutcome>,
+    },
+    /// How far an array is.
+    Progress {
+        /// Ended tasks.
+        ended: u64,
+        /// Of them other than completed.
+        bad: u64,
+        /// Running tasks.
+        running: u64,
+        /// All tasks.
+        total: u64,
+    },
+    /// Some output.
+    Output(Output),
+    /// Ended tasks.
+    Ended {
+        /// The rows.
+        rows: Vec<EndedRow>,
+        /// Whether that was all.
+        last: bool,
+    },
+    /// Use.
+    Usage(Vec<UsageRow>),
+    /// The caller.
+    Whoami(Whoami),
+    /// Nodes and partitions.
+    Nodes {
+        /// The nodes.
+        nodes: Vec<NodeInfo>,
+        /// The partitions.
+        partitions: Vec<PartitionInfo>,
+    },
+    /// Done, with lines to print.
+    Done {
+        /// For stdout.
+        lines: Vec<String>,
+        /// For stderr.
+        warnings: Vec<String>,
+    },
+    /// What one-use tokens need besides their secrets, which the asker has.
+    Tokens {
+        /// Where the controller says that it is reached.
+        addresses: Vec<String>,
+        /// The cluster.
+        cluster: String,
+        /// Hash of the CA's certificate.
+        fingerprint: [u8; 32],
+        /// Until when.
+        expires: WallTime,
+    },
+    /// The daemon.
+    Status(Box<ClusterStatus>),
+    /// Lines of a table: header first.
+    Lines(Vec<Vec<String>>),
+}
+
+/// A refusal, in words and as a code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind; decides the exit code.
+    pub code: RefusalCode,
+    /// What was wrong, and where.
+    pub message: String,
+    /// What to do next; may be empty.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// A refusal with a hint.
+    pub fn new(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusalCode {
+    /// No such job.
+    NoSuchJob,
+    /// No such node.
+    NoSuchNode,
+    /// No such partition.
+    NoSuchPartition,
+    /// No such user.
+    NoSuchUser,
+    /// No node or partition could ever run it.
+    Impossible,
+    /// A limit of the cluster, partition or user.
+    Limit,
+    /// The key belongs to another request.
+    KeyReused,
+    /// The table does not allow it.
+    NotAllowed,
+    /// Understood, but not in this version.
+    NotSupported,
+    /// Makes no sense.
+    Invalid,
+    /// The state it is in does not permit that.
+    Conflict,
+    /// No room in the log: only cancels, ends and status are taken.
+    NoRoom,
+    /// Too many requests at once; try again.
+    Busy,
+    /// The controller is stopping; try again.
+    Stopping,
+}
+
+impl RefusalCode {
+    /// The word in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            RefusalCode::NoSuchJob => "no_such_job",
+            RefusalCode::NoSuchNode => "no_such_node",
+            RefusalCode::NoSuchPartition => "no_such_partition",
+            RefusalCode::NoSuchUser => "no_such_user",
+            RefusalCode::Impossible => "impossible",
+            RefusalCode::Limit => "limit",
+            RefusalCode::KeyReused => "key_reused",
+            RefusalCode::NotAllowed => "not_allowed",
+            RefusalCode::NotSupported => "not_supported",
+            RefusalCode::Invalid => "invalid",
+            RefusalCode::Conflict => "conflict",
+            RefusalCode::NoRoom => "no_room",
+            RefusalCode::Busy => "busy",
+            RefusalCode::Stopping => "stopping",
+        }
+    }
+
+    /// The exit code of the command that was refused (INTERFACE: exit codes).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            RefusalCode::NotAllowed => 77,
+            RefusalCode::NotSupported => 65,
+            RefusalCode::Busy | RefusalCode::Stopping => 75,
+            _ => 1,
+        }
+    }
+}
+
+/// What was understood of a submission, with the cluster's defaults filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Where.
+    pub partition: String,
+    /// Cpus.
+    pub cpus: u32,
+    /// Memory; 0: the whole node's.
+    pub memory_bytes: u64,
+    /// Whether that is a default.
+    pub memory_is_default: bool,
+    /// Limit.
+    pub limit: TimeLimit,
+    /// About when it starts, if that can be said.
+    pub start: Option<WallTime>,
+    /// Where, if that can be said.
+    pub nodes: Vec<String>,
+    /// Its output pattern.
+    pub output: String,
+    /// Tasks.
+    pub tasks: u32,
+}
+
+/// What a listing did not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footer {
+    /// Unfinished jobs of others.
+    pub others: u64,
+    /// Own jobs that ended in the last hour.
+    pub ended_lately: u64,
+    /// Of them badly.
+    pub failed_lately: u64,
+    /// One of those.
+    pub failed_example: Option<JobId>,
+}
+
+/// What a verb did to one job or some tasks of one array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActLine {
+    /// The id as users write it.
+    pub id: String,
+    /// The state before, in words.
+    pub old: String,
+    /// The state after, in words.
+    pub new: String,
+    /// What there is to say ("already ended"); may be empty.
+    pub note: String,
+    /// How many tasks it hit.
+    pub tasks: u64,
+}
+
+/// How something that was waited for came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitOutcome {
+    /// The id as users write it.
+    pub id: String,
+    /// The state; of an array the one with the highest exit code.
+    pub state: State,
+    /// The exit code by the rules of INTERFACE ("Waiting").
+    pub code: u8,
+}
+
+/// Output of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Whose, as users write it.
+    pub id: String,
+    /// The state of the task.
+    pub state: State,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Where the bytes begin.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The file's size as far as known.
+    pub size: u64,
+    /// Why there is nothing, if so.
+    pub note: String,
+}
+
+wire_body! {
+    Request = "request", 1;
+    Reply = "reply", 1;
+}

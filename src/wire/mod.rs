@@ -1,0 +1,11 @@
+//! Messages, their versions and limits. Pure: bytes in, values out.
+
+pub mod client;
+pub mod codec;
+pub mod data;
+pub mod info;
+pub mod join;
+pub mod node;
+pub mod records;
+
+pub mod supervisor;
