@@ -126,10 +126,13 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
     let malformed = |reason: String| ConfigError::Malformed { path: path.to_owned(), reason };
     let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
     if size > CONFIG_BYTES_MAX as u64 {
-        return Err(malformed(format!("{size} bytes are more than the {CONFIG_BYTES_MAX} of any configuration")));
+        return Err(malformed(format!(
+            "{size} bytes are more than the {CONFIG_BYTES_MAX} of any configuration"
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|error| malformed(error.to_string().trim_end().to_owned()))?;
+    let file: File =
+        toml::from_str(&text).map_err(|error| malformed(error.to_string().trim_end().to_owned()))?;
     if file.controllers.is_empty() {
         return Err(malformed("`controllers` is empty".to_owned()));
     }

@@ -28,9 +28,8 @@ pub fn credentials(config: &Config) -> Result<Credentials, ClientError> {
         key: config.key.clone(),
         authorities: config.ca.clone(),
     };
-    Credentials::load(&files).map_err(|error| {
-        ClientError::Certificate(format!("{error} (named in {})", config.file.display()))
-    })
+    Credentials::load(&files)
+        .map_err(|error| ClientError::Certificate(format!("{error} (named in {})", config.file.display())))
 }
 
 /// An open connection.
@@ -41,7 +40,10 @@ pub struct Connection {
 
 impl Connection {
     /// Dials the first controller that answers.
-    pub(super) async fn open(credentials: &Credentials, controllers: &[String]) -> Result<Connection, Trouble> {
+    pub(super) async fn open(
+        credentials: &Credentials,
+        controllers: &[String],
+    ) -> Result<Connection, Trouble> {
         let link = dial(credentials, controllers).await.map_err(|error| Trouble::of(error, false))?;
         Ok(Connection { link })
     }
@@ -66,9 +68,9 @@ impl Connection {
     pub(super) async fn next(&self, replies: &mut Replies) -> Result<Option<Reply>, Trouble> {
         let frame = replies.reader.next(Patience::for_events(REPLY_TIMEOUT)).await;
         match frame {
-            Ok(Some(bytes)) => codec::decode(&bytes)
-                .map(Some)
-                .map_err(|error| Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}")))),
+            Ok(Some(bytes)) => codec::decode(&bytes).map(Some).map_err(|error| {
+                Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}")))
+            }),
             Ok(None) => Ok(None),
             Err(error @ FrameError::TooLong { .. }) => {
                 Err(Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}"))))
@@ -109,5 +111,6 @@ pub struct Replies {
 
 /// Encodes a request.
 pub(super) fn encode(request: &Request) -> Result<Vec<u8>, ClientError> {
-    codec::encode(request).map_err(|error| ClientError::Protocol(format!("the request can't be sent: {error}")))
+    codec::encode(request)
+        .map_err(|error| ClientError::Protocol(format!("the request can't be sent: {error}")))
 }

@@ -79,9 +79,11 @@ impl Trouble {
         use crate::net::close::CloseCode;
         match error {
             DialError::NotReached { .. } => Trouble::Passing { sent, reason: error.to_string() },
-            DialError::Refused { code: Some(CloseCode::NotAdmitted | CloseCode::Revoked), address, reason } => {
-                Trouble::Final(ClientError::NotAdmitted { address, reason })
-            }
+            DialError::Refused {
+                code: Some(CloseCode::NotAdmitted | CloseCode::Revoked),
+                address,
+                reason,
+            } => Trouble::Final(ClientError::NotAdmitted { address, reason }),
             DialError::Refused { code: Some(CloseCode::Protocol), .. } | DialError::Version { .. } => {
                 Trouble::Final(ClientError::Protocol(error.to_string()))
             }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::config::Config;
-use crate::model::ids::Uid;
 use crate::model::identity::Role;
+use crate::model::ids::Uid;
 use crate::model::time::WallTime;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{Listener, server};
@@ -38,9 +38,10 @@ pub(crate) enum Answer {
 impl Answer {
     fn replies(&self) -> &[Reply] {
         match self {
-            Answer::Replies(replies) | Answer::Hold(replies) | Answer::Die(replies) | Answer::Stop(replies) => {
-                replies
-            }
+            Answer::Replies(replies)
+            | Answer::Hold(replies)
+            | Answer::Die(replies)
+            | Answer::Stop(replies) => replies,
         }
     }
 }
@@ -116,7 +117,8 @@ impl FakeController {
     }
 
     fn listen(&mut self, script: Script) {
-        let (address, credentials, requests) = (self.address, self.credentials.clone(), Arc::clone(&self.requests));
+        let (address, credentials, requests) =
+            (self.address, self.credentials.clone(), Arc::clone(&self.requests));
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (kill, killed) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -141,15 +143,22 @@ impl Drop for FakeController {
     }
 }
 
-fn make(folder: &TempDir, authority: &Authority, name: &str, subject: &Subject, now: WallTime) -> Credentials {
+fn make(
+    folder: &TempDir,
+    authority: &Authority,
+    name: &str,
+    subject: &Subject,
+    now: WallTime,
+) -> Credentials {
     let files = CredentialFiles {
         certificate: folder.path().join(format!("{name}.pem")),
         key: folder.path().join(format!("{name}.key")),
         authorities: folder.path().join("ca.pem"),
     };
     let key = KeyPair::generate().unwrap();
-    let issued =
-        authority.issue(subject, &PublicKey::of(&key).unwrap(), Validity::usual(subject.role(), now)).unwrap();
+    let issued = authority
+        .issue(subject, &PublicKey::of(&key).unwrap(), Validity::usual(subject.role(), now))
+        .unwrap();
     key.write(&files.key, Publish::New).unwrap();
     write_public(&files.certificate, issued.pem.as_bytes(), Publish::New).unwrap();
     Credentials::load(&files).unwrap()

@@ -210,7 +210,9 @@ mod tests {
 
     /// Answers as a controller would that has this file, in windows of its own choosing.
     fn answer(log: &Log, file: &[u8], state: State, window: usize) -> Output {
-        let From::Offset(offset) = log.from else { return output(1, state, 0, &file[..0], file.len() as u64) };
+        let From::Offset(offset) = log.from else {
+            return output(1, state, 0, &file[..0], file.len() as u64);
+        };
         let start = (offset as usize).min(file.len());
         let end = (start + window).min(file.len());
         output(1, state, start as u64, &file[start..end], file.len() as u64)

@@ -120,7 +120,9 @@ impl Client {
                 }
             };
             let reason = match trouble {
-                Trouble::Final(ClientError::Refused(refusal)) if maybe_accepted && is_passing(refusal.code) => {
+                Trouble::Final(ClientError::Refused(refusal))
+                    if maybe_accepted && is_passing(refusal.code) =>
+                {
                     refusal.message
                 }
                 Trouble::Final(ClientError::Refused(refusal)) if is_passing(refusal.code) => {

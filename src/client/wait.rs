@@ -111,7 +111,9 @@ mod tests {
             let restart = async {
                 while told.recv().await != Some(2) {}
                 fake.kill();
-                fake.restart(move |_| Answer::Replies(vec![progress(8), Reply::Waited { outcomes: waited(&[3]) }]));
+                fake.restart(move |_| {
+                    Answer::Replies(vec![progress(8), Reply::Waited { outcomes: waited(&[3]) }])
+                });
             };
             let (outcomes, ()) = tokio::join!(waiting, restart);
             assert_eq!(outcomes.unwrap(), waited(&[3]));

@@ -117,7 +117,10 @@ mod tests {
                 let mut tries = 0;
                 move |_| {
                     tries += 1;
-                    let changed = |state, position| Reply::Changed { jobs: vec![row(1, state)], position: Position(position) };
+                    let changed = |state, position| Reply::Changed {
+                        jobs: vec![row(1, state)],
+                        position: Position(position),
+                    };
                     match tries {
                         // The snapshot comes in two parts, the second one after a break.
                         1 => Answer::Die(vec![jobs(None, 5)]),
@@ -126,7 +129,9 @@ mod tests {
                             jobs(Some(Footer::default()), 5),
                             changed(State::Suspended, 6),
                         ]),
-                        _ => Answer::Hold(vec![changed(State::Completed, 9), jobs(Some(Footer::default()), 9)]),
+                        _ => {
+                            Answer::Hold(vec![changed(State::Completed, 9), jobs(Some(Footer::default()), 9)])
+                        }
                     }
                 }
             });

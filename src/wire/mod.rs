@@ -6,3 +6,6 @@ pub mod data;
 pub mod info;
 pub mod join;
 pub mod node;
+pub mod records;
+
+pub mod supervisor;

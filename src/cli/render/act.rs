@@ -11,7 +11,11 @@ pub fn act_line(line: &ActLine, dry_run: bool) -> String {
     if dry_run && line.old != line.new {
         text.push_str("would be ");
     }
-    text.push_str(&if line.old == line.new { line.old.clone() } else { format!("{} → {}", line.old, line.new) });
+    text.push_str(&if line.old == line.new {
+        line.old.clone()
+    } else {
+        format!("{} → {}", line.old, line.new)
+    });
     if line.tasks > 1 {
         text.push_str(&format!(", {}", count(line.tasks, "task")));
     }

@@ -10,8 +10,20 @@ use crate::wire::info::EndedRow;
 
 /// The table, a row per ended task: each resource as used, asked and in percent.
 pub fn eff(rows: &[EndedRow]) -> Sheet {
-    let heads =
-        ["JOBID", "NAME", "ST", ">TIME", ">LIMIT", ">TIME%", ">CPU-TIME", ">CPUS", ">CPU%", ">MEM", ">ASKED", ">MEM%"];
+    let heads = [
+        "JOBID",
+        "NAME",
+        "ST",
+        ">TIME",
+        ">LIMIT",
+        ">TIME%",
+        ">CPU-TIME",
+        ">CPUS",
+        ">CPU%",
+        ">MEM",
+        ">ASKED",
+        ">MEM%",
+    ];
     let mut sheet = Sheet::new(&heads);
     let dash = || "-".to_owned();
     let percent = |part: Option<f64>| part.map_or_else(dash, |part| format!("{:.0}", part * 100.0));
@@ -41,9 +53,11 @@ pub fn eff(rows: &[EndedRow]) -> Sheet {
 /// The same as JSON: the task's fields, and `cpu_efficiency`, `memory_efficiency`, `time_efficiency` from 0 to 1.
 pub fn eff_json(row: &EndedRow) -> Map<String, Value> {
     let mut object = ended_json(row);
-    for (name, part) in
-        [("cpu_efficiency", cpu_part(row)), ("memory_efficiency", memory_part(row)), ("time_efficiency", time_part(row))]
-    {
+    for (name, part) in [
+        ("cpu_efficiency", cpu_part(row)),
+        ("memory_efficiency", memory_part(row)),
+        ("time_efficiency", time_part(row)),
+    ] {
         object.insert(name.to_owned(), json!(part));
     }
     object

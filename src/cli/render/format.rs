@@ -58,7 +58,8 @@ pub enum FormatError {
 impl Format {
     /// The columns of `jqueue`, or with `-l`.
     pub fn standard(long: bool) -> Format {
-        let short = "id,partition,name,user,state_code,elapsed_seconds,time_limit_seconds,node_count,cpus,place";
+        let short =
+            "id,partition,name,user,state_code,elapsed_seconds,time_limit_seconds,node_count,cpus,place";
         let all = "id,partition,name,user,account,qos,state,elapsed_seconds,time_limit_seconds,node_count,cpus,\
                    memory_limit_bytes,priority,submit_time,start_time,end_time,exit_code,place";
         Format::Columns((if long { all } else { short }).split(',').filter_map(job_field).collect())
@@ -89,7 +90,9 @@ impl Format {
             }
             Format::Line(pieces) => {
                 let head = header.then(|| line(pieces, |field| field.header.to_owned()));
-                let rows = jobs.iter().map(|job| line(pieces, |field| escape(&field.value(job, clock)).into_owned()));
+                let rows = jobs
+                    .iter()
+                    .map(|job| line(pieces, |field| escape(&field.value(job, clock)).into_owned()));
                 head.into_iter().chain(rows).map(|line| line + "\n").collect()
             }
         }
@@ -220,7 +223,10 @@ mod tests {
     #[test]
     fn slurms_own_default_and_limits() {
         let Ok(Format::Line(pieces)) = Format::parse("%.18i %.9P %-8j %t|%%") else { panic!("refused") };
-        assert_eq!(line(&pieces, |field| field.header.to_owned()), "             JOBID PARTITION NAME     ST|%");
+        assert_eq!(
+            line(&pieces, |field| field.header.to_owned()),
+            "             JOBID PARTITION NAME     ST|%"
+        );
         assert!(Format::parse(&format!("%{FIELD_WIDTH_MAX}i")).is_ok());
         for (bad, want) in [
             (format!("%{}i", FIELD_WIDTH_MAX + 1), FormatError::Width((FIELD_WIDTH_MAX + 1).to_string())),

@@ -12,7 +12,8 @@ use crate::wire::info::{EndedRow, cause_line};
 
 /// The table.
 pub fn hist(rows: &[EndedRow], clock: &Clock) -> Sheet {
-    let heads = ["JOBID", "NAME", "USER", "ST", ">EXIT", ">TIME", ">CPUS", ">MEM_PEAK", "NODE", "END", "CAUSE"];
+    let heads =
+        ["JOBID", "NAME", "USER", "ST", ">EXIT", ">TIME", ">CPUS", ">MEM_PEAK", "NODE", "END", "CAUSE"];
     let mut sheet = Sheet::new(&heads);
     sheet.rows = rows
         .iter()

@@ -9,8 +9,19 @@ use crate::wire::info::NodeInfo;
 
 /// The list.
 pub fn nodes(nodes: &[NodeInfo], clock: &Clock) -> Sheet {
-    let heads =
-        ["NODE", "STATE", ">CPUS(A/T)", ">MEM(A/T)", "GRES(A/T)", ">JOBS", ">LOAD", "UP", "VERSION", "CERT", "WHY"];
+    let heads = [
+        "NODE",
+        "STATE",
+        ">CPUS(A/T)",
+        ">MEM(A/T)",
+        "GRES(A/T)",
+        ">JOBS",
+        ">LOAD",
+        "UP",
+        "VERSION",
+        "CERT",
+        "WHY",
+    ];
     let mut sheet = Sheet::new(&heads);
     let dash = || "-".to_owned();
     sheet.rows = nodes
@@ -93,5 +104,9 @@ fn up(boot: WallTime, clock: &Clock) -> String {
 }
 
 fn left(end: WallTime, clock: &Clock) -> String {
-    if end <= clock.now { "expired".to_owned() } else { span_words(Seconds(end.micros_since(clock.now) / 1_000_000)) }
+    if end <= clock.now {
+        "expired".to_owned()
+    } else {
+        span_words(Seconds(end.micros_since(clock.now) / 1_000_000))
+    }
 }

@@ -66,13 +66,14 @@ pub fn partition_json(partition: &PartitionInfo, nodes: &[NodeInfo]) -> Map<Stri
 
 fn counts(partition: &PartitionInfo, nodes: &[NodeInfo]) -> (u64, u64, u64) {
     let members: std::collections::BTreeSet<&String> = partition.nodes.iter().collect();
-    nodes.iter().filter(|node| members.contains(&node.name)).fold((0, 0, 0), |(allocated, idle, other), node| {
-        match node.state.as_str() {
+    nodes.iter().filter(|node| members.contains(&node.name)).fold(
+        (0, 0, 0),
+        |(allocated, idle, other), node| match node.state.as_str() {
             "mixed" | "full" => (allocated + 1, idle, other),
             "idle" => (allocated, idle + 1, other),
             _ => (allocated, idle, other + 1),
-        }
-    })
+        },
+    )
 }
 
 fn starred(partition: &PartitionInfo) -> String {

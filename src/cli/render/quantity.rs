@@ -30,7 +30,8 @@ impl Clock {
 
     /// `14:20` today, else `Mon 14:20` within six days, else the whole of it.
     pub fn near(&self, time: WallTime) -> String {
-        let (Ok(stamp), Ok(now)) = (Timestamp::from_microsecond(time.0), Timestamp::from_microsecond(self.now.0))
+        let (Ok(stamp), Ok(now)) =
+            (Timestamp::from_microsecond(time.0), Timestamp::from_microsecond(self.now.0))
         else {
             return "-".to_owned();
         };
@@ -145,7 +146,10 @@ mod tests {
             (93_784, "1-02:03:04", "1 d 2 h"),
             (1_800, "30:00", "30 min"),
         ] {
-            assert_eq!((span(Seconds(seconds)).as_str(), span_words(Seconds(seconds)).as_str()), (table, words));
+            assert_eq!(
+                (span(Seconds(seconds)).as_str(), span_words(Seconds(seconds)).as_str()),
+                (table, words)
+            );
         }
         for (bytes, table, words) in [
             (0, "0", "0 bytes"),

@@ -13,14 +13,21 @@ pub fn receipt(receipt: &Receipt, clock: &Clock) -> String {
         (bytes, false) => size_words(bytes),
         (bytes, true) => format!("{} (default)", size_words(bytes)),
     };
-    let mut parts = vec![receipt.partition.clone(), format!("{}, {memory}", count(receipt.cpus.into(), "cpu"))];
+    let mut parts =
+        vec![receipt.partition.clone(), format!("{}, {memory}", count(receipt.cpus.into(), "cpu"))];
     if receipt.tasks > 1 {
         parts.push(count(receipt.tasks.into(), "task"));
     }
-    parts.push(receipt.limit.0.map_or_else(|| "no limit".to_owned(), |span| format!("limit {}", span_words(span))));
+    parts.push(
+        receipt.limit.0.map_or_else(|| "no limit".to_owned(), |span| format!("limit {}", span_words(span))),
+    );
     if let Some(start) = receipt.start {
         let soon = start.0 <= clock.now.0.saturating_add(SOON_MICROS);
-        parts.push(if soon { "starts now".to_owned() } else { format!("starts about {}", clock.near(start)) });
+        parts.push(if soon {
+            "starts now".to_owned()
+        } else {
+            format!("starts about {}", clock.near(start))
+        });
     }
     if !receipt.nodes.is_empty() {
         parts.push(format!("on {}", fold_nodes(&receipt.nodes)));

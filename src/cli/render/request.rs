@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::quantity::{limit, rfc3339, size, span_words};
+use crate::model::parse::{array, signal};
 use crate::model::spec::{
     DependencyKind, JobSpec, LostPolicy, MemoryRequest, OnDependencyFailure, Output, RetryOn, WorkDir,
 };
-use crate::model::parse::{array, signal};
 
 /// The request of `jqueue show --json`: a field per option that was set, times and sizes as numbers.
 pub fn request_json(spec: &JobSpec) -> Value {
@@ -149,8 +149,13 @@ fn lost_words(policy: LostPolicy) -> String {
 }
 
 fn retry_words(on: &RetryOn) -> Vec<String> {
-    let flags =
-        [(on.node, "node"), (on.preempt, "preempt"), (on.timeout, "timeout"), (on.oom, "oom"), (on.fail, "fail")];
+    let flags = [
+        (on.node, "node"),
+        (on.preempt, "preempt"),
+        (on.timeout, "timeout"),
+        (on.oom, "oom"),
+        (on.fail, "fail"),
+    ];
     let words = flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned());
     words.chain(on.exit.map(|code| format!("exit:{code}"))).collect()
 }

@@ -72,19 +72,21 @@ pub(crate) fn job(job: JobId, state: State) -> JobInfo {
 
 /// An array of 10,000 tasks.
 pub(crate) fn array(id: JobId) -> JobInfo {
-    let tasks = vec![
-        (State::Pending, 5_728),
-        (State::Running, 50),
-        (State::Completed, 4_210),
-        (State::Failed, 12),
-    ];
+    let tasks =
+        vec![(State::Pending, 5_728), (State::Running, 50), (State::Completed, 4_210), (State::Failed, 12)];
     JobInfo { id: format!("{id}_[0-9999%50]"), tasks, handed: 20, ..job(id, State::Running) }
 }
 
 /// One of its tasks.
 pub(crate) fn task(array: JobId, index: u32, state: State) -> JobInfo {
     let number = JobId(array.0 + 1 + u64::from(index));
-    JobInfo { id: format!("{array}_{index}"), job: array, task: Some(TaskIndex(index)), number, ..job(array, state) }
+    JobInfo {
+        id: format!("{array}_{index}"),
+        job: array,
+        task: Some(TaskIndex(index)),
+        number,
+        ..job(array, state)
+    }
 }
 
 pub(crate) fn reason(code: &str, text: &str) -> Reason {
@@ -97,7 +99,8 @@ pub(crate) fn end(state: State) -> End {
         State::Completed => (0, 0, Cause::plain(CauseKind::Exit)),
         State::Failed => (3, 0, Cause::plain(CauseKind::Exit)),
         State::Cancelled => {
-            let cause = Cause { kind: CauseKind::Cancel, by: "bob".to_owned(), text: "no more\u{7}".to_owned() };
+            let cause =
+                Cause { kind: CauseKind::Cancel, by: "bob".to_owned(), text: "no more\u{7}".to_owned() };
             (0, 15, cause)
         }
         State::Timeout => (0, 0, Cause::plain(CauseKind::TimeLimit)),
@@ -140,7 +143,11 @@ pub(crate) fn node(name: &str, state: &str, cpus_allocated: u32) -> NodeInfo {
         state: state.to_owned(),
         reason: if state == "drained" { "disk\n broken (bob, 12:00)".to_owned() } else { String::new() },
         total: Resources { cpus: 64, memory_bytes: 256 << 30, tmp_bytes: 1 << 40 },
-        allocated: Resources { cpus: cpus_allocated, memory_bytes: u64::from(cpus_allocated) << 32, tmp_bytes: 0 },
+        allocated: Resources {
+            cpus: cpus_allocated,
+            memory_bytes: u64::from(cpus_allocated) << 32,
+            tmp_bytes: 0,
+        },
         jobs: cpus_allocated.into(),
         load_hundredths: 105,
         boot_time: Some(ago(100_000)),

@@ -91,7 +91,9 @@ fn record(detail: &JobDetail, clock: &Clock) -> Vec<(&'static str, String)> {
         lines.push(("starts about", clock.local(start)));
     }
     lines.push(("submitted", clock.local(job.submit_time)));
-    for (label, time) in [("eligible", job.eligible_time), ("started", job.start_time), ("ended", job.end_time)] {
+    for (label, time) in
+        [("eligible", job.eligible_time), ("started", job.start_time), ("ended", job.end_time)]
+    {
         if let Some(time) = time {
             lines.push((label, clock.local(time)));
         }
@@ -123,8 +125,11 @@ fn state_words(job: &JobInfo) -> String {
 }
 
 fn resources(job: &JobInfo) -> String {
-    let memory =
-        if job.memory_bytes == 0 { "the whole node's memory".to_owned() } else { size_words(job.memory_bytes) };
+    let memory = if job.memory_bytes == 0 {
+        "the whole node's memory".to_owned()
+    } else {
+        size_words(job.memory_bytes)
+    };
     let each = if job.tasks.is_empty() { "" } else { " for each task" };
     format!("{}, {memory}{each}", count(job.cpus.into(), "cpu"))
 }

@@ -19,7 +19,10 @@ pub fn status(status: &ClusterStatus, clock: &Clock) -> String {
         ("log", format!("position {}, {} on disk", status.position, size_words(status.log_bytes))),
         ("tables", format!("position {}, {behind} behind", status.tables_position)),
         ("recovery", status.recovery.clone()),
-        ("jobs", format!("{} unfinished, {} tasks pending, {} live", status.jobs, status.pending, status.live)),
+        (
+            "jobs",
+            format!("{} unfinished, {} tasks pending, {} live", status.jobs, status.pending, status.live),
+        ),
         ("nodes", format!("{} of {} reachable", status.nodes.1, status.nodes.0)),
         ("connections", status.connections.to_string()),
         ("memory", size_words(status.memory_bytes)),

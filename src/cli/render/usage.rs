@@ -11,7 +11,17 @@ use crate::wire::info::UsageRow;
 pub fn usage(rows: &[UsageRow], by: UsageBy) -> Sheet {
     let first = if by == UsageBy::Partition { "PARTITION" } else { "USER" };
     let heads = [
-        first, "ACCOUNT", ">RUN", ">PEND", ">CPUS", ">GPUS", ">MEM", ">CPU-HOURS", ">SHARE", ">USED", ">BUDGET",
+        first,
+        "ACCOUNT",
+        ">RUN",
+        ">PEND",
+        ">CPUS",
+        ">GPUS",
+        ">MEM",
+        ">CPU-HOURS",
+        ">SHARE",
+        ">USED",
+        ">BUDGET",
     ];
     let mut sheet = Sheet::new(&heads);
     let dash = || "-".to_owned();

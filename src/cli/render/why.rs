@@ -137,18 +137,22 @@ fn advice(job: &JobInfo, end: &End) -> Option<(String, String)> {
             let option = format!("time={}", limit(crate::model::time::TimeLimit(Some(longer))));
             let words = format!(
                 "it ran into its time limit of {}: submit it with a longer one, or `jqueue set {} {option}` and `jqueue requeue {}`",
-                limit(job.limit), job.id, job.id
+                limit(job.limit),
+                job.id,
+                job.id
             );
             Some((option, words))
         }
         State::OutOfMemory if job.memory_bytes > 0 => {
             let option = format!("mem={}", size(job.memory_bytes.saturating_mul(2)));
-            let words = format!("it needed more than {}: submit it with more `--mem`", size_words(job.memory_bytes));
+            let words =
+                format!("it needed more than {}: submit it with more `--mem`", size_words(job.memory_bytes));
             Some((option, words))
         }
-        State::NodeFail => {
-            Some(("requeue".to_owned(), format!("the node was at fault: `jqueue requeue {}` runs it again", job.id)))
-        }
+        State::NodeFail => Some((
+            "requeue".to_owned(),
+            format!("the node was at fault: `jqueue requeue {}` runs it again", job.id),
+        )),
         _ => None,
     }
 }

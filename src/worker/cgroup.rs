@@ -1,0 +1,275 @@
+//! Control groups of attempts: made, joined, measured, frozen, emptied and removed.
+//!
+//! A supervisor has a group of its id in each tree, and below it a group for each attempt. Version 2 needs one
+//! tree; of version 1 the freezer is always used, so that a group can be emptied although it forks.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use crate::wire::supervisor::Cgroups;
+
+/// The group of one attempt, in all trees.
+#[derive(Debug)]
+pub struct Group {
+    kind: Kind,
+    folders: Vec<(String, PathBuf)>,
+    joins: Vec<File>,
+    memory: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    V1,
+    V2,
+}
+
+/// What a group has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupUsage {
+    /// Processor time in milliseconds, if it is counted there.
+    pub cpu_ms: Option<u64>,
+    /// Memory now, if it is counted there.
+    pub memory_bytes: Option<u64>,
+    /// The most memory, if it is counted there.
+    pub memory_peak_bytes: Option<u64>,
+}
+
+impl Group {
+    /// Makes the group `supervisor/name`, with a memory limit if it is not 0 and the trees can do it.
+    pub fn create(trees: &Cgroups, supervisor: &str, name: &str, memory_bytes: u64) -> io::Result<Group> {
+        let (kind, roots) = roots(trees);
+        let mut group = Group { kind, folders: Vec::new(), joins: Vec::new(), memory: trees.limits_memory() };
+        for (controller, root) in roots {
+            let parent = root.join(supervisor);
+            let folder = parent.join(name);
+            make(&parent)?;
+            if kind == Kind::V2 && group.memory {
+                write(&parent.join("cgroup.subtree_control"), "+memory")?;
+            }
+            make(&folder)?;
+            group.joins.push(OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?);
+            group.folders.push((controller, folder));
+        }
+        if memory_bytes > 0 && group.memory {
+            group.limit_memory(memory_bytes)?;
+        }
+        Ok(group)
+    }
+
+    /// The files through which a process joins, by writing `0` to each.
+    pub fn joins(&self) -> Vec<BorrowedFd<'_>> {
+        self.joins.iter().map(AsFd::as_fd).collect()
+    }
+
+    /// Whether its memory limit is the kernel's business.
+    pub fn limits_memory(&self) -> bool {
+        self.memory
+    }
+
+    /// Its processes.
+    pub fn pids(&self) -> Vec<i32> {
+        self.folders.first().map_or(Vec::new(), |(_, folder)| pids(folder))
+    }
+
+    /// One pass of killing: everything that is there now. Repeat until `pids` is empty.
+    pub fn kill(&self) {
+        match (self.kind, self.folder("freezer")) {
+            (Kind::V2, _) => kill_v2(self.folders.first().map(|(_, folder)| folder.as_path())),
+            (Kind::V1, Some(folder)) => kill_v1(folder),
+            (Kind::V1, None) => {}
+        }
+    }
+
+    /// Freezes or thaws. Freezing takes its time: `is_frozen`.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        match (self.kind, self.folders.first(), self.folder("freezer")) {
+            (Kind::V2, Some((_, folder)), _) => {
+                write(&folder.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+            }
+            (Kind::V1, _, Some(folder)) => {
+                write(&folder.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })
+            }
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Whether all of it is frozen.
+    pub fn is_frozen(&self) -> bool {
+        match (self.kind, self.folders.first(), self.folder("freezer")) {
+            (Kind::V2, Some((_, folder)), _) => field(&folder.join("cgroup.events"), "frozen") == Some(1),
+            (Kind::V1, _, Some(folder)) => std::fs::read_to_string(folder.join("freezer.state"))
+                .is_ok_and(|state| state.trim() == "FROZEN"),
+            _ => false,
+        }
+    }
+
+    /// How many of its processes the kernel has killed for memory.
+    pub fn memory_kills(&self) -> u64 {
+        let count = match self.kind {
+            Kind::V2 => {
+                self.folders.first().and_then(|(_, folder)| field(&folder.join("memory.events"), "oom_kill"))
+            }
+            Kind::V1 => {
+                self.folder("memory").and_then(|folder| field(&folder.join("memory.oom_control"), "oom_kill"))
+            }
+        };
+        count.unwrap_or(0)
+    }
+
+    /// What it has used.
+    pub fn usage(&self) -> GroupUsage {
+        match self.kind {
+            Kind::V2 => self.folders.first().map_or(GroupUsage::default(), |(_, folder)| GroupUsage {
+                cpu_ms: field(&folder.join("cpu.stat"), "usage_usec").map(|micros| micros / 1_000),
+                memory_bytes: number(&folder.join("memory.current")),
+                memory_peak_bytes: number(&folder.join("memory.peak")),
+            }),
+            Kind::V1 => GroupUsage {
+                cpu_ms: self
+                    .folder("cpuacct")
+                    .and_then(|folder| number(&folder.join("cpuacct.usage")))
+                    .map(|nanos| nanos / 1_000_000),
+                memory_bytes: self
+                    .folder("memory")
+                    .and_then(|folder| number(&folder.join("memory.usage_in_bytes"))),
+                memory_peak_bytes: self
+                    .folder("memory")
+                    .and_then(|folder| number(&folder.join("memory.max_usage_in_bytes"))),
+            },
+        }
+    }
+
+    /// Removes it. It must be empty.
+    pub fn remove(self) {
+        for (_, folder) in &self.folders {
+            remove_folders(folder);
+        }
+    }
+
+    fn folder(&self, controller: &str) -> Option<&Path> {
+        self.folders.iter().find(|(name, _)| name == controller).map(|(_, folder)| folder.as_path())
+    }
+
+    fn limit_memory(&self, bytes: u64) -> io::Result<()> {
+        match (self.kind, self.folders.first(), self.folder("memory")) {
+            (Kind::V2, Some((_, folder)), _) => {
+                write(&folder.join("memory.max"), &bytes.to_string())?;
+                // Where swap is counted, none of it comes on top; and the attempt is ended as a whole, because
+                // a batch job with a hole in it is of no use.
+                let _ = write(&folder.join("memory.swap.max"), "0");
+                let _ = write(&folder.join("memory.oom.group"), "1");
+                Ok(())
+            }
+            (Kind::V1, _, Some(folder)) => {
+                write(&folder.join("memory.limit_in_bytes"), &bytes.to_string())?;
+                let _ = write(&folder.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One pass of killing everything below a supervisor's groups.
+pub fn kill_below(trees: &Cgroups, supervisor: &str) {
+    let (kind, roots) = roots(trees);
+    for folder in folders_below(&roots, supervisor) {
+        match kind {
+            Kind::V2 => kill_v2(Some(&folder)),
+            Kind::V1 if folder.join("freezer.state").exists() => kill_v1(&folder),
+            Kind::V1 => {}
+        }
+    }
+}
+
+/// All processes below a supervisor's groups.
+pub fn pids_below(trees: &Cgroups, supervisor: &str) -> Vec<i32> {
+    folders_below(&roots(trees).1, supervisor).iter().flat_map(|folder| pids(folder)).collect()
+}
+
+/// Removes a supervisor's groups, as far as they are empty.
+pub fn remove_below(trees: &Cgroups, supervisor: &str) {
+    for (_, root) in roots(trees).1 {
+        remove_folders(&root.join(supervisor));
+    }
+}
+
+fn roots(trees: &Cgroups) -> (Kind, Vec<(String, PathBuf)>) {
+    match trees {
+        Cgroups::V2 { path, .. } => (Kind::V2, vec![(String::new(), PathBuf::from(path))]),
+        Cgroups::V1 { trees } => {
+            (Kind::V1, trees.iter().map(|(name, path)| (name.clone(), PathBuf::from(path))).collect())
+        }
+    }
+}
+
+/// The folders of a supervisor's attempts, whatever jobs have made below them included, and its own.
+fn folders_below(roots: &[(String, PathBuf)], supervisor: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = roots.iter().map(|(_, root)| root.join(supervisor)).collect();
+    while let Some(folder) = left.pop() {
+        left.extend(subfolders(&folder));
+        found.push(folder);
+    }
+    found
+}
+
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.filter_map(Result::ok).filter(is_folder).map(|entry| entry.path()).collect()
+}
+
+/// The deepest first. The kernel refuses what is not empty, and takes files away by itself.
+fn remove_folders(folder: &Path) {
+    subfolders(folder).iter().for_each(|inner| remove_folders(inner));
+    let _ = std::fs::remove_dir(folder);
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file)?.write_all(text.as_bytes())
+}
+
+fn pids(folder: &Path) -> Vec<i32> {
+    let list = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // A process of another pid namespace shows as 0.
+    list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
+}
+
+fn kill_v2(folder: Option<&Path>) {
+    let Some(folder) = folder else { return };
+    if write(&folder.join("cgroup.kill"), "1").is_err() {
+        pids(folder).into_iter().for_each(kill_pid);
+    }
+}
+
+/// Frozen, nothing can fork away from the list; the signals take effect with thawing.
+fn kill_v1(folder: &Path) {
+    let _ = write(&folder.join("freezer.state"), "FROZEN");
+    pids(folder).into_iter().for_each(kill_pid);
+    let _ = write(&folder.join("freezer.state"), "THAWED");
+}
+
+fn kill_pid(pid: i32) {
+    if pid > 1 {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+fn number(file: &Path) -> Option<u64> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn field(file: &Path, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}

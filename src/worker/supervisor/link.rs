@@ -1,0 +1,136 @@
+//! The supervisor's end of its socket: one connection at a time, the newest; only from the daemon's own user.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use nix::sys::socket::{getsockopt, sockopt};
+
+use crate::wire::supervisor::{FrameDecoder, FrameError, FromSupervisor, ToSupervisor, encode};
+
+/// The name of the socket in the supervisor's folder.
+pub const SOCKET_FILE: &str = "socket";
+/// With so many unsent bytes no further news is put into words.
+pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
+const READ_BYTES: usize = 64 << 10;
+
+/// The listening socket and the connection, if there is one.
+#[derive(Debug)]
+pub struct Link {
+    listener: UnixListener,
+    peer: Option<Peer>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    stream: UnixStream,
+    decoder: FrameDecoder,
+    outbox: Vec<u8>,
+    written: usize,
+}
+
+impl Link {
+    /// Listens on the socket file in `folder`, which only the owner can use. The path is relative to the current
+    /// directory, which must be that folder: absolute ones can be too long for a socket.
+    pub fn listen(folder: &Path) -> io::Result<Link> {
+        std::env::set_current_dir(folder)?;
+        let new = format!("{SOCKET_FILE}.new");
+        let _ = std::fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        // Whoever sees the final name can connect.
+        std::fs::rename(&new, SOCKET_FILE)?;
+        Ok(Link { listener, peer: None })
+    }
+
+    /// The listening socket.
+    pub fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// The connection, and whether it has bytes to write.
+    pub fn peer(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        self.peer.as_ref().map(|peer| (peer.stream.as_fd(), !peer.outbox.is_empty()))
+    }
+
+    /// Takes new connections; the newest of the right user replaces the one before. Whether there is a new one.
+    pub fn accept(&mut self) -> bool {
+        let mut is_new = false;
+        while let Ok((stream, _)) = self.listener.accept() {
+            let uid = getsockopt(&stream, sockopt::PeerCredentials).map(|credentials| credentials.uid());
+            if uid == Ok(nix::unistd::geteuid().as_raw()) && stream.set_nonblocking(true).is_ok() {
+                let (decoder, outbox) = (FrameDecoder::new(), Vec::new());
+                self.peer = Some(Peer { stream, decoder, outbox, written: 0 });
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// Reads what has come. A connection that is closed or broken is given up.
+    pub fn receive(&mut self) -> Result<Vec<ToSupervisor>, FrameError> {
+        let mut messages = Vec::new();
+        let Some(peer) = &mut self.peer else { return Ok(messages) };
+        let mut bytes = vec![0; READ_BYTES];
+        let mut is_over = false;
+        loop {
+            match peer.stream.read(&mut bytes) {
+                Ok(0) => is_over = true,
+                Ok(count) => peer.decoder.push(bytes.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => is_over = true,
+            }
+            while let Some(message) = peer.decoder.next()? {
+                messages.push(message);
+            }
+            if is_over {
+                self.peer = None;
+                break;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Whether more can be said now.
+    pub fn has_room(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.outbox.len() - peer.written < OUTBOX_BYTES_MAX)
+    }
+
+    /// Takes a message to be written by `flush`. Without a connection it is dropped: what matters is said again to
+    /// the next one.
+    pub fn say(&mut self, message: &FromSupervisor) -> Result<(), FrameError> {
+        if let Some(peer) = &mut self.peer {
+            peer.outbox.extend_from_slice(&encode(message)?);
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the connection takes.
+    pub fn flush(&mut self) {
+        let Some(peer) = &mut self.peer else { return };
+        while let Some(rest) = peer.outbox.get(peer.written..).filter(|rest| !rest.is_empty()) {
+            match peer.stream.write(rest) {
+                Ok(count) => peer.written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.peer = None;
+                    return;
+                }
+            }
+        }
+        peer.outbox.clear();
+        peer.written = 0;
+    }
+
+    /// Closes the connection, after what was said.
+    pub fn close(&mut self) {
+        self.flush();
+        self.peer = None;
+    }
+}

@@ -1,0 +1,407 @@
+//! The supervisor's loop: messages in, processes and records, news out.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::clock;
+use super::crew::{Crew, Finished};
+use super::desk::{Desk, end_without_start};
+use super::link::Link;
+use super::prepare::Prepared;
+use super::records::{Record, Records, RecordsError};
+use super::{SupervisorError, protect};
+use crate::model::state::{Cause, CauseKind, End, State};
+use crate::model::time::{BootTime, Now, Seconds};
+use crate::wire::supervisor::{
+    AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
+    VERSION, VERSION_OLDEST,
+};
+
+/// How long a supervisor that holds nothing waits for its daemon.
+pub const IDLE_PATIENCE: Seconds = Seconds(600);
+/// How often the daemon is told what running attempts use.
+pub const USAGE_EVERY: Seconds = Seconds(10);
+/// How long it waits after a failed write before it tries again.
+const RETRY_AFTER: Seconds = Seconds(1);
+
+/// A supervisor at work.
+#[derive(Debug)]
+pub struct Service {
+    folder: PathBuf,
+    id: String,
+    link: Link,
+    signals: SignalFd,
+    timer: TimerFd,
+    protected: bool,
+    desk: Desk,
+    slots: u32,
+    work: Option<Work>,
+    greeted: bool,
+    finishing: bool,
+    unsaid: Unsaid,
+    usage_said: BootTime,
+    alone_since: BootTime,
+    retry_at: Option<BootTime>,
+}
+
+/// What there is once the job is known.
+#[derive(Debug)]
+struct Work {
+    records: Records,
+    crew: Result<Crew, Broken>,
+    job: Job,
+}
+
+/// The job can't be run here; each of its tasks ends with this text.
+#[derive(Debug)]
+struct Broken(String);
+
+/// Said to the daemon at the end of a turn.
+#[derive(Debug, Default)]
+struct Unsaid {
+    started: Vec<StartedAttempt>,
+    kept: Vec<AttemptRef>,
+}
+
+impl Service {
+    /// Sets up socket, signals and timer, and becomes the subreaper of all that it will start.
+    pub fn new(folder: PathBuf, id: String) -> Result<Service, SupervisorError> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        mask.thread_block().map_err(SupervisorError::Kernel)?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(SupervisorError::Kernel)?;
+        let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)
+            .map_err(SupervisorError::Kernel)?;
+        nix::sys::prctl::set_child_subreaper(true).map_err(SupervisorError::Kernel)?;
+        let protected = protect();
+        let link =
+            Link::listen(&folder).map_err(|error| SupervisorError::Folder { path: folder.clone(), error })?;
+        let now = clock::boot();
+        Ok(Service {
+            folder,
+            id,
+            link,
+            signals,
+            timer,
+            protected,
+            desk: Desk::default(),
+            slots: 0,
+            work: None,
+            greeted: false,
+            finishing: false,
+            unsaid: Unsaid::default(),
+            usage_said: now,
+            alone_since: now,
+            retry_at: None,
+        })
+    }
+
+    /// Works until there is nothing more to do.
+    pub fn run(mut self) -> Result<(), SupervisorError> {
+        loop {
+            self.wait()?;
+            self.drain_wakers();
+            if self.link.accept() {
+                self.greeted = false;
+            }
+            let now = clock::now();
+            self.obey(now);
+            self.turn(now);
+            self.tell(now);
+            if self.is_done(now.boot) {
+                if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
+                    crew.clean_up();
+                }
+                self.link.close();
+                let _ = std::fs::remove_file(super::link::SOCKET_FILE);
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), SupervisorError> {
+        self.set_timer();
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.link.listener(), PollFlags::POLLIN),
+        ];
+        if let Some((fd, has_output)) = self.link.peer() {
+            let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
+        }
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(SupervisorError::Kernel(errno)),
+        }
+    }
+
+    fn drain_wakers(&mut self) {
+        // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        let mut count = [0; 8];
+        let _ = nix::unistd::read(&self.timer, &mut count);
+    }
+
+    fn set_timer(&self) {
+        let crew = self.crew().and_then(Crew::deadline);
+        let idle = self.link.peer().is_none().then(|| self.alone_since.plus(IDLE_PATIENCE));
+        let at = [crew, idle, self.retry_at].into_iter().flatten().min();
+        let set = match at {
+            None => self.timer.unset(),
+            Some(at) => {
+                let micros = i64::try_from(at.0.max(1)).unwrap_or(i64::MAX);
+                let expiration = Expiration::OneShot(TimeSpec::microseconds(micros));
+                self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            }
+        };
+        debug_assert!(set.is_ok());
+    }
+
+    /// Reads and obeys what the daemon says.
+    fn obey(&mut self, now: Now) {
+        let messages = match self.link.receive() {
+            Ok(messages) => messages,
+            Err(error) => return self.refuse(error.to_string()),
+        };
+        for message in messages {
+            match message {
+                ToSupervisor::Hello { version } => self.greet(version),
+                _ if !self.greeted => {
+                    return self.refuse("the first message of a connection must be Hello".to_owned());
+                }
+                ToSupervisor::Job(job) => self.take_job(*job),
+                ToSupervisor::Run { tasks } => self.queue(tasks),
+                ToSupervisor::SetSlots { slots } => self.slots = slots.min(SLOTS_MAX),
+                ToSupervisor::Withdraw { tasks } => {
+                    let kept = tasks.into_iter().filter(|task| !self.desk.withdraw(*task));
+                    self.unsaid.kept.extend(kept);
+                }
+                ToSupervisor::Acknowledge { up_to } => self.acknowledge(up_to),
+                ToSupervisor::Finish => self.finishing = true,
+                other => self.command(other, now),
+            }
+        }
+    }
+
+    fn command(&mut self, message: ToSupervisor, now: Now) {
+        if let ToSupervisor::Kill { which, reason, .. } = &message {
+            for run in self.desk.take(which) {
+                let end = end_without_start(reason.state(), reason.cause(), now.wall, run.task);
+                self.end(run.task, end);
+            }
+        }
+        let Some(Work { crew: Ok(crew), .. }) = &mut self.work else { return };
+        match message {
+            ToSupervisor::Kill { which, reason, grace } => crew.kill(&which, &reason, grace, now.boot),
+            ToSupervisor::Signal { which, signal, batch_only } => crew.signal(&which, signal, batch_only),
+            ToSupervisor::Suspend { which } => crew.suspend(&which, now.boot),
+            ToSupervisor::Resume { which } => crew.resume(&which, now.boot),
+            _ => {}
+        }
+    }
+
+    fn greet(&mut self, version: u16) {
+        if version < VERSION_OLDEST {
+            return self
+                .refuse(format!("version {version} is older than {VERSION_OLDEST}; use a newer jworkerd"));
+        }
+        self.greeted = true;
+        self.unsaid = Unsaid::default();
+        let inventory = Inventory {
+            job: self.work.as_ref().map(|work| work.job.job),
+            slots: self.slots,
+            queued: self.desk.queued().collect(),
+            running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
+            reports: self.desk.all_reports(),
+        };
+        let (version, pid) = (version.min(VERSION), std::process::id());
+        self.say(&FromSupervisor::Welcome { version, pid, inventory });
+    }
+
+    fn take_job(&mut self, job: Job) {
+        if let Some(work) = &self.work {
+            if work.job != job {
+                self.refuse(format!("it supervises job {} already", work.job.job));
+            }
+            return;
+        }
+        let records = match Records::create(&self.folder, job.job) {
+            Ok(records) => records,
+            Err(error) => return self.refuse(error.to_string()),
+        };
+        let crew = Prepared::new(job.clone(), &self.folder, &self.id, self.protected)
+            .map_err(|error| Broken(format!("{}: {error}", job.node_name)))
+            .and_then(|prepared| Crew::new(prepared, &self.id).map_err(|error| Broken(error.to_string())));
+        self.slots = job.slots.min(SLOTS_MAX);
+        // What is large is kept once, where it is used; the copy here only tells whether a job comes again.
+        self.work = Some(Work { records, crew, job });
+    }
+
+    fn queue(&mut self, tasks: Vec<TaskRun>) {
+        if self.work.is_none() {
+            return self.refuse("tasks came before their job".to_owned());
+        }
+        tasks.into_iter().for_each(|run| self.desk.add(run));
+    }
+
+    fn acknowledge(&mut self, up_to: u64) {
+        let reports = self.desk.acknowledge(up_to);
+        if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
+            reports.iter().for_each(|report| crew.forget(report.task));
+        }
+    }
+
+    /// Reaps, ends, starts, and writes it all down.
+    fn turn(&mut self, now: Now) {
+        self.retry_at = None;
+        let mut finished = Vec::new();
+        if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
+            crew.reap();
+            finished = crew.turn(now);
+        }
+        finished.into_iter().for_each(|Finished { task, end }| self.end(task, end));
+        self.start(now);
+        self.write(now.boot);
+    }
+
+    /// Fills the free slots. The intents of all are written before the first is started.
+    fn start(&mut self, now: Now) {
+        let taken = self.crew().map_or(0, Crew::taken);
+        let mut runs = Vec::new();
+        while taken.saturating_add(u32::try_from(runs.len()).unwrap_or(u32::MAX)) < self.slots {
+            let Some(run) = self.desk.next(now.wall) else { break };
+            runs.push(run);
+        }
+        let Some(work) = self.work.as_mut().filter(|_| !runs.is_empty()) else { return };
+        let intents = runs.iter().try_for_each(|run| work.records.push(&Record::Intent(run.task)));
+        if intents.and_then(|()| work.records.flush()).is_err() {
+            // Nothing is started that could not be written down; it is tried again. Intents that may have been
+            // taken down are of attempts that will be started by this same process, so they do no harm.
+            runs.into_iter().rev().for_each(|run| self.desk.put_back(run));
+            self.retry_at = Some(now.boot.plus(RETRY_AFTER));
+            return;
+        }
+        let mut ended = Vec::new();
+        for run in runs {
+            let task = run.task;
+            let now = clock::now();
+            let started = match &mut work.crew {
+                Ok(crew) => crew.start(run, now),
+                Err(Broken(text)) => {
+                    let cause = Cause::said(CauseKind::Launch, super::verdict::shortened(text));
+                    let mut end = end_without_start(State::NodeFail, cause, now.wall, task);
+                    end.node = Some(work.job.node);
+                    Err(Finished { task, end })
+                }
+            };
+            match started {
+                Ok(started) => {
+                    let StartedAttempt { pid, start_ticks, start, .. } = started;
+                    let pushed = work.records.push(&Record::Started { task, pid, start_ticks, start });
+                    debug_assert!(pushed.is_ok());
+                    self.unsaid.started.push(started);
+                }
+                Err(Finished { task, end }) => ended.push((task, end)),
+            }
+        }
+        ended.into_iter().for_each(|(task, end)| self.end(task, end));
+    }
+
+    fn end(&mut self, task: AttemptRef, end: End) {
+        let end = Box::new(end);
+        if let Some(work) = &mut self.work {
+            let pushed = work.records.push(&Record::Ended { task, end: end.clone() });
+            debug_assert!(pushed.is_ok());
+        }
+        self.desk.report(task, News::Ended(end));
+    }
+
+    fn write(&mut self, now: BootTime) {
+        let Some(work) = &mut self.work else { return };
+        let mut written = work.records.flush();
+        if written.is_ok() && work.records.is_long() {
+            written = rewrite(&self.desk, work);
+        }
+        if written.is_err() {
+            self.retry_at = Some(now.plus(RETRY_AFTER));
+        }
+    }
+
+    /// Says what is new, as far as the connection takes it.
+    fn tell(&mut self, now: Now) {
+        if !self.greeted {
+            self.link.flush();
+            return;
+        }
+        let Unsaid { started, kept } = std::mem::take(&mut self.unsaid);
+        if !started.is_empty() {
+            self.say(&FromSupervisor::Started { attempts: started });
+        }
+        if !kept.is_empty() {
+            self.say(&FromSupervisor::Kept { tasks: kept });
+        }
+        while self.link.has_room() {
+            let reports = self.desk.unsent();
+            if reports.is_empty() {
+                break;
+            }
+            self.say(&FromSupervisor::Reports { reports });
+        }
+        if now.boot >= self.usage_said.plus(USAGE_EVERY) && self.link.has_room() {
+            self.usage_said = now.boot;
+            let usages = self.crew().map_or(Vec::new(), Crew::usages);
+            if !usages.is_empty() {
+                self.say(&FromSupervisor::Usage { usages });
+            }
+        }
+        self.link.flush();
+    }
+
+    fn is_done(&mut self, now: BootTime) -> bool {
+        if self.link.peer().is_some() {
+            self.alone_since = now;
+        }
+        let is_idle = self.desk.is_clear() && self.crew().is_none_or(Crew::is_idle);
+        is_idle && (self.finishing || now >= self.alone_since.plus(IDLE_PATIENCE))
+    }
+
+    fn crew(&self) -> Option<&Crew> {
+        self.work.as_ref().and_then(|work| work.crew.as_ref().ok())
+    }
+
+    fn say(&mut self, message: &FromSupervisor) {
+        if let Err(error) = self.link.say(message) {
+            self.refuse(error.to_string());
+        }
+    }
+
+    fn refuse(&mut self, text: String) {
+        let _ = self.link.say(&FromSupervisor::Refused { text });
+        self.link.close();
+        self.greeted = false;
+    }
+}
+
+/// Only what runs and what is not acknowledged is still of use.
+fn rewrite(desk: &Desk, work: &mut Work) -> Result<(), RecordsError> {
+    let mut records = Vec::new();
+    if let Ok(crew) = &work.crew {
+        for StartedAttempt { task, pid, start_ticks, start, .. } in crew.running().cloned() {
+            records.push(Record::Intent(task));
+            records.push(Record::Started { task, pid, start_ticks, start });
+        }
+    }
+    records.extend(desk.ends().map(|(task, end)| Record::Ended { task, end: Box::new(end.clone()) }));
+    work.records.rewrite(records)
+}
