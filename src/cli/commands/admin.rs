@@ -7,7 +7,7 @@ use crate::cli::args::General;
 use crate::cli::args::jctld::{Ca, User, Verb};
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::moment::Towards;
-use crate::cli::render::lines::{lines_json, lines_table, rows_where};
+use crate::cli::render::lines::{lines_json, lines_table, rows_where, time_in};
 use crate::cli::render::status::{status as status_text, status_json};
 use crate::cli::table::terminal_width;
 use crate::cli::text::print;
@@ -99,9 +99,7 @@ fn audit(context: &Context, verb: &Verb) -> Result<ExitCode, CliError> {
             }
         }
         if let Some(until) = until {
-            let earlier = |cell: &str| {
-                cell.parse::<jiff::Timestamp>().is_ok_and(|stamp| stamp.as_microsecond() < until.0)
-            };
+            let earlier = |cell: &str| time_in(cell).is_some_and(|time| time < until);
             table = rows_where(table, "time", earlier).ok_or_else(|| no_column("time"))?;
         }
         give(context, &table)
@@ -141,7 +139,7 @@ fn give(context: &Context, table: &[Vec<String>]) -> Result<ExitCode, CliError> 
     if context.json {
         context.print_json(lines_json(table))?;
     } else {
-        print(&lines_table(table).text(false, terminal_width()))?;
+        print(&lines_table(table, &context.clock).text(false, terminal_width()))?;
     }
     Ok(ExitCode::Done)
 }

@@ -3,10 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::Sheet;
+use super::quantity::{Clock, rfc3339};
 use crate::cli::table::Column;
+use crate::model::time::WallTime;
+
+/// Columns whose cells are seconds since 1970.
+const TIME_COLUMNS: [&str; 2] = ["TIME", "EXPIRES"];
 
 /// The table; its heads are its first row, so it is printed without a header of its own.
-pub fn lines_table(lines: &[Vec<String>]) -> Sheet {
+pub fn lines_table(lines: &[Vec<String>], clock: &Clock) -> Sheet {
+    let lines = with_times(lines, |time| clock.local(time));
     let width = lines.iter().map(Vec::len).max().unwrap_or(0);
     let filled = |row: &Vec<String>| {
         let mut row = row.clone();
@@ -18,6 +24,7 @@ pub fn lines_table(lines: &[Vec<String>]) -> Sheet {
 
 /// A list of objects, named by the heads in lower snake case.
 pub fn lines_json(lines: &[Vec<String>]) -> Value {
+    let lines = with_times(lines, |time| rfc3339(time).unwrap_or_default());
     let Some((heads, rows)) = lines.split_first() else { return Value::Array(Vec::new()) };
     let names: Vec<String> =
         heads.iter().map(|head| head.to_ascii_lowercase().replace([' ', '-'], "_")).collect();
@@ -37,6 +44,22 @@ pub fn rows_where(
     let at = lines.first()?.iter().position(|head| head.eq_ignore_ascii_case(column))?;
     let mut heads = true;
     let keep = |row: &Vec<String>| std::mem::take(&mut heads) || row.get(at).is_some_and(|cell| passes(cell));
-    let mut keep = keep;
-    Some(lines.into_iter().filter(|row| keep(row)).collect())
+    Some(lines.into_iter().filter(keep).collect())
+}
+
+/// The moment in a cell of a time column.
+pub fn time_in(cell: &str) -> Option<WallTime> {
+    cell.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000_000)).map(WallTime)
+}
+
+fn with_times(lines: &[Vec<String>], write: impl Fn(WallTime) -> String) -> Vec<Vec<String>> {
+    let is_time = |at: usize| {
+        let head = lines.first().and_then(|heads| heads.get(at));
+        head.is_some_and(|head| TIME_COLUMNS.iter().any(|name| head.eq_ignore_ascii_case(name)))
+    };
+    let cell = |(at, cell): (usize, &String)| match time_in(cell).filter(|_| is_time(at)) {
+        Some(time) => write(time),
+        None => cell.clone(),
+    };
+    lines.iter().map(|row| row.iter().enumerate().map(cell).collect()).collect()
 }

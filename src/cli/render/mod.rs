@@ -3,6 +3,8 @@
 pub mod act;
 pub mod eff;
 pub mod format;
+#[cfg(test)]
+mod golden;
 pub mod hist;
 pub mod job_field;
 pub mod job_json;
