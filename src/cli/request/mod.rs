@@ -30,7 +30,7 @@ use crate::model::spec::JobSpec;
 pub use self::many::{JOBS_BYTES_MAX, JOBS_MAX};
 
 /// The most bytes of `--key`.
-pub const KEY_BYTES_MAX: usize = 128;
+pub const KEY_BYTES_MAX: usize = 64;
 
 /// What somebody who called `jsubmit` wants.
 #[derive(Debug)]

@@ -70,7 +70,6 @@ impl Understanding<'_> {
 
     fn memory(&mut self) -> Result<MemoryRequest, CliError> {
         let show = |amount: &Amount| match amount {
-            Amount::Bytes(0) => json!("all"),
             Amount::Bytes(bytes) => json!(bytes),
             Amount::Range(least, most) => {
                 json!(format!("{}..{}", memory::write(*least), memory::write(*most)))
