@@ -2,11 +2,14 @@
 
 pub mod accounts;
 pub mod cgroup;
+pub mod config;
 pub mod daemon;
 pub mod data;
 pub mod launch;
 pub mod link;
+pub mod machine;
 pub mod read_file;
+pub mod serve;
 pub mod spool;
 pub mod supervisor;
 pub mod supervisors;
