@@ -1,6 +1,5 @@
 //! A controller that only speaks the node's protocol, and the folder of a node that believes it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,6 +23,8 @@ use jsched::wire::codec;
 use jsched::wire::data::DataHello;
 use jsched::wire::node::*;
 use jsched::worker::supervisor::clock;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// How long anything may take before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,12 +32,37 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The controller, its cluster, and one node's folder.
 pub struct Cluster {
     pub folder: tempfile::TempDir,
-    listener: Listener,
+    arrivals: UnboundedReceiver<Arrived>,
+    acceptor: JoinHandle<()>,
     daemon: Option<Child>,
-    waiting: BTreeMap<&'static str, quinn::Connection>,
+    waiting: Vec<Arrived>,
     pub epoch: u64,
     pub position: u64,
     sessions: u64,
+}
+
+/// A connection that has said what it is for.
+struct Arrived {
+    kind: Vec<u8>,
+    connection: quinn::Connection,
+    reader: FrameReader,
+    writer: FrameWriter,
+}
+
+/// Takes connections in until the test is over. One whose daemon was killed meanwhile is none.
+async fn accept(listener: Listener, tell: UnboundedSender<Arrived>) {
+    while let Some(arrival) = listener.accept().await {
+        let tell = tell.clone();
+        tokio::spawn(async move {
+            let Ok((connection, peer)) = arrival.admit().await else { return };
+            assert!(matches!(peer, Peer::Known(bearer) if bearer.identity.role == Role::Node));
+            let Ok((send, receive)) = connection.accept_bi().await else { return };
+            let mut reader = FrameReader::new(receive, FRAME_BYTES_MAX);
+            let Ok(Some(kind)) = reader.next(Patience::of(PATIENCE)).await else { return };
+            let (kind, writer) = (kind.to_vec(), FrameWriter::new(send, FRAME_BYTES_MAX));
+            let _ = tell.send(Arrived { kind, connection, reader, writer });
+        });
+    }
 }
 
 /// A control connection.
@@ -64,11 +90,8 @@ impl Cluster {
     pub fn new() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let now = clock::now().wall;
-        let authority = Authority::create(&folder.path().join("ca"), "test", now).or_else(|_| {
-            std::fs::create_dir_all(folder.path().join("ca")).unwrap();
-            Authority::create(&folder.path().join("ca"), "test", now)
-        });
-        let authority = authority.unwrap();
+        std::fs::create_dir(folder.path().join("ca")).unwrap();
+        let authority = Authority::create(&folder.path().join("ca"), "test", now).unwrap();
         let node = folder.path().join("n1");
         std::fs::create_dir(&node).unwrap();
         let files = CredentialFiles::in_folder(&node);
@@ -89,8 +112,18 @@ impl Cluster {
         let config = format!("controllers = [\"{address}\"]\nallow_root_jobs = true\n");
         std::fs::write(node.join("jworkerd.toml"), config).unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
-        let waiting = BTreeMap::new();
-        Cluster { folder, listener, daemon: None, waiting, epoch: 1, position: 10, sessions: 0 }
+        let (tell, arrivals) = unbounded_channel();
+        let acceptor = tokio::spawn(accept(listener, tell));
+        Cluster {
+            folder,
+            arrivals,
+            acceptor,
+            daemon: None,
+            waiting: Vec::new(),
+            epoch: 1,
+            position: 10,
+            sessions: 0,
+        }
     }
 
     pub fn node(&self) -> PathBuf {
@@ -158,22 +191,17 @@ impl Cluster {
         (connection, codec::decode::<DataHello>(&frame).unwrap())
     }
 
-    async fn connection(&mut self, kind: &'static str) -> (quinn::Connection, FrameReader, FrameWriter) {
-        let accept = async {
-            loop {
-                let (connection, peer) = self.listener.accept().await.unwrap().admit().await.unwrap();
-                assert!(matches!(peer, Peer::Known(bearer) if bearer.identity.role == Role::Node));
-                let (send, receive) = connection.accept_bi().await.unwrap();
-                let mut reader = FrameReader::new(receive, FRAME_BYTES_MAX);
-                let first = reader.next(Patience::of(PATIENCE)).await.unwrap().unwrap();
-                if first == kind.as_bytes() {
-                    return (connection, reader, FrameWriter::new(send, FRAME_BYTES_MAX));
-                }
-                // The other kind: it stays open as long as nobody wants it.
-                self.waiting.insert(if kind == "data" { "control" } else { "data" }, connection);
+    /// The next connection of that kind; those of the other kind wait.
+    async fn connection(&mut self, kind: &str) -> (quinn::Connection, FrameReader, FrameWriter) {
+        loop {
+            self.waiting.retain(|arrived| arrived.connection.close_reason().is_none());
+            if let Some(at) = self.waiting.iter().position(|arrived| arrived.kind == kind.as_bytes()) {
+                let Arrived { connection, reader, writer, .. } = self.waiting.remove(at);
+                return (connection, reader, writer);
             }
-        };
-        tokio::time::timeout(PATIENCE, accept).await.expect("the node does not come")
+            let next = tokio::time::timeout(PATIENCE, self.arrivals.recv()).await;
+            self.waiting.push(next.expect("the node does not come").unwrap());
+        }
     }
 
     /// An order of a session.
@@ -212,6 +240,7 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             eprintln!("{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
         }
+        self.acceptor.abort();
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
