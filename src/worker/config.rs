@@ -58,6 +58,13 @@ pub struct ConfigFile {
     /// Whether uid 0 may run jobs.
     #[serde(default)]
     pub allow_root_jobs: bool,
+    /// Whether control groups are used where there are some to use.
+    #[serde(default = "yes")]
+    pub control_groups: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The file, understood.
@@ -79,6 +86,8 @@ pub struct Config {
     pub memory_bytes: Option<u64>,
     /// Whether uid 0 may run jobs.
     pub allow_root_jobs: bool,
+    /// Whether control groups are used where there are some to use.
+    pub control_groups: bool,
 }
 
 /// What can be wrong with the file.
@@ -149,6 +158,7 @@ impl Config {
             cpus: file.cpus,
             memory_bytes,
             allow_root_jobs: file.allow_root_jobs,
+            control_groups: file.control_groups,
         })
     }
 }
@@ -166,6 +176,7 @@ impl ConfigFile {
             cpus: None,
             memory: None,
             allow_root_jobs: false,
+            control_groups: true,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod data;
 pub mod launch;
 pub mod link;
 pub mod machine;
+pub mod probe;
 pub mod read_file;
 pub mod serve;
 pub mod spool;
