@@ -318,7 +318,7 @@ impl Keeper {
         let reader = async {
             let mut bytes = vec![0; READ_BYTES];
             loop {
-                while let Ok(Some(message)) = decoder.next::<FromSupervisor>() {
+                while let Ok(Some(message)) = decoder.cut::<FromSupervisor>() {
                     if let FromSupervisor::Refused { text } = &message {
                         tracing::error!(supervisor = %id, %text, "a supervisor refuses");
                         if job_to_tell.is_some() {
@@ -405,7 +405,7 @@ async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(S
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
     let mut bytes = vec![0; READ_BYTES];
     loop {
-        if let Some(message) = decoder.next::<FromSupervisor>().map_err(|error| error.to_string())? {
+        if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
             let has_job =
                 matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
             if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
