@@ -93,6 +93,7 @@ impl Agent {
         }
         let jobs: Vec<JobId> = agent.jobs.keys().copied().collect();
         for job in jobs {
+            agent.bury_withdrawn(job);
             agent.hand_out(now, job);
         }
         agent

@@ -112,9 +112,7 @@ impl Agent {
         if job.earlier_boot {
             return self.leave_earlier_boot(now, id);
         }
-        self.bury_withdrawn(id);
-        let Some(job) = self.jobs.get(&id) else { return };
-        if job.held.is_empty() {
+        if job.held.is_empty() || job.given >= GIVEN_MAX {
             return;
         }
         if job.losses >= SUPERVISOR_TRIES_MAX {
@@ -213,6 +211,7 @@ impl Agent {
             given.map(|(which, _)| *which).filter(|which| !holds.contains(which)).collect()
         });
         lost.into_iter().for_each(|which| self.set(job, which, State::Held));
+        self.bury_withdrawn(job);
         self.tell_slots(job);
         if !withdraw.is_empty() {
             let what = Tell::Withdraw(runs_of(withdraw));
@@ -310,8 +309,11 @@ impl Agent {
         self.records.push(Record::Never { job: id, attempts: runs_of(never) });
     }
 
-    fn bury_withdrawn(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else { return };
+    /// What is wanted back and turns out to be with nobody never starts. Only who puts something back has to ask.
+    pub(super) fn bury_withdrawn(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.unsettled == 0 && !job.earlier_boot) else {
+            return;
+        };
         let withdrawn = |which: &&Try| job.entries.get(which).is_some_and(|entry| entry.withdrawing);
         let withdrawn: Vec<Try> = job.held.iter().filter(withdrawn).copied().collect();
         self.bury(id, withdrawn);
@@ -428,6 +430,7 @@ impl Agent {
             known.losses = known.losses.saturating_add(1);
         }
         self.record_ends(job, ends);
+        self.bury_withdrawn(job);
         self.hand_out(now, job);
     }
 

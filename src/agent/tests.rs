@@ -591,7 +591,8 @@ fn refusal(agent: &mut Agent, order: Order) -> Option<String> {
 
 #[test]
 fn orders_that_do_not_bind_are_refused() {
-    let changes: [(&str, fn(&mut Order)); 9] = [
+    type Change = fn(&mut Order);
+    let changes: [(&str, Change); 9] = [
         ("session", |order| order.session = SessionId(2)),
         ("instance", |order| order.instance.boot = BootId([2; 16])),
         ("instance", |order| order.instance.spool = SpoolId([2; 16])),

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
 use super::link::{self, LinkNews, Way};
+use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
 use super::supervisor::clock;
 use super::supervisors::{News, Supervisors};
@@ -232,7 +233,8 @@ impl Daemon {
                 self.send(FromNode::Refused(refused));
             }
             Effect::Beat(number) => {
-                let (load_hundredths, clock) = (load_hundredths(), clock::now().wall);
+                let (load_hundredths, clock) =
+                    (probe::load_hundredths().unwrap_or_default(), clock::now().wall);
                 self.send(FromNode::Beat(Beat { number, load_hundredths, clock }));
             }
         }
@@ -245,13 +247,4 @@ impl Daemon {
             let _ = session.send(message);
         }
     }
-}
-
-/// The load average of one minute, in hundredths; 0 where the kernel does not say.
-fn load_hundredths() -> u32 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let first = text.split(' ').next().unwrap_or_default();
-    let (whole, hundredths) = first.split_once('.').unwrap_or((first, "0"));
-    let number = |text: &str| text.parse::<u32>().unwrap_or_default();
-    number(whole).saturating_mul(100).saturating_add(number(hundredths))
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod cgroup;
+pub mod config;
 pub mod daemon;
 pub mod data;
 pub mod launch;
@@ -9,6 +10,9 @@ pub mod probe;
 
 pub mod link;
 pub mod read_file;
+
+pub mod machine;
+pub mod serve;
 pub mod spool;
 pub mod supervisor;
 pub mod supervisors;

@@ -346,7 +346,7 @@ mod tests {
         let (spool, contained) = Spool::open(folder.path(), [2; 16]).unwrap();
         assert_eq!(spool.id(), SpoolId([1; 16]));
         assert_eq!(contained.contents, [content.hash]);
-        assert_eq!(contained.supervisors, [mine.clone()]);
+        assert_eq!(contained.supervisors, std::slice::from_ref(&mine));
         assert_eq!(spool.contents().read(&content.hash).unwrap(), b"text");
         std::fs::write(spool.contents().content_path(&content.hash), b"other").unwrap();
         assert!(spool.contents().read(&content.hash).is_err(), "a damaged content was believed");
