@@ -42,7 +42,11 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl: _, out }) => issue(&settings, name, *role, *uid, out)?,
-        _ => return Err(failed("not merged yet")),
+        verb => {
+            let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
+            let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");
+            return asked.ok_or_else(later);
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -6,12 +6,10 @@ pub mod config;
 pub mod daemon;
 pub mod data;
 pub mod launch;
-pub mod probe;
-
 pub mod link;
-pub mod read_file;
-
 pub mod machine;
+pub mod probe;
+pub mod read_file;
 pub mod serve;
 pub mod spool;
 pub mod supervisor;

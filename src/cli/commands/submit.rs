@@ -21,12 +21,10 @@ use crate::client::key;
 use crate::client::session::Client;
 use crate::client::wait::unexpected;
 use crate::model::ids::JobId;
+use crate::model::spec::Output;
 use crate::wire::client::{
     KEY_BYTES_MAX, Receipt, Reply, Request, SUBMIT_JOBS_MAX, Selection, Selector, Submit,
 };
-
-use crate::model::spec::Output;
-use crate::wire::client::{KEY_BYTES_MAX, Receipt, Reply, Request, SUBMIT_JOBS_MAX, Selection, Selector, Submit};
 use crate::wire::data::From;
 use crate::wire::node::Content;
 
