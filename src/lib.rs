@@ -7,8 +7,15 @@
 
 pub mod agent;
 pub mod cli;
+pub mod client;
+pub mod commit;
+pub mod controller;
+pub mod core;
 pub mod model;
 pub mod net;
 pub mod pki;
+pub mod sched;
+pub mod session;
+pub mod store;
 pub mod wire;
 pub mod worker;

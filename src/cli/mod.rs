@@ -2,12 +2,14 @@
 //! controller.
 
 pub mod args;
+pub mod commands;
 pub mod documents;
 pub mod door;
 pub mod error;
 pub mod json;
 pub mod moment;
 pub mod options;
+pub mod render;
 pub mod request;
 pub mod script;
 pub mod table;

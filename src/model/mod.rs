@@ -1,8 +1,12 @@
 //! What we talk about: jobs, arrays, attempts, nodes, resources, identities and times, as types. Pure.
 
+pub mod change;
 pub mod identity;
 pub mod ids;
+pub mod record;
+
 pub mod parse;
+pub mod pattern;
 pub mod resources;
 pub mod spec;
 pub mod state;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ContentHash, JobId};
+use super::ids::{ContentHash, JobId, Ordinal, TaskIndex};
 use super::task_set::{IndexSet, TaskSet};
 use super::time::{Seconds, TimeLimit, WallTime};
 
@@ -316,4 +316,16 @@ pub struct Target {
     pub job: JobId,
     /// Its tasks; `None`: all.
     pub tasks: Option<TaskSet>,
+}
+
+impl JobSpec {
+    /// The index of the task at `ordinal`, if it is an array.
+    pub fn index_of(&self, ordinal: Ordinal) -> Option<TaskIndex> {
+        self.array.as_ref().and_then(|array| array.indexes.index(ordinal))
+    }
+
+    /// How many tasks it makes.
+    pub fn task_count(&self) -> u32 {
+        self.array.as_ref().map_or(1, |array| array.indexes.count())
+    }
 }

@@ -249,18 +249,52 @@ impl IndexSet {
 
     /// Writes a set of this array's tasks as users read it: `1-9,12`.
     pub fn write(&self, set: &TaskSet) -> String {
-        let mut pieces: Vec<(u32, u32)> = Vec::new();
-        for index in set.iter().filter_map(|ordinal| self.index(ordinal)) {
-            match pieces.last_mut() {
-                Some(last) if index.0 == last.1 + 1 => last.1 = index.0,
-                _ => pieces.push((index.0, index.0)),
+        self.write_short(set, usize::MAX).unwrap_or_default()
+    }
+
+    /// The same, or `None` as soon as it would be longer than `bytes_max`: the work is bounded by that, too.
+    pub fn write_short(&self, set: &TaskSet, bytes_max: usize) -> Option<String> {
+        let mut text = String::new();
+        let mut open: Option<(u32, u32)> = None;
+        let mut runs = self.runs.iter();
+        let mut run = runs.next()?;
+        let mut before = 0;
+        for &(first, last) in &set.runs {
+            let mut at = first;
+            while at <= last {
+                while at - before >= run.count() {
+                    before += run.count();
+                    let Some(next) = runs.next() else {
+                        push_piece(&mut text, open);
+                        return Some(text);
+                    };
+                    run = next;
+                }
+                let start = run.first + (at - before) * run.step;
+                let here = if run.step == 1 { (last - at).min(run.last - start) } else { 0 };
+                open = match open {
+                    Some((from, to)) if to + 1 == start => Some((from, start + here)),
+                    other => {
+                        push_piece(&mut text, other);
+                        Some((start, start + here))
+                    }
+                };
+                if text.len() > bytes_max {
+                    return None;
+                }
+                at += here + 1;
             }
         }
-        let words: Vec<String> = pieces
-            .iter()
-            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
-            .collect();
-        words.join(",")
+        push_piece(&mut text, open);
+        (text.len() <= bytes_max).then_some(text)
+    }
+
+    /// The first and the last index, as `0-9999`.
+    pub fn write_bounds(&self) -> String {
+        match (self.runs.first(), self.runs.last()) {
+            (Some(first), Some(last)) => format!("{}-{}", first.first, last.last),
+            _ => String::new(),
+        }
     }
 
     /// Whether the runs are as this type promises: for sets that came over the wire.
@@ -275,6 +309,18 @@ impl IndexSet {
             && self.runs.len() <= ARRAY_TASKS_MAX as usize
             && self.runs.windows(2).all(|pair| pair[0].last < pair[1].first)
             && self.runs.iter().map(|run| u64::from(run.count())).sum::<u64>() <= u64::from(ARRAY_TASKS_MAX)
+    }
+}
+
+fn push_piece(text: &mut String, piece: Option<(u32, u32)>) {
+    let Some((first, last)) = piece else { return };
+    if !text.is_empty() {
+        text.push(',');
+    }
+    text.push_str(&first.to_string());
+    if last > first {
+        text.push('-');
+        text.push_str(&last.to_string());
     }
 }
 
@@ -360,7 +406,16 @@ mod tests {
             let hit: Vec<u32> = set.ordinals(&wanted).iter().filter_map(|o| set.index(o)).map(|i| i.0).collect();
             let expected: Vec<u32> =
                 plain.iter().copied().filter(|i| wanted.ordinal(TaskIndex(*i)).is_some()).collect();
-            prop_assert_eq!(hit, expected);
+            prop_assert_eq!(&hit, &expected);
+            let picked = set.ordinals(&wanted);
+            if !picked.is_empty() {
+                let written = set.write(&picked);
+                let read = IndexSet::parse(&written).unwrap();
+                prop_assert_eq!(set.ordinals(&read), picked.clone());
+                prop_assert_eq!(read.count() as usize, hit.len());
+                prop_assert_eq!(set.write_short(&picked, written.len()), Some(written.clone()));
+                prop_assert_eq!(set.write_short(&picked, written.len() - 1), None);
+            }
         }
 
         #[test]

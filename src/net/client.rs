@@ -17,7 +17,7 @@ use crate::pki::credentials::Credentials;
 use crate::pki::crypto::provider;
 
 use super::close::{self, CloseCode, End};
-use super::dial_error::{CertificateTrouble, DialError, Try};
+use super::dial_error::{CertificateTrouble, DialError, Try, clock_of};
 use super::verify::{ControllerVerifier, Trust};
 use super::{ALPN, ALPN_JOIN, PORT, transport};
 
@@ -280,7 +280,8 @@ fn explain(error: &ConnectionError, address: &str, own: Option<Validity>) -> Dia
 fn own_out_of_time(own: Option<Validity>, said: String) -> CertificateTrouble {
     match own {
         Some(Validity { not_before, not_after }) => {
-            CertificateTrouble::OwnOutOfTime { not_before, not_after, clock: wall_clock(), said }
+            let (clock, controllers_seconds) = (wall_clock(), clock_of(&said));
+            CertificateTrouble::OwnOutOfTime { not_before, not_after, clock, controllers_seconds }
         }
         None => CertificateTrouble::OwnRefused { said },
     }

@@ -98,8 +98,10 @@ pub enum CertificateTrouble {
     NotController(String),
     /// The controller takes ours for ended or not yet begun.
     #[error(
-        "the controller refuses your certificate by its clock (\"{said}\"): it counts from {} to {}, and the clock here says {}: get a new one, or set the wrong clock right",
-        Instant(seconds(*.not_before)), Instant(seconds(*.not_after)), Instant(seconds(*.clock))
+        "your certificate counts from {} to {}, and the controller refuses it by its clock{}; the clock here says {}: \
+         get a new one, or set the wrong clock right",
+        Instant(seconds(*.not_before)), Instant(seconds(*.not_after)), clock_in_words(*.controllers_seconds),
+        Instant(seconds(*.clock))
     )]
     OwnOutOfTime {
         /// When ours begins.
@@ -108,8 +110,8 @@ pub enum CertificateTrouble {
         not_after: WallTime,
         /// The clock here.
         clock: WallTime,
-        /// What the controller said, its clock included.
-        said: String,
+        /// The controller's clock, seconds since 1970, if it said so.
+        controllers_seconds: Option<u64>,
     },
     /// The controller refuses ours for another reason.
     #[error("the controller refuses your certificate (\"{said}\"): get one from this cluster's admin")]
@@ -141,6 +143,17 @@ impl fmt::Display for Instant {
             _ => write!(f, "second {}", self.0),
         }
     }
+}
+
+/// The clock of a peer that refused a certificate for its time, out of what its TLS says in that case. Nothing
+/// depends on it but what is shown.
+pub(super) fn clock_of(said: &str) -> Option<u64> {
+    let (_, rest) = said.split_once("verification time ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+fn clock_in_words(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!(", which says {}", Instant(seconds)))
 }
 
 fn seconds(at: WallTime) -> u64 {

@@ -127,7 +127,7 @@ pub(super) fn listen(address: SocketAddr, credentials: &Credentials) -> Result<L
     let config = server_config(credentials)?;
     let bind_error = |source| ListenError::Bind { address, source };
     let (socket, warning) = socket::bind(address).map_err(bind_error)?;
-    let endpoint_config = reset_key::endpoint_config(credentials.derived_secret());
+    let endpoint_config = reset_key::endpoint_config(&credentials.derived_secret());
     let endpoint = Endpoint::new(endpoint_config, Some(config), socket, Arc::new(TokioRuntime));
     Ok(Listener {
         endpoint: endpoint.map_err(bind_error)?,

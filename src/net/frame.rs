@@ -164,12 +164,14 @@ pub struct FrameWriter {
     stream: SendStream,
     bytes_max: usize,
     waiting: BytesMut,
+    /// What a flush has begun to hand over, less what the connection has taken.
+    leaving: Bytes,
 }
 
 impl FrameWriter {
     /// Of frames with at most `bytes_max` bytes each.
     pub fn new(stream: SendStream, bytes_max: usize) -> FrameWriter {
-        FrameWriter { stream, bytes_max, waiting: BytesMut::new() }
+        FrameWriter { stream, bytes_max, waiting: BytesMut::new(), leaving: Bytes::new() }
     }
 
     /// Adds a frame to what waits.
@@ -182,30 +184,28 @@ impl FrameWriter {
 
     /// How many bytes wait.
     pub fn waiting_bytes(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.leaving.len()
     }
 
     /// Whether so much waits that it should be flushed now ([`BATCH_BYTES`]).
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= BATCH_BYTES
+        self.waiting_bytes() >= BATCH_BYTES
     }
 
-    /// Hands what waits to the connection; waits itself while the peer reads too slowly, `limit` at most.
+    /// Hands what waits to the connection; waits itself while the peer reads too slowly, `limit` at most. Dropping
+    /// the future loses nothing: the next flush goes on where it was.
     ///
     /// # Errors
     /// [`FrameError::Slow`] or [`FrameError::Write`]; the stream is reset then, since part of a frame may be sent.
     pub async fn flush(&mut self, limit: Duration) -> Result<(), FrameError> {
-        if self.waiting.is_empty() {
-            return Ok(());
+        let result = match timeout(limit, self.hand_over()).await {
+            Ok(handed_over) => handed_over,
+            Err(_) => Err(FrameError::Slow(limit)),
+        };
+        if result.is_err() {
+            self.reset(CloseCode::Busy.varint());
         }
-        let bytes = self.waiting.split().freeze();
-        match timeout(limit, self.stream.write_chunk(bytes)).await {
-            Ok(written) => Ok(written?),
-            Err(_) => {
-                self.reset(CloseCode::Busy.varint());
-                Err(FrameError::Slow(limit))
-            }
-        }
+        result
     }
 
     /// Flushes, and ends the stream properly. The peer has everything only when it says so.
@@ -222,12 +222,27 @@ impl FrameWriter {
     /// Gives the stream up at once.
     pub fn reset(&mut self, code: VarInt) {
         self.waiting.clear();
+        self.leaving.clear();
+        // An error would mean that the stream has ended already.
         let _ = self.stream.reset(code);
     }
 
     /// The stream beneath, for priorities.
     pub fn stream_mut(&mut self) -> &mut SendStream {
         &mut self.stream
+    }
+
+    async fn hand_over(&mut self) -> Result<(), FrameError> {
+        loop {
+            if self.leaving.is_empty() {
+                if self.waiting.is_empty() {
+                    return Ok(());
+                }
+                self.leaving = self.waiting.split().freeze();
+            }
+            // Leaves in `leaving` what was not taken.
+            self.stream.write_chunks(std::slice::from_mut(&mut self.leaving)).await?;
+        }
     }
 }
 

@@ -47,8 +47,6 @@ pub(super) fn dialling() -> Arc<TransportConfig> {
     config.receive_window(KNOWN_WINDOW_BYTES.into());
     config.max_concurrent_bidi_streams(UNKNOWN_STREAMS.into());
     config.keep_alive_interval(Some(KEEP_ALIVE));
-    // Most connections are over after a few packets; looking for a larger packet size would double them.
-    config.mtu_discovery_config(None);
     Arc::new(config)
 }
 
@@ -61,6 +59,9 @@ fn base() -> TransportConfig {
     config.crypto_buffer_size(HANDSHAKE_BYTES_MAX);
     config.initial_rtt(ROUND_TRIP_GUESS);
     config.datagram_receive_buffer_size(None);
+    // Most connections are over after a few packets; looking for a larger packet size would double their number,
+    // and long transfers gain little by it.
+    config.mtu_discovery_config(None);
     config
 }
 

@@ -68,7 +68,7 @@ pub struct Credentials {
     bearer: Bearer,
     certified: Arc<CertifiedKey>,
     authorities: Vec<CertificateDer<'static>>,
-    derived_secret: [u8; 32],
+    key: Arc<PrivatePkcs8KeyDer<'static>>,
 }
 
 impl Credentials {
@@ -134,8 +134,8 @@ impl Credentials {
     }
 
     /// A secret that follows from the private key: the same after a restart, unknown to everybody else.
-    pub(crate) fn derived_secret(&self) -> &[u8; 32] {
-        &self.derived_secret
+    pub(crate) fn derived_secret(&self) -> [u8; 32] {
+        blake3::derive_key("jsched 2026 secret of an endpoint", self.key.secret_pkcs8_der())
     }
 
     fn assemble(
@@ -144,13 +144,12 @@ impl Credentials {
         authorities: Vec<CertificateDer<'static>>,
     ) -> Result<Credentials, CredentialsError> {
         let bearer = Bearer::of(&certificate)?;
-        let derived_secret = blake3::derive_key("jsched 2026 secret of an endpoint", key.secret_pkcs8_der());
-        let certified = CertifiedKey::from_der(vec![certificate], key.into(), &provider());
+        let certified = CertifiedKey::from_der(vec![certificate], key.clone_key().into(), &provider());
         let certified = certified.map_err(|e| match e {
             rustls::Error::InconsistentKeys(_) => CredentialsError::Mismatch,
             other => CredentialsError::Unusable(other),
         })?;
-        Ok(Credentials { bearer, certified: Arc::new(certified), authorities, derived_secret })
+        Ok(Credentials { bearer, certified: Arc::new(certified), authorities, key: Arc::new(key) })
     }
 }
 

@@ -318,17 +318,7 @@ pub struct PartitionSettings {
     pub priority: Option<i32>,
 }
 
-/// What a partition lets in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PartitionState {
-    /// Everything.
-    #[default]
-    Up,
-    /// Jobs are accepted and wait.
-    Down,
-    /// Nothing is accepted; what is there goes on.
-    Closed,
-}
+pub use crate::model::record::PartitionState;
 
 /// For admins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

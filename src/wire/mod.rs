@@ -6,4 +6,5 @@ pub mod data;
 pub mod info;
 pub mod join;
 pub mod node;
+pub mod records;
 pub mod supervisor;

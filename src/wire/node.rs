@@ -20,20 +20,7 @@ use crate::wire_body;
 /// The most items of one list in one report or order.
 pub const ITEMS_MAX: usize = 4_096;
 
-/// What a node has, as its daemon found it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hardware {
-    /// What jobs may use.
-    pub resources: Resources,
-    /// Processor packages.
-    pub sockets: u32,
-    /// Hardware threads of all cores together.
-    pub threads: u32,
-    /// How limits are kept: `cgroup v2`, `cgroup v1`, or `rlimits and metering`.
-    pub limits: String,
-    /// Kernel and machine, for show.
-    pub system: String,
-}
+pub use crate::model::record::Hardware;
 
 /// The node's first message on its control connection. Its name and role are in its certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

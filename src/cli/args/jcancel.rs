@@ -32,6 +32,9 @@ pub struct JCancel {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Repeats under the same key do it once
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     #[command(flatten)]
     /// Common to all commands.
     pub general: General,

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values::{Setting, seconds};
 use super::{Definition, General};
+use crate::model::identity::Role;
 use crate::model::time::Seconds;
 
 /// The controller, and what its admins do
@@ -37,6 +38,16 @@ pub enum UserRole {
     Operator,
     /// Also users, certificates and configuration
     Admin,
+}
+
+impl From<UserRole> for Role {
+    fn from(role: UserRole) -> Role {
+        match role {
+            UserRole::User => Role::User,
+            UserRole::Operator => Role::Operator,
+            UserRole::Admin => Role::Admin,
+        }
+    }
 }
 
 /// Arguments of `dev`.
@@ -315,7 +326,6 @@ pub enum Config {
 
 impl Definition for JCtld {
     const LATER: &'static [&'static str] = &[
-        "ca revoke",
         "ca rotate",
         "account add",
         "account set",
@@ -327,7 +337,6 @@ impl Definition for JCtld {
         "qos remove",
         "config export",
         "config apply",
-        "audit",
         "backup",
         "export",
         "restore",
@@ -338,7 +347,5 @@ impl Definition for JCtld {
         "simulate",
         "replay",
         "plan",
-        "user list",
-        "user remove",
     ];
 }

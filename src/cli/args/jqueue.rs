@@ -97,6 +97,9 @@ pub struct Act {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Repeats under the same key do it once
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
 }
 
 /// Arguments of `log`.
@@ -221,6 +224,9 @@ pub enum Verb {
         /// Say what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
+        /// Repeats under the same key do it once
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
     /// Bring its files here
     Fetch {

@@ -7,6 +7,7 @@ use quinn::Connection;
 
 use super::*;
 use crate::net::client::{Link, dial};
+use crate::net::close::CloseCode;
 use crate::net::frame::{
     FrameError, FrameReader, FrameWriter, HEADER_BYTES, Patience, read_frame, write_frame,
 };
@@ -108,7 +109,7 @@ async fn a_lie_is_answered_before_its_body() {
     let result = read_frame(receive, 16 << 20, Patience::of(LONG)).await;
     assert!(matches!(result, Err(FrameError::TooLong { .. })));
     // The sender is told to stop.
-    assert!(send.stopped().await.unwrap().is_some());
+    assert_eq!(send.stopped().await.unwrap(), Some(CloseCode::Protocol.varint()));
 }
 
 /// One byte now and then never adds up to more time than the reader has.
@@ -166,4 +167,22 @@ async fn dropping_a_read_loses_nothing() {
     write_frame(send, b"whole", 10, LONG).await.unwrap();
     let (_, receive) = pair.theirs.accept_bi().await.unwrap();
     assert_eq!(read_frame(receive, 10, Patience::of(LONG)).await.unwrap().as_ref(), b"whole");
+}
+
+#[tokio::test]
+async fn dropping_a_flush_loses_nothing() {
+    let pair = pair().await;
+    let (send, receive) = pair.theirs.open_bi().await.unwrap();
+    let mut writer = FrameWriter::new(send, 64 << 20);
+    // More than the connection takes while nobody reads.
+    let block: Vec<u8> = (0..12_u32 << 20).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
+    writer.push(&block).unwrap();
+    assert!(tokio::time::timeout(SHORT, writer.flush(LONG)).await.is_err());
+    let left = writer.waiting_bytes();
+    assert!(left > 0 && left < HEADER_BYTES + block.len(), "{left}");
+    let (_, theirs) = pair.link.connection().accept_bi().await.unwrap();
+    let (flushed, read) = tokio::join!(writer.flush(LONG), read_frame(theirs, 64 << 20, Patience::of(LONG)));
+    flushed.unwrap();
+    assert!(read.unwrap() == block);
+    drop(receive);
 }

@@ -13,7 +13,6 @@ pub mod environment;
 mod family;
 pub mod ladder;
 pub mod link;
-pub mod pattern;
 pub mod prepare;
 pub mod records;
 pub mod seen;

@@ -10,7 +10,7 @@ use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid};
 
 use super::environment::{self, PID_VARIABLE};
-use super::pattern::{self, Facts};
+use crate::model::pattern::{self, Facts};
 use crate::model::spec::{ENVIRONMENT_BYTES_MAX, Output, SCRIPT_BYTES_MAX, WorkDir};
 use crate::model::state::State;
 use crate::model::time::WallTime;

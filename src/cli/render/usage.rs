@@ -1,0 +1,72 @@
+//! `jqueue usage`: who holds and has used how much.
+
+use serde_json::{Value, json};
+
+use super::Sheet;
+use super::quantity::size;
+use crate::wire::client::UsageBy;
+use crate::wire::info::UsageRow;
+
+/// The table. What this version does not keep (shares, budgets, GPUs) is shown as `-`.
+pub fn usage(rows: &[UsageRow], by: UsageBy) -> Sheet {
+    let first = if by == UsageBy::Partition { "PARTITION" } else { "USER" };
+    let heads = [
+        first,
+        "ACCOUNT",
+        ">RUN",
+        ">PEND",
+        ">CPUS",
+        ">GPUS",
+        ">MEM",
+        ">CPU-HOURS",
+        ">SHARE",
+        ">USED",
+        ">BUDGET",
+    ];
+    let mut sheet = Sheet::new(&heads);
+    let dash = || "-".to_owned();
+    sheet.rows = rows
+        .iter()
+        .map(|row| {
+            let named = if row.name.is_empty() { dash() } else { row.name.clone() };
+            let (first, account) = if by == UsageBy::Account { (dash(), named) } else { (named, dash()) };
+            vec![
+                first,
+                account,
+                row.running.to_string(),
+                row.pending.to_string(),
+                row.cpus.to_string(),
+                dash(),
+                size(row.memory_bytes),
+                format!("{:.1}", cpu_hours(row)),
+                dash(),
+                dash(),
+                dash(),
+            ]
+        })
+        .collect();
+    sheet
+}
+
+/// The same as JSON.
+pub fn usage_json(rows: &[UsageRow], by: UsageBy) -> Value {
+    let name = match by {
+        UsageBy::User => "user",
+        UsageBy::Account => "account",
+        UsageBy::Partition => "partition",
+    };
+    let items: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                name: row.name, "running": row.running, "pending": row.pending, "cpus": row.cpus,
+                "memory_bytes": row.memory_bytes, "cpu_hours": cpu_hours(row),
+            })
+        })
+        .collect();
+    Value::Array(items)
+}
+
+fn cpu_hours(row: &UsageRow) -> f64 {
+    row.cpu_ms as f64 / 3_600_000.0
+}

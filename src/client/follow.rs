@@ -1,0 +1,311 @@
+//! Follows a job's output as it is written, over any number of restarts of the controller, to its very end.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::model::ids::Attempt;
+use crate::model::state::State;
+use crate::wire::client::{Log, Output, Reply, Request, Selector};
+use crate::wire::data::{CHUNK_BYTES_MAX, From};
+
+use super::connection::encode;
+use super::error::{ClientError, Trouble};
+use super::session::Client;
+use super::wait::unexpected;
+
+/// How long the controller may hold a request for more output.
+pub const POLL_WAIT_MS: u32 = 10_000;
+/// The least between two requests that brought nothing.
+const EMPTY_PAUSE: Duration = Duration::from_millis(100);
+/// How often in a row an ended job's missing bytes are asked for before they count as lost.
+const MISSING_TRIES_MAX: u32 = 3;
+
+/// What to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whose output.
+    pub selector: Selector,
+    /// Which try; `None`: the last, and those that come after it.
+    pub attempt: Option<Attempt>,
+    /// Standard error's file.
+    pub error: bool,
+    /// Where to begin.
+    pub from: From,
+    /// Until the job has ended; otherwise only what is there now.
+    pub live: bool,
+}
+
+/// How following came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The job's id as users write it.
+    pub id: String,
+    /// Its state: an end, if it was followed to there.
+    pub state: State,
+    /// Gaps: bytes that could not be had, first and first after, and why.
+    pub gaps: Vec<Gap>,
+}
+
+/// Bytes that are not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing byte.
+    pub first: u64,
+    /// The first one after.
+    pub end: u64,
+    /// Why, if the controller said.
+    pub note: String,
+}
+
+/// Where in the file a follower is.
+#[derive(Debug)]
+struct Reader {
+    log: Log,
+    live: bool,
+    offset: Option<u64>,
+    attempt: Option<Attempt>,
+    missing: u32,
+    gaps: Vec<Gap>,
+}
+
+/// What to do after one answer.
+enum Step {
+    /// Ask for more at once.
+    More,
+    /// There was nothing; ask again, but not faster than that.
+    Nothing,
+    /// That was all.
+    End(Followed),
+}
+
+impl Client {
+    /// Hands the output to `sink` piece by piece until the job has ended (unless only what is there now is wanted) and
+    /// its file is read to the end.
+    ///
+    /// # Errors
+    /// [`ClientError::NotReached`] only before the controller was first reached; refusals; what `sink` gives.
+    pub async fn follow(
+        &mut self,
+        follow: &Follow,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Followed, ClientError> {
+        let mut reader = Reader::new(follow);
+        loop {
+            let asked = Instant::now();
+            let output = match self.try_output(&reader.log).await {
+                Ok(output) => output,
+                Err(trouble) => {
+                    self.outlive(trouble).await?;
+                    continue;
+                }
+            };
+            match reader.take(output, &mut sink)? {
+                Step::More => {}
+                Step::Nothing => sleep(EMPTY_PAUSE.saturating_sub(asked.elapsed())).await,
+                Step::End(followed) => return Ok(followed),
+            }
+        }
+    }
+
+    async fn try_output(&mut self, log: &Log) -> Result<Output, Trouble> {
+        let body = encode(&Request::Log(log.clone())).map_err(Trouble::Final)?;
+        let mut replies = self.send(&body).await?;
+        match self.next(&mut replies).await? {
+            Some(Reply::Output(output)) => Ok(output),
+            Some(other) => Err(Trouble::Final(unexpected(&other))),
+            None => Err(Trouble::Passing { sent: true, reason: "the answer ended too early".to_owned() }),
+        }
+    }
+}
+
+impl Reader {
+    fn new(follow: &Follow) -> Reader {
+        let log = Log {
+            selector: follow.selector.clone(),
+            attempt: follow.attempt,
+            error: follow.error,
+            from: follow.from,
+            bytes: CHUNK_BYTES_MAX,
+            wait_ms: if follow.live { POLL_WAIT_MS } else { 0 },
+        };
+        Reader { log, live: follow.live, offset: None, attempt: None, missing: 0, gaps: Vec::new() }
+    }
+
+    fn take(
+        &mut self,
+        output: Output,
+        sink: &mut impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Step, ClientError> {
+        let asked = match self.log.from {
+            From::Offset(offset) => offset,
+            // The controller chose the place; from there on it is ours to keep.
+            From::LastLines(_) => output.offset,
+        };
+        let again = self.attempt.is_some_and(|before| before != output.attempt);
+        self.attempt = Some(output.attempt);
+        if again && output.size < asked && output.bytes.is_empty() {
+            // The next attempt runs where the file of the one before is not: it begins anew.
+            self.log.from = From::Offset(0);
+            return Ok(Step::Nothing);
+        }
+        let length = output.bytes.len() as u64;
+        if length > 0 {
+            if output.offset > asked {
+                self.gaps.push(Gap { first: asked, end: output.offset, note: output.note.clone() });
+            }
+            // Bytes from before the place that was asked for are already out.
+            let skip = usize::try_from(asked.saturating_sub(output.offset)).unwrap_or(usize::MAX);
+            sink(output.bytes.get(skip..).unwrap_or_default())?;
+            self.missing = 0;
+        }
+        let reached = asked.max(output.offset.saturating_add(length));
+        let settled = output.state.is_end() || !self.live;
+        if length > 0 || self.offset.is_some() || settled {
+            self.log.from = From::Offset(reached);
+            self.offset = Some(reached);
+        }
+        if length > 0 {
+            return Ok(Step::More);
+        }
+        if !settled {
+            return Ok(Step::Nothing);
+        }
+        if output.size > reached && self.missing < MISSING_TRIES_MAX {
+            self.missing += 1;
+            return Ok(Step::Nothing);
+        }
+        if output.size > reached {
+            self.gaps.push(Gap { first: reached, end: output.size, note: output.note.clone() });
+        }
+        let gaps = std::mem::take(&mut self.gaps);
+        Ok(Step::End(Followed { id: output.id, state: output.state, gaps }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::client::fake::{Answer, FakeController, run};
+    use crate::model::ids::JobId;
+
+    fn follow() -> Follow {
+        Follow {
+            selector: Selector::Number(JobId(7)),
+            attempt: None,
+            error: false,
+            from: From::Offset(0),
+            live: true,
+        }
+    }
+
+    fn output(attempt: u32, state: State, offset: u64, bytes: &[u8], size: u64) -> Output {
+        Output {
+            id: "7".to_owned(),
+            state,
+            attempt: Attempt(attempt),
+            offset,
+            bytes: bytes.to_vec(),
+            size,
+            note: String::new(),
+        }
+    }
+
+    /// Answers as a controller would that has this file, in windows of its own choosing.
+    fn answer(log: &Log, file: &[u8], state: State, window: usize) -> Output {
+        let From::Offset(offset) = log.from else {
+            return output(1, state, 0, &file[..0], file.len() as u64);
+        };
+        let start = (offset as usize).min(file.len());
+        let end = (start + window).min(file.len());
+        output(1, state, start as u64, &file[start..end], file.len() as u64)
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_once_in_order(file in prop::collection::vec(any::<u8>(), 0..300), windows in prop::collection::vec(0usize..40, 1..60)) {
+            let mut reader = Reader::new(&follow());
+            let mut seen = Vec::new();
+            let mut sink = |bytes: &[u8]| { seen.extend_from_slice(bytes); Ok(()) };
+            let mut grown = 0;
+            for window in windows {
+                grown = (grown + window).min(file.len());
+                let answer = answer(&reader.log, &file[..grown], State::Running, window);
+                let step = reader.take(answer, &mut sink).unwrap();
+                prop_assert!(!matches!(step, Step::End(_)));
+            }
+            // It has ended, and the file is longer than what was read so far.
+            let followed = loop {
+                let answer = answer(&reader.log, &file, State::Completed, 17);
+                if let Step::End(followed) = reader.take(answer, &mut sink).unwrap() {
+                    break followed;
+                }
+            };
+            prop_assert_eq!(followed.gaps, vec![]);
+            prop_assert_eq!(seen, file);
+        }
+    }
+
+    #[test]
+    fn following_goes_on_at_its_place_over_broken_connections() {
+        run(async {
+            const FILE: &[u8] = b"one two three four";
+            let fake = FakeController::start({
+                let mut tries = 0;
+                move |request| {
+                    let Request::Log(log) = request else { panic!("{request:?}") };
+                    tries += 1;
+                    let reply = |state| Reply::Output(answer(&log, FILE, state, 4));
+                    match tries {
+                        1 | 3 => Answer::Die(vec![]),
+                        2 => Answer::Die(vec![reply(State::Running)]),
+                        4 => Answer::Replies(vec![reply(State::Running)]),
+                        _ => Answer::Replies(vec![reply(State::Failed)]),
+                    }
+                }
+            });
+            let mut seen = Vec::new();
+            let mut client = Client::new(fake.config());
+            let all = follow();
+            let followed = client.follow(&all, |bytes| {
+                seen.extend_from_slice(bytes);
+                Ok(())
+            });
+            assert_eq!(followed.await.unwrap().state, State::Failed);
+            assert_eq!(seen, FILE);
+
+            // A reader that went away ends it at once.
+            let gone = client.follow(&all, |_| Err(io::Error::from(io::ErrorKind::BrokenPipe)));
+            let error = gone.await.unwrap_err();
+            assert!(matches!(error, ClientError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe));
+        });
+    }
+
+    #[test]
+    fn missing_bytes_are_named_and_a_new_file_begins_anew() {
+        let mut seen = Vec::new();
+        let mut sink = |bytes: &[u8]| {
+            seen.extend_from_slice(bytes);
+            Ok(())
+        };
+        let mut reader = Reader::new(&follow());
+        reader.take(output(1, State::Running, 0, b"head", 4), &mut sink).unwrap();
+        // The node is lost; what the controller has kept begins later.
+        reader.take(output(1, State::NodeFail, 10, b"tail", 20), &mut sink).unwrap();
+        let mut last = None;
+        for _ in 0..=MISSING_TRIES_MAX {
+            let answer = Output { note: "n1 is gone".to_owned(), ..output(1, State::NodeFail, 14, b"", 20) };
+            last = Some(reader.take(answer, &mut sink).unwrap());
+        }
+        let Some(Step::End(followed)) = last else { panic!("no end") };
+        let gaps: Vec<(u64, u64)> = followed.gaps.iter().map(|gap| (gap.first, gap.end)).collect();
+        assert_eq!(gaps, vec![(4, 10), (14, 20)]);
+
+        reader.take(output(2, State::Running, 0, b"", 0), &mut sink).unwrap();
+        assert_eq!(reader.log.from, From::Offset(0));
+        assert_eq!(seen, b"headtail");
+    }
+}

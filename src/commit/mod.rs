@@ -1,0 +1,182 @@
+//! Group commit: changes gather in an open group, what depends on them is held until the log is durable up to it,
+//! and the one who feeds it is told when to stop. Pure: no clock, no log; it only keeps the order.
+
+use std::collections::VecDeque;
+
+use crate::model::ids::Position;
+
+/// The most groups that may be appended and not yet durable.
+pub const GROUPS_IN_FLIGHT_MAX: usize = 2;
+/// The most bytes that may be appended and not yet durable, the open group included.
+pub const BYTES_IN_FLIGHT_MAX: usize = 16 << 20;
+/// A group is closed at this size at the latest, so that it fits a frame with room to spare.
+pub const GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// Changes of type `C` and what waits for them, of type `H`.
+#[derive(Debug)]
+pub struct Committer<C, H> {
+    open: Vec<C>,
+    open_bytes: usize,
+    next: Position,
+    in_flight: VecDeque<(Position, usize)>,
+    held: VecDeque<(Position, H)>,
+    durable: Position,
+}
+
+/// A group that is ready to be appended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed<C> {
+    /// Its place in the log.
+    pub position: Position,
+    /// Its changes, in order.
+    pub changes: Vec<C>,
+}
+
+impl<C, H> Committer<C, H> {
+    /// Begins behind `end`, which is durable.
+    pub fn new(end: Position) -> Committer<C, H> {
+        Committer {
+            open: Vec::new(),
+            open_bytes: 0,
+            next: Position(end.0 + 1),
+            in_flight: VecDeque::new(),
+            held: VecDeque::new(),
+            durable: end,
+        }
+    }
+
+    /// The position that changes staged now will have.
+    pub fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Up to where the log is durable.
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Adds the changes of one whole command and what may leave only once they are durable. Something that comes
+    /// without changes waits for everything before it: it was computed on that.
+    pub fn stage(&mut self, changes: impl IntoIterator<Item = C>, bytes: usize, held: H) {
+        self.open.extend(changes);
+        self.open_bytes += bytes;
+        let behind = if self.open.is_empty() { Position(self.next.0 - 1) } else { self.next };
+        self.held.push_back((behind, held));
+    }
+
+    /// Whether more commands may be taken: false while too much is not durable.
+    pub fn accepts(&self) -> bool {
+        let undurable: usize = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
+        undurable + self.open_bytes < BYTES_IN_FLIGHT_MAX && self.open_bytes < GROUP_BYTES_MAX
+    }
+
+    /// Closes the open group, if there is something in it and the log may take one more.
+    pub fn close(&mut self) -> Option<Closed<C>> {
+        if self.open.is_empty() || self.in_flight.len() >= GROUPS_IN_FLIGHT_MAX {
+            return None;
+        }
+        let position = self.next;
+        self.next = Position(position.0 + 1);
+        self.in_flight.push_back((position, self.open_bytes));
+        self.open_bytes = 0;
+        Some(Closed { position, changes: std::mem::take(&mut self.open) })
+    }
+
+    /// The log is durable up to `position`.
+    pub fn on_durable(&mut self, position: Position) {
+        self.durable = self.durable.max(position);
+        while self.in_flight.front().is_some_and(|(at, _)| *at <= self.durable) {
+            self.in_flight.pop_front();
+        }
+    }
+
+    /// What may leave now, in the order in which it was staged.
+    pub fn release(&mut self) -> Option<H> {
+        if self.held.front().is_some_and(|(behind, _)| *behind <= self.durable) {
+            return self.held.pop_front().map(|(_, held)| held);
+        }
+        None
+    }
+
+    /// Whether nothing is open, in flight or held.
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.in_flight.is_empty() && self.held.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Stage(u8),
+        Close,
+        Durable,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![(0u8..4).prop_map(Step::Stage), Just(Step::Close), Just(Step::Durable)];
+        prop::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        /// Nothing leaves before everything that was staged up to it is durable, nothing is lost, the order stays.
+        #[test]
+        fn persist_then_tell(steps in steps()) {
+            let mut committer: Committer<u32, u32> = Committer::new(Position(7));
+            let (mut staged, mut held, mut told) = (0u32, 0u32, Vec::new());
+            let mut needs: Vec<u32> = Vec::new();
+            let mut flying: VecDeque<Closed<u32>> = VecDeque::new();
+            let mut durable_changes = 0u32;
+            let finish = [Step::Close, Step::Durable, Step::Durable, Step::Close, Step::Durable, Step::Durable];
+            for step in steps.into_iter().chain(finish) {
+                match step {
+                    Step::Stage(count) => {
+                        let changes: Vec<u32> = (staged..staged + u32::from(count)).collect();
+                        staged += u32::from(count);
+                        needs.push(staged);
+                        committer.stage(changes, usize::from(count), held);
+                        held += 1;
+                    }
+                    Step::Close => flying.extend(committer.close()),
+                    Step::Durable => {
+                        if let Some(group) = flying.pop_front() {
+                            prop_assert_eq!(group.changes.first().copied(), Some(durable_changes));
+                            durable_changes += group.changes.len() as u32;
+                            committer.on_durable(group.position);
+                        }
+                    }
+                }
+                prop_assert!(flying.len() <= GROUPS_IN_FLIGHT_MAX);
+                while let Some(one) = committer.release() {
+                    prop_assert_eq!(one as usize, told.len());
+                    prop_assert!(needs[one as usize] <= durable_changes);
+                    told.push(one);
+                }
+            }
+            prop_assert_eq!(told.len() as u32, held);
+            prop_assert!(committer.is_idle());
+        }
+    }
+
+    #[test]
+    fn back_pressure_at_its_edges() {
+        let mut committer: Committer<u8, ()> = Committer::new(Position(0));
+        committer.stage([1], GROUP_BYTES_MAX - 1, ());
+        assert!(committer.accepts());
+        committer.stage([1], 1, ());
+        assert!(!committer.accepts());
+        assert!(committer.close().is_some());
+        assert!(committer.accepts());
+        committer.stage([1], BYTES_IN_FLIGHT_MAX - GROUP_BYTES_MAX, ());
+        assert!(!committer.accepts());
+        assert!(committer.close().is_some());
+        committer.stage([1], 0, ());
+        assert!(committer.close().is_none(), "two groups are in flight");
+        committer.on_durable(Position(1));
+        assert!(committer.close().is_some());
+    }
+}

@@ -1,0 +1,471 @@
+//! The core's thread: commands in, groups to the log, and only what is durable out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock;
+use super::planner::Planner;
+use super::published::Published;
+use super::tables_writer::{Durable, TablesWriter};
+use crate::commit::Committer;
+use crate::core::state::{Outdated, Touched};
+use crate::core::{Command, Core, Effect, Outcome, View};
+use crate::model::change::{Change, Group};
+use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
+use crate::model::record::TokenRecord;
+use crate::model::time::{Seconds, WallTime};
+use crate::store::log::{Log, Room};
+use crate::wire::client::Reply;
+use crate::wire::codec::encode;
+use crate::wire::node::{ToNode, Welcome};
+
+/// How often time is looked at when nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+/// The most messages that one turn takes before the group is closed.
+const TURN_MESSAGES_MAX: usize = 4_096;
+/// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
+/// still find them here.
+const JOBS_LINGER: Seconds = Seconds(5);
+/// The same for keys and content.
+const KEYS_LINGER: Seconds = Seconds(60);
+
+/// A message to the driver.
+#[derive(Debug)]
+pub enum Message {
+    /// For the core.
+    Command {
+        /// The command.
+        command: Box<Command>,
+        /// Who waits for the answer.
+        answer: Option<oneshot::Sender<Answer>>,
+        /// For a hello: where the node is reached.
+        link: Option<NodeSender>,
+    },
+    /// The log is durable up to there.
+    LogDurable(Position),
+    /// The tables are that far, and memory need not keep this any more.
+    Tables {
+        /// How far.
+        position: Position,
+        /// What.
+        outdated: Vec<Outdated>,
+    },
+    /// Something failed that can't be mended here.
+    Fatal(String),
+    /// Stop in order.
+    Stop,
+}
+
+/// Messages to a node; unbounded, since the core bounds what is on a node.
+pub type NodeSender = mpsc::UnboundedSender<NodeMessage>;
+
+/// What the node's connection is told.
+#[derive(Debug)]
+pub enum NodeMessage {
+    /// Send this.
+    Send(Box<ToNode>),
+    /// End the connection.
+    Close(String),
+}
+
+/// What came of a command, once it may be told.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The reply.
+    pub reply: Option<Reply>,
+    /// For a hello: the session.
+    pub session: Option<(NodeId, SessionId, Welcome)>,
+    /// For a hello: why not.
+    pub refused: Option<String>,
+    /// For a join: what to sign.
+    pub issue: Option<TokenRecord>,
+}
+
+/// A handle to the driver's thread.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    sender: Sender<Message>,
+}
+
+impl Driver {
+    /// Sends a message. If the thread is gone, so is the process, soon.
+    pub fn send(&self, message: Message) {
+        let _ = self.sender.send(message);
+    }
+
+    /// Hands the core a command and waits until its outcome is durable. `None`: the daemon is stopping.
+    pub async fn ask(&self, command: Command, link: Option<NodeSender>) -> Option<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Message::Command { command: Box::new(command), answer: Some(answer), link });
+        receiver.await.ok()
+    }
+}
+
+/// What the driver tells the daemon around it.
+pub trait Outside: Send {
+    /// A certificate was revoked: end its connections.
+    fn cut_off(&self, serial: crate::model::identity::Serial);
+    /// The core wants the daemon to stop.
+    fn stop(&self);
+    /// Nothing may be told any more: end the process at once.
+    fn fatal(&self, why: &str) -> !;
+}
+
+/// Numbers for `jctld status`.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// The log's durable end.
+    pub position: AtomicU64,
+    /// How far the tables are.
+    pub tables: AtomicU64,
+    /// Whether the log is below its reserve.
+    pub reserve: std::sync::atomic::AtomicBool,
+}
+
+/// What waits for the log.
+struct Held {
+    answer: Option<oneshot::Sender<Answer>>,
+    link: Option<NodeSender>,
+    outcome: Outcome,
+}
+
+/// A closed group that is not durable yet.
+struct Flying {
+    position: Position,
+    view: View,
+    touched: Touched,
+    jobs: BTreeSet<JobId>,
+}
+
+/// The thread's own things.
+struct Loop<O: Outside> {
+    core: Core,
+    committer: Committer<Change, Held>,
+    log: Sender<(Position, Vec<u8>)>,
+    tables: Option<TablesWriter>,
+    planner: Planner,
+    published: Arc<Published>,
+    gauges: Arc<Gauges>,
+    outside: O,
+    sessions: BTreeMap<SessionId, NodeSender>,
+    flying: VecDeque<Flying>,
+    jobs: BTreeSet<JobId>,
+    lingering: VecDeque<(WallTime, Outdated)>,
+    welcome: WelcomeFacts,
+    stopping: bool,
+}
+
+/// What every welcome says.
+#[derive(Clone, Debug)]
+pub struct WelcomeFacts {
+    /// The state's life.
+    pub incarnation: Incarnation,
+    /// The controller's term.
+    pub epoch: Epoch,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Between beats.
+    pub beat: Seconds,
+    /// The lease.
+    pub lease: Seconds,
+}
+
+/// The threads that the driver needs, started before it.
+#[derive(Debug)]
+pub struct Parts<L: Log> {
+    /// The core.
+    pub core: Core,
+    /// The log's end.
+    pub end: Position,
+    /// The open log.
+    pub log: L,
+    /// Where views go.
+    pub published: Arc<Published>,
+    /// Numbers.
+    pub gauges: Arc<Gauges>,
+    /// For welcomes.
+    pub welcome: WelcomeFacts,
+}
+
+/// A channel for a driver that is about to start.
+pub fn channel_pair() -> (Driver, Receiver<Message>) {
+    let (sender, receiver) = channel();
+    (Driver { sender }, receiver)
+}
+
+/// Starts the log's thread and the core's.
+pub fn start<L: Log + 'static, O: Outside + 'static>(
+    parts: Parts<L>,
+    driver: &Driver,
+    receiver: Receiver<Message>,
+    tables: TablesWriter,
+    planner: Planner,
+    outside: O,
+) -> std::io::Result<JoinHandle<()>> {
+    let (log, frames) = channel();
+    let epoch = parts.welcome.epoch;
+    let reporter = driver.clone();
+    let mut writer = parts.log;
+    let gauges = parts.gauges.clone();
+    let log_thread = std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_log(&mut writer, epoch, &frames, &reporter, &gauges))?;
+    let mut this = Loop {
+        core: parts.core,
+        committer: Committer::new(parts.end),
+        log,
+        tables: Some(tables),
+        planner,
+        published: parts.published,
+        gauges: parts.gauges,
+        outside,
+        sessions: BTreeMap::new(),
+        flying: VecDeque::new(),
+        jobs: BTreeSet::new(),
+        lingering: VecDeque::new(),
+        welcome: parts.welcome,
+        stopping: false,
+    };
+    std::thread::Builder::new().name("core".to_owned()).spawn(move || {
+        this.run(&receiver);
+        if let Some(tables) = this.tables.take() {
+            tables.stop();
+        }
+        drop(this);
+        let _ = log_thread.join();
+    })
+}
+
+/// Appends what has gathered, syncs once, and says so.
+fn write_log<L: Log>(
+    log: &mut L,
+    epoch: Epoch,
+    frames: &Receiver<(Position, Vec<u8>)>,
+    driver: &Driver,
+    gauges: &Gauges,
+) {
+    while let Ok(first) = frames.recv() {
+        let mut last = first.0;
+        let mut result = log.append(epoch, first.0, &first.1);
+        while let (Ok(()), Ok((position, frame))) = (&result, frames.try_recv()) {
+            last = position;
+            result = log.append(epoch, position, &frame);
+        }
+        if let Err(error) = result.and_then(|()| log.sync()) {
+            return driver.send(Message::Fatal(format!("the journal failed: {error}")));
+        }
+        driver.send(Message::LogDurable(last));
+        match log.room() {
+            Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
+            Err(error) => return driver.send(Message::Fatal(format!("the journal failed: {error}"))),
+        }
+    }
+    if let Err(error) = log.close() {
+        tracing::error!(%error, "the journal was not closed in order");
+    }
+}
+
+impl<O: Outside> Loop<O> {
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        let mut waiting: VecDeque<Message> = VecDeque::new();
+        loop {
+            self.turn_out();
+            if self.stopping && self.committer.is_idle() {
+                return;
+            }
+            let first = match waiting.pop_front().filter(|_| self.committer.accepts()) {
+                Some(message) => Ok(message),
+                None => receiver.recv_timeout(TICK),
+            };
+            match first {
+                Ok(message) => self.take(message, &mut waiting),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.apply(Command::Tick, None, None);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for _ in 1..TURN_MESSAGES_MAX {
+                match receiver.try_recv() {
+                    Ok(message) => self.take(message, &mut waiting),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+        match message {
+            Message::Command { .. } if !self.committer.accepts() => waiting.push_back(message),
+            Message::Command { command, answer, link } => self.apply(*command, answer, link),
+            Message::LogDurable(position) => self.on_durable(position),
+            Message::Tables { position, outdated } => self.on_tables(position, outdated),
+            Message::Fatal(why) => self.outside.fatal(&why),
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    fn apply(&mut self, command: Command, answer: Option<oneshot::Sender<Answer>>, link: Option<NodeSender>) {
+        let now = clock::now();
+        let due = self.core.next_timer().is_some_and(|at| at <= now.wall);
+        if due && !matches!(command, Command::Tick) {
+            self.apply(Command::Tick, None, None);
+        }
+        let mut outcome = self.core.apply(now, self.committer.position(), command);
+        self.jobs.append(&mut outcome.jobs);
+        let changes = std::mem::take(&mut outcome.changes);
+        let bytes = changes.iter().map(rough_bytes).sum();
+        self.committer.stage(changes, bytes, Held { answer, link, outcome });
+    }
+
+    /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
+    fn turn_out(&mut self) {
+        let notes = self.core.take_notes();
+        if !notes.is_empty() {
+            self.planner.note(notes);
+        }
+        if let Some(group) = self.committer.close() {
+            let view = self.core.view(group.position, clock::wall());
+            let touched = self.core.take_unwritten();
+            let jobs = std::mem::take(&mut self.jobs);
+            self.flying.push_back(Flying { position: group.position, view, touched, jobs });
+            match encode(&Group { changes: group.changes }) {
+                Ok(bytes) => {
+                    if self.log.send((group.position, bytes)).is_err() {
+                        self.outside.fatal("the journal's thread is gone");
+                    }
+                }
+                Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
+            }
+        }
+        if self.flying.is_empty() && !self.jobs.is_empty() {
+            // Nothing durable has changed, but what is seen of nodes may have.
+            let view = self.core.view(self.committer.durable(), clock::wall());
+            let jobs = std::mem::take(&mut self.jobs);
+            self.published.publish(view, &jobs);
+        }
+        self.release();
+        self.forget();
+    }
+
+    fn on_durable(&mut self, position: Position) {
+        self.committer.on_durable(position);
+        self.gauges.position.store(position.0, Ordering::Relaxed);
+        while self.flying.front().is_some_and(|flying| flying.position <= position) {
+            let Some(flying) = self.flying.pop_front() else { break };
+            let view = Arc::new(flying.view.clone());
+            self.published.publish(flying.view, &flying.jobs);
+            if let Some(tables) = &self.tables {
+                tables.write(Durable { touched: flying.touched, view });
+            }
+        }
+        self.release();
+    }
+
+    fn release(&mut self) {
+        while let Some(held) = self.committer.release() {
+            let mut answer = Answer { reply: held.outcome.reply, ..Answer::default() };
+            for effect in held.outcome.effects {
+                self.carry_out(effect, &mut answer, held.link.as_ref());
+            }
+            if let Some(sender) = held.answer {
+                let _ = sender.send(answer);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, answer: &mut Answer, link: Option<&NodeSender>) {
+        match effect {
+            Effect::Send { session, message, .. } => {
+                if let Some(sender) = self.sessions.get(&session) {
+                    let _ = sender.send(NodeMessage::Send(message));
+                }
+            }
+            Effect::Welcome { node, session } => {
+                let facts = &self.welcome;
+                let welcome = Welcome {
+                    incarnation: facts.incarnation,
+                    epoch: facts.epoch,
+                    position: self.committer.durable(),
+                    session,
+                    cluster: facts.cluster.clone(),
+                    beat: facts.beat,
+                    lease: facts.lease,
+                };
+                if let Some(link) = link {
+                    self.sessions.insert(session, link.clone());
+                }
+                answer.session = Some((node, session, welcome));
+            }
+            Effect::Close { name, session, reason } => {
+                tracing::info!(node = name, reason, "node session ended");
+                match session.and_then(|session| self.sessions.remove(&session)) {
+                    Some(sender) => {
+                        let _ = sender.send(NodeMessage::Close(reason));
+                    }
+                    None => answer.refused = Some(reason),
+                }
+            }
+            Effect::Issue(token) => answer.issue = Some(token),
+            Effect::CutOff(serial) => self.outside.cut_off(serial),
+            Effect::Audit(record) => tracing::info!(
+                target: "audit",
+                who = record.who,
+                from = record.from,
+                what = record.what,
+                allowed = record.allowed,
+                "audit"
+            ),
+            Effect::Alarm(text) => tracing::warn!(text, "alarm"),
+            Effect::Stop => self.outside.stop(),
+        }
+    }
+
+    fn on_tables(&mut self, position: Position, outdated: Vec<Outdated>) {
+        self.gauges.tables.store(position.0, Ordering::Relaxed);
+        let now = clock::wall();
+        for one in outdated {
+            match one {
+                Outdated::Job(_) => self.lingering.push_back((now.plus(JOBS_LINGER), one)),
+                Outdated::Key(..) | Outdated::Content(..) => {
+                    self.lingering.push_back((now.plus(KEYS_LINGER), one));
+                }
+                Outdated::End(..) | Outdated::EndSet(..) => self.core.forget(&one),
+            }
+        }
+    }
+
+    /// Lets go of what has lingered long enough. Jobs wait behind keys in the queue, which only keeps them longer.
+    fn forget(&mut self) {
+        if self.lingering.is_empty() {
+            return;
+        }
+        let now = clock::wall();
+        while self.lingering.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, one)) = self.lingering.pop_front() {
+                self.core.forget(&one);
+            }
+        }
+    }
+}
+
+/// About how many bytes a change takes in the log: exact sizes would mean encoding everything twice.
+fn rough_bytes(change: &Change) -> usize {
+    match change {
+        Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
+        Change::Job(_) => 1_024,
+        Change::JobAgain { states, .. } => {
+            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
+        }
+        Change::Key(record) => 128 + record.reply.len(),
+        Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
+            64 + set.runs().len() * 8
+        }
+        _ => 96,
+    }
+}

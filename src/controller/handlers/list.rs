@@ -1,0 +1,111 @@
+//! Listings.
+
+use std::sync::Arc;
+
+use super::{found, refuse, tables_failed};
+use crate::controller::clock;
+use crate::controller::office::Office;
+use crate::controller::server::{Replies, Undelivered};
+use crate::core::Caller;
+use crate::core::select::{Chosen, choose};
+use crate::core::state::View;
+use crate::model::ids::JobId;
+use crate::model::time::{Seconds, WallTime};
+use crate::wire::client::{Footer, LIST_ROWS_MAX, List, Reply};
+use crate::wire::info::{JobInfo, Reason};
+
+/// What counts as lately in the footer.
+const LATELY: Seconds = Seconds(3_600);
+
+/// Answers a listing, a frame per [`LIST_ROWS_MAX`] rows.
+///
+/// # Errors
+/// If the client is gone.
+pub async fn list(
+    office: &Arc<Office>,
+    caller: &Caller,
+    list: &List,
+    replies: &mut Replies,
+) -> Result<(), Undelivered> {
+    let view = office.published.view();
+    let history = match found::jobs(office, &view, &caller.identity, &list.selection) {
+        Ok(history) => history,
+        Err(error) => return refuse(replies, tables_failed(&error)).await,
+    };
+    let chosen = match choose(&view.cluster, &history, &caller.identity, &list.selection) {
+        Ok(chosen) => chosen,
+        Err(refusal) => return refuse(replies, refusal).await,
+    };
+    let explain = explain(office, chosen.len());
+    let mut rows = Vec::new();
+    for one in &chosen {
+        rows.extend(complete(office, &view, caller, one, list.expand, &*explain));
+        if rows.len() >= LIST_ROWS_MAX {
+            for page in std::mem::take(&mut rows).chunks(LIST_ROWS_MAX) {
+                let jobs = page.to_vec();
+                replies.push(&Reply::Jobs { jobs, position: view.position, footer: None }).await?;
+            }
+        }
+    }
+    let footer = Some(footer(office, &view, caller));
+    replies.last(&Reply::Jobs { jobs: rows, position: view.position, footer }).await
+}
+
+/// Rows with the ends that only the tables know.
+pub fn complete(
+    office: &Office,
+    view: &View,
+    caller: &Caller,
+    one: &Chosen,
+    expand: bool,
+    explain: &dyn Fn(JobId) -> Option<Reason>,
+) -> Vec<JobInfo> {
+    let mut rows = view.rows(&caller.identity, one, expand, explain);
+    for row in &mut rows {
+        if row.state.is_end() && row.end.is_none() && one.job.is_array() {
+            super::show::put_last_end(office, view, &one.job, row);
+        }
+    }
+    rows
+}
+
+/// Why jobs wait, by the scheduler. Of a long listing only the first are asked: each answer costs it time.
+pub fn explain<'a>(
+    office: &'a Office,
+    _rows: usize,
+) -> Box<dyn Fn(JobId) -> Option<Reason> + Send + Sync + 'a> {
+    const EXPLAINED_MAX: usize = 200;
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    Box::new(move |job| {
+        if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= EXPLAINED_MAX {
+            return None;
+        }
+        let explanation = office.explainer.explain(job);
+        Some(super::show::reason_of(&explanation))
+    })
+}
+
+fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
+    let since = WallTime(clock::wall().0 - i64::try_from(LATELY.micros()).unwrap_or(0));
+    let uid = caller.identity.uid;
+    let mine = uid.map_or(0, |uid| {
+        let range = (uid, JobId(0))..=(uid, JobId(u64::MAX));
+        let open = view
+            .cluster
+            .by_user
+            .range(range)
+            .filter(|(_, id)| view.cluster.jobs.get(id).is_some_and(|job| job.ended.is_none()));
+        open.count()
+    });
+    let all = view.cluster.jobs.len();
+    let ended_here = view.cluster.jobs.len().min(10_000);
+    let ended = view.cluster.jobs.values().take(ended_here).filter(|job| job.ended.is_some()).count();
+    let mut footer = Footer { others: (all - mine).saturating_sub(ended) as u64, ..Footer::default() };
+    let lately = uid.map(|uid| crate::controller::history::ended_briefly(&*office.tables, since, uid));
+    if let Some(Ok(lately)) = lately {
+        footer.ended_lately = lately.ended;
+        footer.failed_lately = lately.failed;
+        footer.failed_example = lately.example;
+    }
+    footer
+}

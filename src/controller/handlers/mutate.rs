@@ -1,0 +1,184 @@
+//! Submissions, verbs and settings: looked up, handed to the core, answered when durable.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{found, refuse, tables_failed};
+use crate::controller::history;
+use crate::controller::office::{Office, lock};
+use crate::controller::server::{Replies, Undelivered};
+use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
+use crate::core::{Caller, Command, Found};
+use crate::model::ids::ContentHash;
+use crate::model::spec::{DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX};
+use crate::store::tables::TablesError;
+use crate::wire::client::{
+    KEY_BYTES_MAX, Refusal, RefusalCode, Request, SELECTORS_MAX, Selection, Selector, Submit,
+};
+use crate::wire::codec::encode;
+
+/// The most bytes of one piece of content.
+const CONTENT_BYTES_MAX: usize =
+    if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
+
+/// Answers a request that changes something.
+///
+/// # Errors
+/// If the client is gone.
+pub async fn mutate(
+    office: &Arc<Office>,
+    caller: Caller,
+    request: Request,
+    replies: &mut Replies,
+) -> Result<(), Undelivered> {
+    if let Err(refusal) = check(office, &request) {
+        return refuse(replies, refusal).await;
+    }
+    let found = match look_up(office, &caller, &request) {
+        Ok(found) => found,
+        Err(error) => return refuse(replies, tables_failed(&error)).await,
+    };
+    let found = match keep_content(office, &caller, &request, found) {
+        Ok(found) => found,
+        Err(refusal) => return refuse(replies, refusal).await,
+    };
+    let command = Command::Client { caller, request: Box::new(request), found: Box::new(found) };
+    match office.driver.ask(command, None).await.and_then(|answer| answer.reply) {
+        Some(reply) => replies.last(&reply).await,
+        None => {
+            let hint = "repeat the command with its --key";
+            refuse(replies, Refusal::new(RefusalCode::Stopping, "the controller is stopping", hint)).await
+        }
+    }
+}
+
+fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
+    let (key, selectors) = match request {
+        Request::Submit(submit) => (Some(&submit.key), 0),
+        Request::Act(act) => (Some(&act.key), act.selection.selectors.len()),
+        _ => (None, 0),
+    };
+    if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+        let message = format!("a key has 1 to {KEY_BYTES_MAX} bytes");
+        return Err(Refusal::new(RefusalCode::Invalid, message, ""));
+    }
+    if selectors > SELECTORS_MAX {
+        let message = format!("{selectors} selectors are more than {SELECTORS_MAX}");
+        return Err(Refusal::new(RefusalCode::Limit, message, "use filters"));
+    }
+    let reserve = office.gauges.reserve.load(std::sync::atomic::Ordering::Relaxed);
+    if reserve && matches!(request, Request::Submit(_)) {
+        return Err(Refusal::new(
+            RefusalCode::NoRoom,
+            "the controller's disk is nearly full: it takes no submissions now",
+            "cancels and status still work; tell an admin",
+        ));
+    }
+    let Request::Submit(submit) = request else { return Ok(()) };
+    for content in &submit.contents {
+        if content.bytes.len() > CONTENT_BYTES_MAX {
+            let size = content.bytes.len();
+            let message = format!("a script or environment of {size} bytes is over {CONTENT_BYTES_MAX}");
+            return Err(Refusal::new(RefusalCode::Limit, message, ""));
+        }
+        if ContentHash::of(&content.bytes) != content.hash {
+            return Err(Refusal::new(
+                RefusalCode::Invalid,
+                "content does not have the hash it came with",
+                "",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn look_up(office: &Office, caller: &Caller, request: &Request) -> Result<Found, TablesError> {
+    let mut found = Found::default();
+    let tables = &*office.tables;
+    let view = office.published.view();
+    match request {
+        Request::Submit(submit) => {
+            found.request_hash = hash_of(request);
+            found.key = history::answer(tables, &key_owner(caller), &submit.key)?;
+            let Some(uid) = caller.identity.uid else { return Ok(found) };
+            for hash in hashes_of(submit) {
+                if history::content(tables, uid, hash)?.is_some() {
+                    found.contents.insert(hash);
+                }
+            }
+            let selection = Selection { selectors: parents_of(&submit.specs), ..Selection::default() };
+            found.jobs = found::jobs(office, &view, &caller.identity, &selection)?;
+        }
+        Request::Act(act) => {
+            found.request_hash = hash_of(request);
+            found.key = history::answer(tables, &key_owner(caller), &act.key)?;
+            found.jobs = found::jobs(office, &view, &caller.identity, &act.selection)?;
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+/// The hash that tells a repeat from another request. The environment does not count: it differs between two runs of
+/// the same command in the same shell.
+fn hash_of(request: &Request) -> Option<ContentHash> {
+    let Request::Submit(submit) = request else {
+        return encode(request).ok().map(|bytes| ContentHash::of(&bytes));
+    };
+    let mut specs = submit.specs.clone();
+    for spec in &mut specs {
+        spec.environment = ContentHash([0; 32]);
+    }
+    let plain = Submit { key: submit.key.clone(), specs, contents: Vec::new(), test_only: false };
+    encode(&Request::Submit(plain)).ok().map(|bytes| ContentHash::of(&bytes))
+}
+
+fn hashes_of(submit: &Submit) -> BTreeSet<ContentHash> {
+    let of_spec = |spec: &JobSpec| {
+        let lines = spec.array.as_ref().and_then(|array| array.lines);
+        [Some(spec.script), Some(spec.environment), lines]
+    };
+    submit.specs.iter().flat_map(of_spec).flatten().collect()
+}
+
+fn parents_of(specs: &[JobSpec]) -> Vec<Selector> {
+    let conditions = specs.iter().flat_map(|spec| &spec.dependencies.conditions);
+    let conditions = conditions.filter(|condition| condition.kind != DependencyKind::Singleton);
+    let mut selectors: Vec<Selector> = Vec::new();
+    for condition in conditions {
+        let selector = match &condition.parent {
+            Parent::Job(id) => Selector::Number(*id),
+            Parent::Tasks(id, indexes) => Selector::Tasks(*id, indexes.clone()),
+            Parent::Name(name) => Selector::Name(name.clone()),
+            Parent::Batch(_) | Parent::Nobody => continue,
+        };
+        if !selectors.contains(&selector) {
+            selectors.push(selector);
+        }
+    }
+    selectors
+}
+
+/// Content that came with a submission: large pieces are durable in files before the core hears of them, all of it
+/// is at hand for the nodes.
+fn keep_content(
+    office: &Office,
+    caller: &Caller,
+    request: &Request,
+    mut found: Found,
+) -> Result<Found, Refusal> {
+    let (Request::Submit(submit), Some(uid)) = (request, caller.identity.uid) else { return Ok(found) };
+    if submit.test_only {
+        return Ok(found);
+    }
+    for content in &submit.contents {
+        if content.bytes.len() > CONTENT_LOG_BYTES_MAX && !found.contents.contains(&content.hash) {
+            office.content.put(content.hash, &content.bytes).map_err(|error| {
+                Refusal::new(RefusalCode::NoRoom, format!("content was not kept: {error}"), "tell an admin")
+            })?;
+            found.files.insert(content.hash);
+        }
+        lock(&office.cache).put(uid, content.hash, Arc::new(content.bytes.clone()));
+    }
+    Ok(found)
+}

@@ -1,0 +1,172 @@
+//! What every connection of the controller shares.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::Connection;
+
+use super::driver::{Driver, Gauges};
+use super::history;
+use super::planner::Explainer;
+use super::published::Published;
+use crate::core::Settings;
+use crate::model::identity::{Identity, Serial};
+use crate::model::ids::{ContentHash, Epoch, Incarnation, NodeId, Uid};
+use crate::model::time::WallTime;
+use crate::net::close::CloseCode;
+use crate::pki::authority::Authority;
+use crate::store::content::Content;
+use crate::store::disk::Disk;
+use crate::store::tables::TablesRead;
+
+/// The most connections of one user at once.
+pub const USER_CONNECTIONS_MAX: usize = 256;
+/// The most bytes of content that memory keeps for nodes that are about to ask.
+pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
+/// How long content that was accepted may take to be found in the tables.
+const CONTENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Shared by all connections.
+pub struct Office {
+    /// The core.
+    pub driver: Driver,
+    /// The newest durable view.
+    pub published: Arc<Published>,
+    /// What has ended.
+    pub tables: Arc<dyn TablesRead>,
+    /// Large content.
+    pub content: Content,
+    /// The state folder's files, with the lock.
+    pub disk: Arc<dyn Disk>,
+    /// Why jobs wait.
+    pub explainer: Explainer,
+    /// How the cluster is set up.
+    pub settings: Settings,
+    /// The CA.
+    pub authority: Authority,
+    /// Numbers for `status`.
+    pub gauges: Arc<Gauges>,
+    /// The state's life.
+    pub incarnation: Incarnation,
+    /// The controller's term.
+    pub epoch: Epoch,
+    /// Since when it runs.
+    pub started: WallTime,
+    /// How the state was come by.
+    pub recovery: String,
+    /// What an admin should know about the set-up.
+    pub warnings: Vec<String>,
+    /// Where the state lies.
+    pub state_folder: PathBuf,
+    /// Who is connected.
+    pub connections: Mutex<Connections>,
+    /// The nodes' second connections.
+    pub data_links: Mutex<BTreeMap<NodeId, Connection>>,
+    /// Content on its way.
+    pub cache: Mutex<ContentCache>,
+}
+
+/// Who is connected.
+#[derive(Debug, Default)]
+pub struct Connections {
+    next: u64,
+    open: BTreeMap<u64, (Identity, Connection)>,
+}
+
+/// Content that was just sent, oldest first out.
+#[derive(Debug, Default)]
+pub struct ContentCache {
+    bytes: usize,
+    order: std::collections::VecDeque<(Uid, ContentHash)>,
+    map: BTreeMap<(Uid, ContentHash), Arc<Vec<u8>>>,
+}
+
+impl ContentCache {
+    /// Keeps content for a while.
+    pub fn put(&mut self, owner: Uid, hash: ContentHash, bytes: Arc<Vec<u8>>) {
+        let size = bytes.len();
+        if size > CONTENT_CACHE_BYTES_MAX || self.map.insert((owner, hash), bytes).is_some() {
+            return;
+        }
+        self.bytes += size;
+        self.order.push_back((owner, hash));
+        while self.bytes > CONTENT_CACHE_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= self.map.remove(&oldest).map_or(0, |old| old.len());
+        }
+    }
+
+    /// Content, if it is still here.
+    pub fn get(&self, owner: Uid, hash: ContentHash) -> Option<Arc<Vec<u8>>> {
+        self.map.get(&(owner, hash)).cloned()
+    }
+}
+
+impl Office {
+    /// Enters a connection, unless its bearer has too many.
+    pub fn enter(&self, identity: &Identity, connection: &Connection) -> Option<u64> {
+        let mut connections = lock(&self.connections);
+        let same = connections
+            .open
+            .values()
+            .filter(|(other, _)| other.role == identity.role && other.name == identity.name);
+        if same.count() >= USER_CONNECTIONS_MAX {
+            return None;
+        }
+        connections.next += 1;
+        let id = connections.next;
+        connections.open.insert(id, (identity.clone(), connection.clone()));
+        Some(id)
+    }
+
+    /// A connection is gone.
+    pub fn leave(&self, id: u64) {
+        lock(&self.connections).open.remove(&id);
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        lock(&self.connections).open.len()
+    }
+
+    /// Ends every connection of a certificate.
+    pub fn cut_off(&self, serial: Serial) {
+        let connections = lock(&self.connections);
+        let hit = connections.open.values().filter(|(identity, _)| identity.serial == serial);
+        for (_, connection) in hit {
+            connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
+        }
+    }
+
+    /// Content that an owner has sent: from memory, the tables, or its file.
+    ///
+    /// # Errors
+    /// In words, if it is nowhere.
+    pub async fn content(&self, owner: Uid, hash: ContentHash) -> Result<Arc<Vec<u8>>, String> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            if let Some(bytes) = lock(&self.cache).get(owner, hash) {
+                return Ok(bytes);
+            }
+            match history::content(&*self.tables, owner, hash) {
+                Ok(Some(Some(bytes))) => return Ok(Arc::new(bytes)),
+                Ok(Some(None)) => {
+                    return self.content.get(hash).map(Arc::new).map_err(|error| error.to_string());
+                }
+                Ok(None) if begun.elapsed() < CONTENT_PATIENCE => {
+                    // It was pushed out of memory before the tables had it; they are on their way.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Ok(None) => return Err(format!("content {hash} is gone")),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// A panic elsewhere must not take this down: what is behind these locks is always whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,187 @@
+//! From a state folder to a state: the tables if they can be trusted, and the journal behind them; else the journal
+//! from its beginning, and the tables are built anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::core::Cluster;
+use crate::core::state::Touched;
+use crate::model::change::Group;
+use crate::model::ids::{BootId, Position};
+use crate::store::cluster_file::{self, ClusterFile, ClusterFileError};
+use crate::store::content::{Content, ContentError};
+use crate::store::disk::real::RealDisk;
+use crate::store::disk::{Disk, DiskError};
+use crate::store::journal::Journal;
+use crate::store::log::{Claim, Log, LogError, Opened};
+use crate::store::rows::{restore_row, rows_of};
+use crate::store::tables::sled::{Fit, Found, SledTables};
+use crate::store::tables::{Tables, TablesError};
+use crate::wire::codec::{DecodeError, decode};
+
+/// The tables are written at least so often while they are built anew, in groups of the log.
+const REBUILD_GROUPS: u64 = 1_000;
+
+/// What a controller works with.
+pub struct Recovered {
+    /// The state.
+    pub cluster: Cluster,
+    /// The open journal.
+    pub journal: Journal,
+    /// The open tables.
+    pub tables: SledTables,
+    /// Content files.
+    pub content: Content,
+    /// Whose state it is.
+    pub file: ClusterFile,
+    /// What the journal said at opening.
+    pub opened: Opened,
+    /// How the state was come by, for the admin.
+    pub words: String,
+    /// The files.
+    pub disk: Arc<dyn Disk>,
+}
+
+/// Why a state folder could not be opened.
+#[derive(Debug, Error)]
+pub enum RecoveryError {
+    /// No cluster, or not a readable one.
+    #[error(transparent)]
+    Cluster(#[from] ClusterFileError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The journal.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The tables.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// The content files.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A group of the journal that this build can't read.
+    #[error("group {position} of the journal: {source}; run `jctld verify DIR`")]
+    Group {
+        /// Which.
+        position: Position,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The kernel's boot id can't be read.
+    #[error("cannot read the kernel's boot id: {0}")]
+    Boot(std::io::Error),
+}
+
+/// Where the tables lie under a state folder.
+pub fn tables_folder(state: &Path) -> PathBuf {
+    state.join("tables")
+}
+
+/// Opens a state folder and takes office.
+///
+/// # Errors
+/// Everything that makes it unsafe to go on; nothing is told to anybody before this succeeded.
+pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(state)?);
+    let file = cluster_file::load(&*disk)?;
+    let mut journal = Journal::new(disk.clone());
+    let opened = journal.open(Claim { incarnation: file.incarnation })?;
+    let boot = boot_id().map_err(RecoveryError::Boot)?;
+    let fit = Fit { incarnation: file.incarnation, boot, start: opened.start, end: opened.end };
+    let (mut tables, found) = SledTables::open(&tables_folder(state), &fit)?;
+    let mut cluster = Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() };
+    let mut words = describe(&found);
+    if tables.position() > Position(0)
+        && let Err(error) = load(&tables, &mut cluster)
+    {
+        words = format!("the tables were set aside ({error}) and built anew from the journal");
+        cluster = Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() };
+        tables.set_aside()?;
+    }
+    let from = Position(tables.position().0 + 1);
+    replay(&mut journal, from, opened.end, &mut cluster, &mut tables)?;
+    if opened.torn_bytes > 0 {
+        words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
+    }
+    let content = Content::open(disk.clone())?;
+    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk })
+}
+
+fn describe(found: &Found) -> String {
+    format!("the tables were {found:?}").to_lowercase()
+}
+
+fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {
+    let mut broken = None;
+    let visited = tables.load_live(&mut |table, key, value| {
+        if broken.is_none()
+            && let Err(error) = restore_row(cluster, table, key, value)
+        {
+            broken = Some(error.to_string());
+        }
+    });
+    match (visited, broken) {
+        (Err(error), _) => Err(error.to_string()),
+        (Ok(()), Some(error)) => Err(error),
+        (Ok(()), None) => Ok(()),
+    }
+}
+
+fn replay(
+    journal: &mut Journal,
+    from: Position,
+    end: Position,
+    cluster: &mut Cluster,
+    tables: &mut SledTables,
+) -> Result<(), RecoveryError> {
+    if from > end {
+        return Ok(());
+    }
+    let mut touched = Touched::default();
+    let mut last = from;
+    for group in journal.read(from)? {
+        let (position, payload) = group?;
+        let unreadable = |source| RecoveryError::Group { position, source };
+        let group: Group = decode(&payload).map_err(unreadable)?;
+        for change in &group.changes {
+            crate::core::Core::replay(cluster, change, &mut touched);
+        }
+        last = position;
+        if position.0 - from.0 >= REBUILD_GROUPS && (position.0 - from.0).is_multiple_of(REBUILD_GROUPS) {
+            write(cluster, &mut touched, tables, position)?;
+        }
+    }
+    if last > tables.position() {
+        write(cluster, &mut touched, tables, last)?;
+    }
+    Ok(())
+}
+
+fn write(
+    cluster: &mut Cluster,
+    touched: &mut Touched,
+    tables: &mut SledTables,
+    position: Position,
+) -> Result<(), RecoveryError> {
+    let unwritable = |source| RecoveryError::Group { position, source };
+    let batch = std::mem::take(touched);
+    tables.apply(&rows_of(cluster, &batch).map_err(unwritable)?, position)?;
+    for outdated in super::tables_writer::outdated_by(&batch, cluster) {
+        cluster.forget(&outdated);
+    }
+    Ok(())
+}
+
+/// The kernel's boot id of this host.
+///
+/// # Errors
+/// If `/proc` does not give it.
+pub fn boot_id() -> std::io::Result<BootId> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let number = u128::from_str_radix(&digits, 16).map_err(std::io::Error::other)?;
+    Ok(BootId(number.to_be_bytes()))
+}

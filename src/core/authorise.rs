@@ -1,0 +1,109 @@
+//! Who may do what: the one table (INTERFACE, "Who may do what"), deny by default.
+
+use crate::model::identity::{Identity, Role};
+use crate::model::ids::Uid;
+use crate::wire::client::{Admin, NodeAct, Request, Verb};
+
+/// Things that one may be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// See ids, names, users, accounts, resources, states, reasons.
+    SeeQueue,
+    /// Submit jobs as oneself.
+    Submit,
+    /// See script, environment, command line, paths, comment and output of one's own job.
+    SeeOwn,
+    /// See those of somebody else's.
+    SeeForeign,
+    /// Change, hold, release, requeue, cancel, signal one's own job.
+    ChangeOwn,
+    /// The same with somebody else's.
+    ChangeForeign,
+    /// Raise a priority, change what is granted to a running job; nodes, reservations, partitions.
+    Operate,
+    /// Users, certificates, accounts, configuration, backup, audit.
+    Administer,
+    /// Speak as a node.
+    BeNode,
+}
+
+/// Whether a role has a right. What is not in the table is not allowed.
+pub fn allowed(role: Role, right: Right) -> bool {
+    use Right::{
+        Administer, BeNode, ChangeForeign, ChangeOwn, Operate, SeeForeign, SeeOwn, SeeQueue, Submit,
+    };
+    match role {
+        Role::User => matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn),
+        Role::Operator => {
+            matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn | ChangeForeign | Operate)
+        }
+        Role::Admin => matches!(
+            right,
+            SeeQueue | Submit | SeeOwn | SeeForeign | ChangeOwn | ChangeForeign | Operate | Administer
+        ),
+        Role::Node => matches!(right, BeNode),
+        Role::Login | Role::Controller | Role::Job => false,
+    }
+}
+
+/// What a request needs at the least, before it is known whose jobs it is about.
+pub fn needed(request: &Request) -> Right {
+    match request {
+        Request::Submit(_) => Right::Submit,
+        Request::List(_)
+        | Request::Show(_)
+        | Request::Wait(_)
+        | Request::Watch(_)
+        | Request::Ended(_)
+        | Request::Usage(_)
+        | Request::Whoami
+        | Request::Nodes => Right::SeeQueue,
+        Request::Log(_) => Right::SeeOwn,
+        Request::Act(act) => match act.verb {
+            Verb::Set(ref settings) if settings.priority.is_some() => Right::Operate,
+            _ => Right::ChangeOwn,
+        },
+        Request::NodeAct(NodeAct::Add { .. } | NodeAct::Remove { .. }) => Right::Administer,
+        Request::NodeAct(_) => Right::Operate,
+        Request::Admin(Admin::Status) => Right::Operate,
+        Request::Admin(_) => Right::Administer,
+    }
+}
+
+/// Whether the caller may see what is private to the owner of a job.
+pub fn may_see(caller: &Identity, owner: Uid) -> bool {
+    let right = if caller.uid == Some(owner) { Right::SeeOwn } else { Right::SeeForeign };
+    allowed(caller.role, right)
+}
+
+/// Whether the caller may change a job of that owner.
+pub fn may_change(caller: &Identity, owner: Uid) -> bool {
+    let right = if caller.uid == Some(owner) { Right::ChangeOwn } else { Right::ChangeForeign };
+    allowed(caller.role, right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_denies_by_default() {
+        let all = [
+            Right::SeeQueue,
+            Right::Submit,
+            Right::SeeOwn,
+            Right::SeeForeign,
+            Right::ChangeOwn,
+            Right::ChangeForeign,
+            Right::Operate,
+            Right::Administer,
+            Right::BeNode,
+        ];
+        let count = |role| all.iter().filter(|right| allowed(role, **right)).count();
+        let counts: Vec<usize> = Role::ALL.iter().map(|role| count(*role)).collect();
+        assert_eq!(counts, [4, 6, 8, 1, 0, 0, 0]);
+        assert!(!allowed(Role::Operator, Right::SeeForeign));
+        assert!(!allowed(Role::Admin, Right::BeNode));
+        assert!(!allowed(Role::Node, Right::SeeQueue));
+    }
+}

@@ -1,0 +1,273 @@
+//! Dependencies: resolved to numbers at submit, looked at again only when a parent starts or ends.
+
+use super::Core;
+use super::command::{Found, Outcome};
+use super::job::Job;
+use crate::model::change::Change;
+use crate::model::ids::{JobId, Uid};
+use crate::model::record::{Hold, JobRecord, Wait};
+use crate::model::spec::{Dependency, DependencyKind, JobSpec, OnDependencyFailure, Parent};
+use crate::model::state::{Cause, CauseKind, State};
+use crate::model::task_set::TaskSet;
+use crate::model::time::{Now, WallTime};
+use crate::wire::client::{Refusal, RefusalCode};
+
+/// What a look at a parent says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The condition holds.
+    Holds,
+    /// It will hold at that time.
+    HoldsAt(WallTime),
+    /// It may hold later.
+    Open,
+    /// It can hold no more, and why.
+    Never(String),
+}
+
+impl Core {
+    /// Turns conditions into numbers. `earlier` are the records of the same submission.
+    pub(super) fn resolve_dependencies(
+        &self,
+        uid: Uid,
+        spec: &JobSpec,
+        numbers: &[JobId],
+        earlier: &[JobRecord],
+        found: &Found,
+    ) -> Result<Vec<Wait>, Refusal> {
+        let mut waits = Vec::new();
+        for condition in &spec.dependencies.conditions {
+            if condition.kind == DependencyKind::AfterCorrelated {
+                return Err(Refusal::new(
+                    RefusalCode::NotSupported,
+                    "not supported yet: --dependency=aftercorr",
+                    "use afterok: the whole array must have ended well",
+                ));
+            }
+            let wait = |parent, tasks| Wait { condition: condition.clone(), parent, tasks, holds_at: None };
+            match &condition.parent {
+                Parent::Batch(place) => match numbers.get(*place as usize) {
+                    Some(number) => waits.push(wait(*number, None)),
+                    None => {
+                        return Err(Refusal::new(
+                            RefusalCode::Invalid,
+                            "a job of the submission depends on itself or on a later one",
+                            "put it behind its parents",
+                        ));
+                    }
+                },
+                Parent::Nobody => {
+                    let name = spec.name.as_str();
+                    let mine = self.unfinished_named(uid, name).map(|job| job.id());
+                    let batch = earlier.iter().filter(|record| record.spec.name == name).map(|r| r.id);
+                    waits.extend(mine.chain(batch).map(|parent| wait(parent, None)));
+                }
+                Parent::Job(number) => waits.push(self.wait_on_number(*number, found, condition)?),
+                Parent::Tasks(number, indexes) => {
+                    let job = self.parent(*number, found).ok_or_else(|| no_parent(&number.to_string()))?;
+                    let set = job.record.spec.array.as_ref().map(|array| array.indexes.ordinals(indexes));
+                    let set = set.filter(|set| set.count() == u64::from(indexes.count()));
+                    let set = set.ok_or_else(|| no_parent(&format!("{number}_[…]")))?;
+                    waits.push(wait(job.id(), Some(set)));
+                }
+                Parent::Name(name) => {
+                    let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
+                    let here = self.newest_named(uid, name).map(Job::id);
+                    let history =
+                        found.jobs.values().rev().find(|job| &job.record.spec.name == name).map(Job::id);
+                    let newest = batch.map(|record| record.id).or(here.max(history));
+                    let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
+                    waits.push(wait(newest, None));
+                }
+            }
+        }
+        Ok(waits)
+    }
+
+    fn wait_on_number(&self, number: JobId, found: &Found, condition: &Dependency) -> Result<Wait, Refusal> {
+        let wait = |parent, tasks| Wait { condition: condition.clone(), parent, tasks, holds_at: None };
+        if let Some((job, task)) = self.cluster.job_of_number(number) {
+            return Ok(wait(job.id(), task.map(TaskSet::one)));
+        }
+        let owner = found.jobs.range(..=number).next_back().map(|(_, job)| job);
+        match owner {
+            Some(job) if job.id() == number => Ok(wait(number, None)),
+            Some(job) if job.is_array() && number.0 - job.id().0 <= u64::from(job.tasks.count()) => {
+                let ordinal = crate::model::ids::Ordinal((number.0 - job.id().0 - 1) as u32);
+                Ok(wait(job.id(), Some(TaskSet::one(ordinal))))
+            }
+            _ => Err(no_parent(&number.to_string())),
+        }
+    }
+
+    fn parent<'a>(&'a self, id: JobId, found: &'a Found) -> Option<&'a Job> {
+        self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id))
+    }
+
+    /// Unfinished jobs of that owner and name, oldest first.
+    pub(super) fn unfinished_named(&self, uid: Uid, name: &str) -> impl Iterator<Item = &Job> {
+        self.named(uid, name).filter(|job| job.ended.is_none())
+    }
+
+    fn newest_named(&self, uid: Uid, name: &str) -> Option<&Job> {
+        self.named(uid, name).last()
+    }
+
+    fn named(&self, uid: Uid, name: &str) -> impl Iterator<Item = &Job> {
+        let name: std::sync::Arc<str> = name.into();
+        let range = (uid, name.clone(), JobId(0))..=(uid, name, JobId(u64::MAX));
+        self.cluster.by_name.range(range).filter_map(|(_, _, id)| self.cluster.jobs.get(id)).map(|job| &**job)
+    }
+
+    /// Looks at all conditions of a job anew and acts on what has become of them.
+    pub(super) fn evaluate_dependencies(
+        &mut self,
+        now: Now,
+        id: JobId,
+        found: &Found,
+        outcome: &mut Outcome,
+    ) {
+        let Some(job) = self.cluster.jobs.get(&id).cloned() else { return };
+        if job.record.waits_for.is_empty() || !job.record.never.is_empty() {
+            return;
+        }
+        let dependencies = &job.record.spec.dependencies;
+        let mut open = Vec::new();
+        let mut held = false;
+        let mut failed = None;
+        for wait in &job.record.waits_for {
+            match self.verdict(now, wait, found) {
+                Verdict::Holds => held = true,
+                Verdict::HoldsAt(at) => open.push(Wait { holds_at: Some(at), ..wait.clone() }),
+                Verdict::Open => open.push(wait.clone()),
+                Verdict::Never(why) => failed = Some(why),
+            }
+        }
+        let any = dependencies.any;
+        if (any && held) || (open.is_empty() && failed.is_none()) {
+            return self.set_waits(&job, Vec::new(), String::new(), None, outcome);
+        }
+        if let Some(why) = failed.filter(|_| !any || open.is_empty()) {
+            return self.on_dependency_failure(now, &job, why, outcome);
+        }
+        if open != job.record.waits_for {
+            let first = open.iter().filter_map(|wait| wait.holds_at).min();
+            self.set_waits(&job, open, String::new(), None, outcome);
+            if let Some(at) = first {
+                self.timers.insert((at, id));
+            }
+        }
+    }
+
+    fn on_dependency_failure(&mut self, now: Now, job: &Job, why: String, outcome: &mut Outcome) {
+        match job.record.spec.dependencies.on_failure {
+            OnDependencyFailure::Run => self.set_waits(job, Vec::new(), String::new(), None, outcome),
+            OnDependencyFailure::Hold => {
+                self.set_waits(job, Vec::new(), String::new(), Some(Hold::User), outcome);
+                let set = job.tasks.select(None, |state| state == State::Pending);
+                self.commit(Change::Waiting { job: job.id(), set, held: true }, outcome);
+            }
+            OnDependencyFailure::Cancel => {
+                let set = job.tasks.select(None, |state| matches!(state, State::Pending | State::Held));
+                let cause = Cause::said(CauseKind::Dependency, why);
+                self.end_unstarted(now, job.id(), set, State::DependencyFailed, cause, outcome);
+            }
+        }
+    }
+
+    fn set_waits(
+        &mut self,
+        job: &Job,
+        waits_for: Vec<Wait>,
+        never: String,
+        hold: Option<Hold>,
+        outcome: &mut Outcome,
+    ) {
+        let mut record = (*job.record).clone();
+        record.waits_for = waits_for;
+        record.never = never;
+        record.hold = hold.unwrap_or(record.hold);
+        record.version += 1;
+        self.commit(Change::Job(Box::new(record)), outcome);
+    }
+
+    fn verdict(&self, now: Now, wait: &Wait, found: &Found) -> Verdict {
+        let Some(parent) = self.parent(wait.parent, found) else {
+            return Verdict::Never(format!("job {} is not known any more", wait.parent));
+        };
+        if wait.condition.kind == DependencyKind::After {
+            let started = match &wait.tasks {
+                Some(set) => set.iter().all(|ordinal| has_started(parent, ordinal)),
+                None => parent.first_start.is_some() || parent.ended.is_some(),
+            };
+            let since = parent.first_start.or(parent.ended).unwrap_or(now.wall);
+            let holds_at = since.plus(wait.condition.delay);
+            return match started {
+                true if holds_at <= now.wall => Verdict::Holds,
+                true => Verdict::HoldsAt(holds_at),
+                false => Verdict::Open,
+            };
+        }
+        let (all_ended, all_well) = match &wait.tasks {
+            Some(set) => {
+                let state = |ordinal| parent.tasks.get(ordinal).unwrap_or(State::Completed);
+                let ended = set.iter().all(|ordinal| state(ordinal).is_end());
+                (ended, set.iter().all(|ordinal| state(ordinal) == State::Completed))
+            }
+            None => (parent.ended.is_some(), parent.tasks.counted(State::Completed) == parent.tasks.count()),
+        };
+        if !all_ended {
+            return Verdict::Open;
+        }
+        match wait.condition.kind {
+            DependencyKind::AfterOk if !all_well => {
+                Verdict::Never(format!("job {} did not end well, as afterok asks", wait.parent))
+            }
+            DependencyKind::AfterNotOk if all_well => {
+                Verdict::Never(format!("job {} ended well, against afternotok", wait.parent))
+            }
+            _ => Verdict::Holds,
+        }
+    }
+
+    /// A job started, or tasks of it ended: whoever waits for that is looked at.
+    pub(super) fn wake_dependents(
+        &mut self,
+        now: Now,
+        parent: JobId,
+        ended: Option<&TaskSet>,
+        outcome: &mut Outcome,
+    ) {
+        let range = (parent, JobId(0))..=(parent, JobId(u64::MAX));
+        let children: Vec<JobId> = self.cluster.dependents.range(range).map(|(_, child)| *child).collect();
+        if children.is_empty() {
+            return;
+        }
+        let whole = self.cluster.jobs.get(&parent).is_none_or(|job| job.ended.is_some());
+        for child in children {
+            let Some(job) = self.cluster.jobs.get(&child) else { continue };
+            let concerned = job.record.waits_for.iter().filter(|wait| wait.parent == parent).any(|wait| {
+                whole
+                    || wait.condition.kind == DependencyKind::After
+                    || matches!((&wait.tasks, ended), (Some(tasks), Some(ended))
+                        if ended.iter().any(|ordinal| tasks.contains(ordinal)))
+            });
+            if concerned {
+                self.evaluate_dependencies(now, child, &Found::default(), outcome);
+            }
+        }
+    }
+}
+
+fn has_started(job: &Job, ordinal: crate::model::ids::Ordinal) -> bool {
+    job.tasks.get(ordinal).is_some_and(State::is_end)
+        || job.live.get(&ordinal).is_some_and(|live| live.start.is_some())
+}
+
+fn no_parent(name: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::NoSuchJob,
+        format!("the dependency names job {name}, which is not known"),
+        "`jqueue -a -t all` shows the jobs that are",
+    )
+}

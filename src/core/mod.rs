@@ -1,0 +1,198 @@
+//! The controller's brain: command in, outcome out. Pure: it is given the time, and what lies in history; it gives
+//! back changes to make durable and effects to carry out once they are. The state changes only by absorbing the
+//! same changes, so replaying the log after a crash gives the same state.
+
+pub mod act;
+pub mod admin;
+pub mod authorise;
+pub mod command;
+pub mod depend;
+pub mod dispatch;
+pub mod info;
+pub mod job;
+pub mod node_act;
+pub mod notes;
+pub mod report;
+pub mod resolve;
+pub mod restart;
+pub mod select;
+pub mod sight;
+pub mod state;
+pub mod submit;
+pub mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+pub use command::{Caller, Command, Effect, Found, Outcome, Settings};
+pub use sight::NodeSight;
+pub use state::{Cluster, View};
+
+use crate::model::change::{AuditRecord, Change};
+use crate::model::ids::{JobId, NodeId, Position, SessionId, Uid};
+use crate::model::time::{Now, WallTime};
+use crate::sched::PartitionId;
+use crate::session::NodeSession;
+use crate::wire::client::{Refusal, RefusalCode, Reply};
+use dispatch::Flow;
+use state::{Outdated, Touched};
+
+/// The core. One thread owns it.
+#[derive(Debug)]
+pub struct Core {
+    cluster: Cluster,
+    settings: Settings,
+    sights: OrdMap<NodeId, Arc<NodeSight>>,
+    sessions: BTreeMap<NodeId, NodeSession>,
+    next_session: u64,
+    /// How fast tasks end where: what decides how many are handed out ahead.
+    flows: BTreeMap<(JobId, NodeId), Flow>,
+    /// What the scheduler has not been told yet.
+    untold: Touched,
+    /// What has not been turned into rows yet.
+    unwritten: Touched,
+    /// Nodes that serve one user alone.
+    restricted: BTreeMap<NodeId, Uid>,
+    partition_ids: BTreeMap<Arc<str>, PartitionId>,
+    timers: BTreeSet<(WallTime, JobId)>,
+    /// The position of the group that is being filled.
+    position: Position,
+}
+
+impl Core {
+    /// A core around a recovered state.
+    pub fn new(cluster: Cluster, settings: Settings, position: Position) -> Core {
+        let mut core = Core {
+            cluster,
+            settings,
+            sights: OrdMap::new(),
+            sessions: BTreeMap::new(),
+            next_session: 1,
+            flows: BTreeMap::new(),
+            untold: Touched::default(),
+            unwritten: Touched::default(),
+            restricted: BTreeMap::new(),
+            partition_ids: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            position,
+        };
+        core.untold.places = true;
+        core.untold.jobs = core.cluster.jobs.keys().copied().collect();
+        core.untold.slots = core.cluster.on_node.iter().map(|(node, job)| (*job, *node)).collect();
+        let ids: Vec<JobId> = core.cluster.jobs.keys().copied().collect();
+        for id in ids {
+            core.set_timers(id);
+        }
+        core
+    }
+
+    /// The state as it is now, durable or not.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Takes one command. Everything in the outcome's effects and its reply may leave only once the log is durable
+    /// up to the group that its changes go into (`position`).
+    pub fn apply(&mut self, now: Now, position: Position, command: Command) -> Outcome {
+        self.position = position;
+        let mut outcome = Outcome::default();
+        match command {
+            Command::Client { caller, request, found } => {
+                let reply = self.client(now, &caller, &request, &found, &mut outcome);
+                if let Reply::Refused(refusal) = &reply
+                    && refusal.code == RefusalCode::NotAllowed
+                {
+                    self.audit(now, &caller, &refusal.message, false, &mut outcome);
+                }
+                outcome.reply = Some(reply);
+            }
+            Command::Office { incarnation, epoch } => {
+                let change = Change::Office { incarnation, epoch, at: now.wall };
+                self.commit(change, &mut outcome);
+            }
+            Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),
+            Command::Report { node, session, report } => {
+                self.on_report(now, node, session, report, &mut outcome)
+            }
+            Command::Beat { node, session, beat } => self.on_beat(now, node, session, &beat, &mut outcome),
+            Command::NodeRefused { node, session, refused } => {
+                self.on_refused(now, node, session, &refused, &mut outcome);
+            }
+            Command::NodeGone { node, session } => self.on_gone(now, node, session),
+            Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
+            Command::Join { hash, name } => {
+                outcome.reply = Some(self.on_join(now, hash, &name, &mut outcome))
+            }
+            Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
+            Command::Change(change) => self.commit(*change, &mut outcome),
+            Command::Tick => self.on_tick(now, &mut outcome),
+        }
+        outcome
+    }
+
+    /// Takes in a change from the log while recovering.
+    pub fn replay(cluster: &mut Cluster, change: &Change, touched: &mut Touched) {
+        cluster.absorb(change, touched);
+    }
+
+    /// A view of the state as it is now.
+    pub fn view(&self, position: Position, at: WallTime) -> View {
+        View { cluster: self.cluster.clone(), nodes: self.sights.clone(), position, at }
+    }
+
+    /// What was touched since the last call, to be turned into rows.
+    pub fn take_unwritten(&mut self) -> Touched {
+        std::mem::take(&mut self.unwritten)
+    }
+
+    /// Memory need not keep this any more: the tables do.
+    pub fn forget(&mut self, outdated: &Outdated) {
+        self.cluster.forget(outdated);
+        if let Outdated::Job(id) = outdated {
+            self.flows.retain(|(job, _), _| job != id);
+        }
+    }
+
+    /// When the core wants its next [`Command::Tick`] for a job's deadline, if it does.
+    pub fn next_timer(&self) -> Option<WallTime> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Makes a change: it is in the state from here on, and in the outcome for the log.
+    fn commit(&mut self, change: Change, outcome: &mut Outcome) {
+        let mut touched = Touched::default();
+        self.cluster.absorb(&change, &mut touched);
+        self.untold.places |= touched.places;
+        self.untold.jobs.extend(touched.jobs.iter().copied());
+        self.untold.slots.extend(touched.slots.iter().copied());
+        self.untold.nodes.extend(touched.nodes.iter().copied());
+        outcome.jobs.extend(touched.jobs.iter().copied());
+        self.unwritten.merge(touched);
+        outcome.changes.push(change);
+    }
+
+    fn audit(&mut self, now: Now, caller: &Caller, what: &str, allowed: bool, outcome: &mut Outcome) {
+        let record = AuditRecord {
+            at: now.wall,
+            who: format!("{} {}", caller.identity.role, caller.identity.name),
+            from: caller.from.clone(),
+            what: what.to_owned(),
+            allowed,
+        };
+        outcome.effects.push(Effect::Audit(record.clone()));
+        self.commit(Change::Audit(Box::new(record)), outcome);
+    }
+
+    fn new_session(&mut self) -> SessionId {
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        session
+    }
+}
+
+/// A refusal as a reply.
+fn refuse(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>) -> Reply {
+    Reply::Refused(Refusal::new(code, message, hint))
+}

@@ -1,0 +1,301 @@
+//! Verbs on nodes and partitions.
+
+use super::command::{Caller, Outcome};
+use super::{Core, refuse};
+use crate::model::change::Change;
+use crate::model::identity::{Role, name_is_valid};
+use crate::model::ids::{JobId, NodeId, TaskRef};
+use crate::model::record::{NodeAdmin, NodeReason, NodeRecord, PartitionRecord, PartitionState, TokenRecord};
+use crate::model::time::{Now, Seconds, TimeLimit};
+use crate::wire::client::{NodeAct, PartitionSettings, Refusal, RefusalCode, Reply};
+
+/// The most nodes that one request may add.
+pub const NODES_ADDED_MAX: usize = 10_000;
+/// The longest that a join token may be good.
+pub const TOKEN_TTL_MAX: Seconds = Seconds(30 * 86_400);
+
+impl Core {
+    pub(super) fn node_act(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        act: &NodeAct,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        let reply = match act {
+            NodeAct::Drain { nodes, reason } => {
+                self.set_nodes(now, caller, nodes, NodeAdmin::Drain, reason, outcome)
+            }
+            NodeAct::Resume { nodes } => self.set_nodes(now, caller, nodes, NodeAdmin::Up, "", outcome),
+            NodeAct::Down { nodes, reason, confirmed_dead } => {
+                let reply = self.set_nodes(now, caller, nodes, NodeAdmin::Down, reason, outcome);
+                if *confirmed_dead && matches!(reply, Reply::Done { .. }) {
+                    self.confirm_dead(now, nodes, outcome);
+                }
+                reply
+            }
+            NodeAct::Add { nodes, ttl, secrets, replace } => {
+                if nodes.len() != secrets.len() || nodes.len() > NODES_ADDED_MAX || *ttl > TOKEN_TTL_MAX {
+                    let text =
+                        format!("at most {NODES_ADDED_MAX} nodes and {} days", TOKEN_TTL_MAX.0 / 86_400);
+                    return refuse(RefusalCode::Limit, text, "");
+                }
+                self.add_nodes(now, nodes, *ttl, secrets, *replace, outcome)
+            }
+            NodeAct::Remove { nodes } => self.remove_nodes(nodes, outcome),
+            NodeAct::PartitionSet(settings) => self.set_partition(settings, outcome),
+            NodeAct::PartitionRemove { name } => self.remove_partition(name, outcome),
+        };
+        if !matches!(reply, Reply::Refused(_)) {
+            self.audit(now, caller, &audit_words(act), true, outcome);
+        }
+        reply
+    }
+
+    fn find_nodes(&self, names: &[String]) -> Result<Vec<NodeId>, Refusal> {
+        let find = |name: &String| {
+            self.cluster.node_names.get(name.as_str()).copied().ok_or_else(|| {
+                Refusal::new(
+                    RefusalCode::NoSuchNode,
+                    format!("there is no node `{name}`"),
+                    "`jnode` shows them",
+                )
+            })
+        };
+        names.iter().map(find).collect()
+    }
+
+    fn set_nodes(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        names: &[String],
+        admin: NodeAdmin,
+        reason: &str,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        let ids = match self.find_nodes(names) {
+            Ok(ids) => ids,
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        let mut lines = Vec::new();
+        for id in ids {
+            let Some(node) = self.cluster.nodes.get(&id).cloned() else { continue };
+            let by = caller.identity.name.clone();
+            let reason = NodeReason { text: reason.to_owned(), by, at: now.wall };
+            let record = NodeRecord {
+                admin,
+                reason: (admin != NodeAdmin::Up).then_some(reason),
+                version_number: node.record.version_number + 1,
+                ..(*node.record).clone()
+            };
+            self.commit(Change::Node(Box::new(record)), outcome);
+            let jobs = self.jobs_on(id);
+            let mut line = format!("{} {}", node.record.name, admin_word(admin, jobs.is_empty()));
+            if admin == NodeAdmin::Drain && !jobs.is_empty() {
+                let list: Vec<String> = jobs.iter().take(20).map(ToString::to_string).collect();
+                line.push_str(&format!("; still there: {}", list.join(" ")));
+            }
+            lines.push(line);
+        }
+        Reply::Done { lines, warnings: Vec::new() }
+    }
+
+    fn confirm_dead(&mut self, now: Now, names: &[String], outcome: &mut Outcome) {
+        for id in self.find_nodes(names).unwrap_or_default() {
+            for job in self.jobs_on(id) {
+                let Some(here) = self.cluster.jobs.get(&job).cloned() else { continue };
+                for (ordinal, live) in here.live.iter().filter(|(_, live)| live.node == id) {
+                    let task = TaskRef { job, ordinal: *ordinal };
+                    self.lose(now, task, *live, "the node was confirmed dead", outcome);
+                }
+                self.refill(now, job, id, 0, outcome);
+            }
+        }
+    }
+
+    fn add_nodes(
+        &mut self,
+        now: Now,
+        names: &[String],
+        ttl: Seconds,
+        secrets: &[crate::model::ids::ContentHash],
+        replace: bool,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        for name in names {
+            if !name_is_valid(name) {
+                return refuse(RefusalCode::Invalid, format!("`{name}` can't be a node's name"), "");
+            }
+            if !replace && self.cluster.node_named(name).is_some_and(|node| node.record.instance.is_some()) {
+                return refuse(
+                    RefusalCode::Conflict,
+                    format!("node {name} has joined already"),
+                    "--replace gives it a new token",
+                );
+            }
+        }
+        let expires = now.wall.plus(ttl);
+        for (name, hash) in names.iter().zip(secrets) {
+            if self.cluster.node_named(name).is_none() {
+                self.add_node(name, outcome);
+            }
+            let token = TokenRecord { hash: *hash, role: Role::Node, name: name.clone(), uid: None, expires };
+            self.commit(Change::Token(token), outcome);
+        }
+        self.tokens_reply(expires)
+    }
+
+    fn add_node(&mut self, name: &str, outcome: &mut Outcome) {
+        let id = NodeId(self.cluster.next_node.0.max(1));
+        self.commit(Change::NextNode(NodeId(id.0 + 1)), outcome);
+        let record = NodeRecord {
+            id,
+            name: name.to_owned(),
+            hardware: None,
+            instance: None,
+            version: String::new(),
+            only_uid: None,
+            boot_time: None,
+            admin: NodeAdmin::Up,
+            reason: None,
+            version_number: 1,
+        };
+        self.commit(Change::Node(Box::new(record)), outcome);
+    }
+
+    pub(super) fn tokens_reply(&self, expires: crate::model::time::WallTime) -> Reply {
+        Reply::Tokens {
+            addresses: self.settings.addresses.clone(),
+            cluster: self.settings.cluster.clone(),
+            fingerprint: self.settings.fingerprint,
+            expires,
+        }
+    }
+
+    fn remove_nodes(&mut self, names: &[String], outcome: &mut Outcome) -> Reply {
+        let ids = match self.find_nodes(names) {
+            Ok(ids) => ids,
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        for id in &ids {
+            let jobs: Vec<JobId> = self.jobs_on(*id);
+            if let Some(job) = jobs.first() {
+                let message = format!("job {job} still holds something on one of these nodes");
+                return refuse(
+                    RefusalCode::Conflict,
+                    message,
+                    "drain it first: `jnode drain NODE --reason R`",
+                );
+            }
+        }
+        let mut lines = Vec::new();
+        for (id, name) in ids.into_iter().zip(names) {
+            self.commit(Change::NodeRemoved(id), outcome);
+            if let Some(session) = self.sessions.remove(&id) {
+                let reason = "the node was removed from the cluster".to_owned();
+                let close = super::Effect::Close { name: name.clone(), session: Some(session.id), reason };
+                outcome.effects.push(close);
+            }
+            self.sights.remove(&id);
+            lines.push(format!("{name} removed"));
+        }
+        Reply::Done { lines, warnings: Vec::new() }
+    }
+
+    fn set_partition(&mut self, settings: &PartitionSettings, outcome: &mut Outcome) -> Reply {
+        if !name_is_valid(&settings.name) {
+            return refuse(
+                RefusalCode::Invalid,
+                format!("`{}` can't be a partition's name", settings.name),
+                "",
+            );
+        }
+        let old = self.cluster.partitions.get(settings.name.as_str()).map(|old| (**old).clone());
+        let is_new = old.is_none();
+        let mut record = old.unwrap_or_else(|| new_partition(&settings.name));
+        if let Some(nodes) = &settings.nodes {
+            let all = nodes.len() == 1 && nodes.first().is_some_and(|name| name == "ALL");
+            if !all && let Err(refusal) = self.find_nodes(nodes) {
+                return Reply::Refused(refusal);
+            }
+            record.nodes = (!all).then(|| nodes.clone());
+        }
+        record.default = settings.default.unwrap_or(record.default);
+        record.state = settings.state.unwrap_or(record.state);
+        record.max_time = settings.max_time.unwrap_or(record.max_time);
+        record.default_time = settings.default_time.or(record.default_time);
+        record.priority = settings.priority.unwrap_or(record.priority);
+        if let Some(bytes) = settings.default_memory_per_cpu_bytes {
+            record.default_memory_per_cpu_bytes = (bytes > 0).then_some(bytes);
+        }
+        let line = format!("partition {} {}", record.name, if is_new { "made" } else { "changed" });
+        if record.default {
+            let others = self.cluster.partitions.values();
+            let others: Vec<_> = others.filter(|p| p.default && p.name != record.name).cloned().collect();
+            for other in others {
+                let other = PartitionRecord { default: false, ..(*other).clone() };
+                self.commit(Change::Partition(Box::new(other)), outcome);
+            }
+        }
+        self.commit(Change::Partition(Box::new(record)), outcome);
+        Reply::Done { lines: vec![line], warnings: Vec::new() }
+    }
+
+    fn remove_partition(&mut self, name: &str, outcome: &mut Outcome) -> Reply {
+        if !self.cluster.partitions.contains_key(name) {
+            let message = format!("there is no partition `{name}`");
+            return refuse(RefusalCode::NoSuchPartition, message, "`jnode partition list` shows them");
+        }
+        let user = self.cluster.jobs.values().find(|job| {
+            job.ended.is_none() && job.record.partitions.iter().any(|partition| partition == name)
+        });
+        if let Some(job) = user {
+            let message = format!("job {} is in partition {name}", job.id());
+            return refuse(
+                RefusalCode::Conflict,
+                message,
+                "set it `state=closed` and wait, or cancel the jobs",
+            );
+        }
+        self.commit(Change::PartitionRemoved(name.to_owned()), outcome);
+        Reply::Done { lines: vec![format!("partition {name} removed")], warnings: Vec::new() }
+    }
+}
+
+/// A partition of all nodes without limits.
+pub fn new_partition(name: &str) -> PartitionRecord {
+    PartitionRecord {
+        name: name.to_owned(),
+        nodes: None,
+        default: false,
+        state: PartitionState::Up,
+        max_time: TimeLimit(None),
+        default_time: None,
+        default_memory_per_cpu_bytes: None,
+        priority: 0,
+    }
+}
+
+fn admin_word(admin: NodeAdmin, empty: bool) -> &'static str {
+    match admin {
+        NodeAdmin::Up => "resumed",
+        NodeAdmin::Drain if empty => "drained",
+        NodeAdmin::Drain => "draining",
+        NodeAdmin::Down => "down",
+    }
+}
+
+fn audit_words(act: &NodeAct) -> String {
+    match act {
+        NodeAct::Drain { nodes, reason } => format!("drain {}: {reason}", nodes.join(",")),
+        NodeAct::Resume { nodes } => format!("resume {}", nodes.join(",")),
+        NodeAct::Down { nodes, confirmed_dead, .. } => {
+            format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
+        }
+        NodeAct::Add { nodes, .. } => format!("add nodes {}", nodes.join(",")),
+        NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
+        NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
+        NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! What the scheduler is told, derived from the state: by value, at most once a job and turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Core;
+use super::job::Job;
+use super::state::Node;
+use crate::model::ids::{JobId, NodeId};
+use crate::model::record::{Memory, NodeAdmin, PartitionState, Phase};
+use crate::model::resources::Resources;
+use crate::model::time::{Seconds, WallTime};
+use crate::sched::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
+
+/// What a partition's priority counts against a job's own.
+pub const PARTITION_PRIORITY_WEIGHT: i64 = 1 << 33;
+
+/// By when a task that was given to a node has started, for the estimate of when it ends.
+const START_ALLOWANCE: Seconds = Seconds(60);
+
+impl Core {
+    /// What has changed for the scheduler since the last call.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        let mut untold = std::mem::take(&mut self.untold);
+        let mut notes = Vec::new();
+        if untold.places {
+            self.number_partitions();
+            untold.nodes.extend(self.cluster.nodes.keys().copied());
+            untold.jobs.extend(self.cluster.jobs.keys().copied());
+        }
+        for id in &untold.nodes {
+            match self.cluster.nodes.get(id).and_then(|node| node.record.only_uid) {
+                Some(uid) => self.restricted.insert(*id, uid),
+                None => self.restricted.remove(id),
+            };
+            let supply = self.cluster.nodes.get(id).and_then(|node| self.supply(node));
+            notes.push(Note::Node { node: *id, supply });
+        }
+        let mut told: BTreeSet<(JobId, NodeId)> = BTreeSet::new();
+        for id in &untold.jobs {
+            let job = self.cluster.jobs.get(id);
+            let demand = job.and_then(|job| self.demand(job));
+            notes.push(Note::Job { job: *id, demand });
+            let Some(job) = job.filter(|job| !job.slots.is_empty()) else { continue };
+            let mut releases = releases(job);
+            for (node, slots) in &job.slots {
+                told.insert((*id, *node));
+                let refill = match (slots.refills, slots.not_after) {
+                    (false, _) => Refill::Never,
+                    (true, Some(at)) => Refill::Until(at),
+                    (true, None) => Refill::Always,
+                };
+                let held = Held {
+                    slots: slots.count,
+                    charge: slots.charge.times(slots.count),
+                    exclusive: slots.exclusive,
+                    releases: releases.remove(node).unwrap_or_default(),
+                    refill,
+                };
+                notes.push(Note::Held { job: *id, node: *node, held: Some(held) });
+            }
+        }
+        for (job, node) in untold.slots {
+            if !told.contains(&(job, node)) {
+                notes.push(Note::Held { job, node, held: None });
+            }
+        }
+        notes
+    }
+
+    fn number_partitions(&mut self) {
+        let names: Vec<Arc<str>> = self.cluster.partitions.keys().cloned().collect();
+        for name in names {
+            let next = PartitionId(self.partition_ids.len() as u16);
+            self.partition_ids.entry(name).or_insert(next);
+        }
+    }
+
+    fn supply(&self, node: &Node) -> Option<Supply> {
+        let record = &node.record;
+        let hardware = record.hardware.as_ref()?;
+        let sight = self.sights.get(&record.id);
+        let ready = sight.is_some_and(|sight| sight.ready && !sight.unreachable);
+        let partitions =
+            self.cluster.partitions.values().filter(|partition| {
+                partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
+            });
+        Some(Supply {
+            total: hardware.resources,
+            accepts: ready && record.admin == NodeAdmin::Up,
+            partitions: partitions.filter_map(|p| self.partition_ids.get(p.name.as_str()).copied()).collect(),
+            weight: 1,
+            version: record.version_number,
+        })
+    }
+
+    fn demand(&self, job: &Job) -> Option<Demand> {
+        let record = &job.record;
+        let refills = job.is_array();
+        let holds = !job.slots.is_empty();
+        let room = self.slots_wanted(job);
+        if room == 0 && !(refills && holds) {
+            return None;
+        }
+        let spec = &record.spec;
+        let partitions = record.partitions.iter().filter(|name| {
+            self.cluster.partitions.get(name.as_str()).is_some_and(|p| p.state != PartitionState::Down)
+        });
+        let only = (!spec.place.nodes.is_empty()).then(|| self.node_ids(&spec.place.nodes).into());
+        let mut except = self.node_ids(&spec.place.exclude);
+        let foreign = self.restricted.iter().filter(|(_, uid)| **uid != record.uid);
+        except.extend(foreign.map(|(node, _)| *node));
+        Some(Demand {
+            rank: self.rank(job),
+            cpus: record.cpus,
+            memory: match record.memory {
+                Memory::Fixed(bytes) => MemoryDemand::Fixed(bytes),
+                Memory::Share => MemoryDemand::Share,
+                Memory::Whole => MemoryDemand::Whole,
+            },
+            tmp_bytes: spec.request.tmp_bytes,
+            exclusive: spec.request.exclusive,
+            slots: room,
+            limit: record.limit.0,
+            begin: spec.times.begin,
+            latest_end: spec.times.deadline,
+            latest_start: spec.times.start_by,
+            partitions: partitions
+                .filter_map(|name| self.partition_ids.get(name.as_str()).copied())
+                .collect(),
+            only,
+            except: except.into(),
+            refills,
+            version: record.version,
+        })
+    }
+
+    /// How many more slots a job could use now.
+    pub(super) fn slots_wanted(&self, job: &Job) -> u32 {
+        let record = &job.record;
+        if job.ended.is_some() || !record.waits_for.is_empty() {
+            return 0;
+        }
+        let Some(array) = &record.spec.array else { return job.pending().min(1) };
+        let held: u32 = job.slots.values().map(|slots| slots.count).sum();
+        array.limit.map_or(job.pending(), |limit| job.pending().min(limit.saturating_sub(held)))
+    }
+
+    /// A job's place in the order.
+    pub fn rank(&self, job: &Job) -> Rank {
+        Rank { priority: priority(&self.cluster, job), submit: job.id().0, job: job.id() }
+    }
+
+    fn node_ids(&self, names: &[String]) -> Vec<NodeId> {
+        names.iter().filter_map(|name| self.cluster.node_names.get(name.as_str()).copied()).collect()
+    }
+}
+
+/// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
+pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
+    let spec = &job.record.spec;
+    let partition = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    let partition = partition.map(|partition| i64::from(partition.priority)).max().unwrap_or(0);
+    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
+    partition * PARTITION_PRIORITY_WEIGHT + own
+}
+
+fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {
+    let mut by_node: BTreeMap<NodeId, BTreeMap<Option<WallTime>, u32>> = BTreeMap::new();
+    let limit = job.record.limit.0;
+    for live in job.live.values().filter(|live| live.phase != Phase::Handed) {
+        // A task that is being started has its whole limit before it, and its start is not known yet.
+        let start = live.start.unwrap_or(live.given.plus(START_ALLOWANCE));
+        let end = limit.map(|limit| start.plus(limit));
+        *by_node.entry(live.node).or_default().entry(end).or_default() += 1;
+    }
+    let list = |ends: BTreeMap<Option<WallTime>, u32>| {
+        ends.into_iter().map(|(end, slots)| Release { end, slots }).collect()
+    };
+    by_node.into_iter().map(|(node, ends)| (node, list(ends))).collect()
+}
+
+/// What is free on a node.
+pub fn free_on(node: &Node) -> Resources {
+    match &node.record.hardware {
+        Some(hardware) => hardware.resources.minus(&node.allocated),
+        None => Resources::default(),
+    }
+}

@@ -1,0 +1,482 @@
+//! Nodes: hello, inventory, reports of starts and ends, silence. An end is committed once; a repeat is only
+//! confirmed again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Core;
+use super::command::{Effect, Outcome};
+use super::dispatch::add_to_runs;
+use crate::model::change::Change;
+use crate::model::ids::{Attempt, Instance, JobId, NodeId, Ordinal, SessionId, TaskRef};
+use crate::model::record::{Live, NodeRecord, Phase, Wanted};
+use crate::model::state::{Cause, CauseKind, End, State, Usage};
+use crate::model::task_set::TaskSet;
+use crate::model::time::{Now, Seconds, WallTime};
+use crate::session::{Inventory, NodeSession};
+use crate::wire::node::{Act, Beat, Hello, KillReason, OrderRefused, Report, TaskRun, ToNode};
+
+impl Core {
+    pub(super) fn on_hello(&mut self, now: Now, name: &str, hello: Box<Hello>, outcome: &mut Outcome) {
+        let Some(node) = self.cluster.node_named(name).cloned() else {
+            let reason = format!("node {name} is not known here; add it with `jnode add {name}`");
+            return outcome.effects.push(Effect::Close { name: name.to_owned(), session: None, reason });
+        };
+        let id = node.record.id;
+        if let Err(reason) = self.check_instance(id, name, &hello) {
+            outcome.effects.push(Effect::Alarm(reason.clone()));
+            return outcome.effects.push(Effect::Close { name: name.to_owned(), session: None, reason });
+        }
+        if let Some(old) = self.sessions.remove(&id) {
+            let reason = "the node has connected again".to_owned();
+            outcome.effects.push(Effect::Close { name: name.to_owned(), session: Some(old.id), reason });
+        }
+        let record = NodeRecord {
+            hardware: Some(hello.hardware.clone()),
+            instance: Some(hello.instance),
+            version: hello.version.clone(),
+            only_uid: hello.only_uid,
+            boot_time: Some(hello.boot_time),
+            version_number: node.record.version_number,
+            ..(*node.record).clone()
+        };
+        if record != *node.record {
+            let record = NodeRecord { version_number: record.version_number + 1, ..record };
+            self.commit(Change::Node(Box::new(record)), outcome);
+        }
+        let session = self.new_session();
+        self.sessions.insert(id, NodeSession::new(session, hello.instance));
+        let sight = self.sight(id);
+        sight.session = Some(session);
+        sight.instance = Some(hello.instance);
+        sight.ready = false;
+        self.heard(now, id);
+        outcome.effects.push(Effect::Welcome { node: id, session });
+    }
+
+    /// A new spool in the same boot, or a second life of a name while the first still speaks, changes nothing.
+    fn check_instance(&self, id: NodeId, name: &str, hello: &Hello) -> Result<(), String> {
+        if hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation) {
+            return Err(format!(
+                "node {name} obeys another incarnation of this cluster; accept this one there"
+            ));
+        }
+        let old = self.cluster.nodes.get(&id).and_then(|node| node.record.instance);
+        let Some(old) = old.filter(|old| *old != hello.instance) else { return Ok(()) };
+        let speaks = self.sights.get(&id).is_some_and(|sight| sight.session.is_some() && !sight.unreachable);
+        if speaks {
+            return Err(format!("a second node daemon says that it is {name}; stop one of them"));
+        }
+        let holds = self.cluster.on_node.range((id, JobId(0))..=(id, JobId(u64::MAX))).next().is_some();
+        if old.boot == hello.instance.boot && holds {
+            return Err(format!(
+                "node {name} came back with another spool in the same boot while jobs may run there; bring the spool \
+                 back, or say `jnode down {name} --confirmed-dead` once they are dead"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_report(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        session: SessionId,
+        report: Box<Report>,
+        outcome: &mut Outcome,
+    ) {
+        let Some(open) = self.sessions.get_mut(&node).filter(|open| open.id == session) else { return };
+        let taken = open.take(&report);
+        let instance = open.instance;
+        self.heard(now, node);
+        let confirm = ToNode::Confirmed { report: report.number };
+        let inventory = match taken {
+            Ok(inventory) => inventory,
+            Err(crate::session::Unexpected::Repeated) => {
+                return outcome.effects.push(Effect::Send { node, session, message: Box::new(confirm) });
+            }
+            Err(crate::session::Unexpected::Gap) => {
+                return self.end_session(node, "a report is missing in between", outcome);
+            }
+        };
+        let open = self.sessions.get(&node).is_some_and(NodeSession::is_open) && inventory.is_none();
+        let mut freed: BTreeMap<JobId, u32> = BTreeMap::new();
+        if open {
+            for started in &report.started {
+                self.on_started(
+                    now,
+                    node,
+                    started.attempt.task,
+                    started.attempt.attempt,
+                    started.start,
+                    outcome,
+                );
+            }
+        }
+        for ended in report.ended {
+            let end = End { node: Some(node), ..ended.end };
+            *freed.entry(ended.task.job).or_default() += 1;
+            self.on_ended(now, node, ended.task, end, outcome);
+        }
+        for never in &report.never {
+            *freed.entry(never.task.job).or_default() += 0;
+            self.on_never(now, node, never.task, never.attempt, outcome);
+        }
+        outcome.effects.push(Effect::Send { node, session, message: Box::new(confirm) });
+        if let Some(inventory) = inventory {
+            self.conclude(now, node, instance, &inventory, outcome);
+            let held: Vec<JobId> = self.jobs_on(node);
+            freed.extend(held.into_iter().map(|job| (job, 0)));
+        }
+        for (job, ended) in freed {
+            self.refill(now, job, node, ended, outcome);
+        }
+    }
+
+    fn on_started(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        task: TaskRef,
+        attempt: Attempt,
+        start: WallTime,
+        outcome: &mut Outcome,
+    ) {
+        let Some(live) = self.live(node, task, attempt) else { return };
+        if matches!(live.phase, Phase::Handed | Phase::Starting) {
+            let wanted = live.wanted;
+            let phase = if wanted == Wanted::Run || wanted == Wanted::Back {
+                Phase::Running
+            } else {
+                Phase::Completing
+            };
+            let live = Live { phase, start: Some(start), ..live };
+            let first = self.cluster.jobs.get(&task.job).is_some_and(|job| job.first_start.is_none());
+            self.commit(Change::Live { job: task.job, set: TaskSet::one(task.ordinal), live }, outcome);
+            if first {
+                self.wake_dependents(now, task.job, None, outcome);
+            }
+        }
+    }
+
+    /// The live record of an attempt, if it is the current one and on that node.
+    fn live(&self, node: NodeId, task: TaskRef, attempt: Attempt) -> Option<Live> {
+        let live = self.cluster.jobs.get(&task.job)?.live.get(&task.ordinal).copied()?;
+        (live.node == node && live.attempt == attempt).then_some(live)
+    }
+
+    pub(super) fn on_ended(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        task: TaskRef,
+        end: End,
+        outcome: &mut Outcome,
+    ) {
+        let Some(live) = self.live(node, task, end.attempt) else { return };
+        if !end.state.is_end() {
+            return;
+        }
+        let end = self.with_wish(task, &live, end);
+        self.end_attempt(now, task, live, end, outcome);
+    }
+
+    /// A cancel that was durable before the end record makes the end Cancelled, the code kept.
+    fn with_wish(&self, task: TaskRef, live: &Live, end: End) -> End {
+        if live.wanted != Wanted::Cancel || end.state == State::Cancelled {
+            return end;
+        }
+        let note = self.cluster.jobs.get(&task.job).and_then(|job| job.cancel.clone());
+        let cause = match note {
+            Some(note) => Cause { kind: CauseKind::Cancel, by: note.by.clone(), text: note.text.clone() },
+            None => Cause::plain(CauseKind::Cancel),
+        };
+        End { state: State::Cancelled, cause, ..end }
+    }
+
+    fn on_never(&mut self, now: Now, node: NodeId, task: TaskRef, attempt: Attempt, outcome: &mut Outcome) {
+        let Some(live) = self.live(node, task, attempt) else { return };
+        self.take_back(now, task, live, outcome);
+    }
+
+    /// An attempt that never started, and never will: its number is used up, but it was no start.
+    fn take_back(&mut self, now: Now, task: TaskRef, live: Live, outcome: &mut Outcome) {
+        let old = self.cluster.jobs.get(&task.job).and_then(|job| job.exceptions.get(&task.ordinal).copied());
+        let mut exception = old.unwrap_or_default();
+        exception.attempts = live.attempt;
+        exception.unstarted += 1;
+        self.commit(Change::Exception { task, exception }, outcome);
+        let set = TaskSet::one(task.ordinal);
+        if live.wanted == Wanted::Cancel {
+            let end = End {
+                state: State::Cancelled,
+                exit_code: 0,
+                signal: 0,
+                cause: Cause::plain(CauseKind::Cancel),
+                node: None,
+                start: None,
+                end: now.wall,
+                usage: Usage::default(),
+                attempt: live.attempt,
+            };
+            let end = self.with_wish(task, &live, End { state: State::Failed, ..end });
+            self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
+            return self.after_ends(now, task.job, &set, outcome);
+        }
+        self.commit(Change::Waiting { job: task.job, set, held: self.is_held(task.job) }, outcome);
+    }
+
+    pub(super) fn is_held(&self, job: JobId) -> bool {
+        self.cluster.jobs.get(&job).is_some_and(|job| super::state::is_held(&job.record))
+    }
+
+    /// The inventory is complete: what the node lacks is sent again or has been lost, what it has too much is ended.
+    fn conclude(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        instance: Instance,
+        inventory: &Inventory,
+        outcome: &mut Outcome,
+    ) {
+        let mut known: BTreeSet<(TaskRef, Attempt)> = BTreeSet::new();
+        for id in self.jobs_on(node) {
+            let Some(job) = self.cluster.jobs.get(&id).cloned() else { continue };
+            let mut again: Vec<TaskRun> = Vec::new();
+            for (ordinal, live) in job.live.iter().filter(|(_, live)| live.node == node) {
+                let task = TaskRef { job: id, ordinal: *ordinal };
+                let key = (task, live.attempt);
+                known.insert(key);
+                if let Some(start) = inventory.started.get(&key) {
+                    self.on_started(now, node, task, live.attempt, *start, outcome);
+                    self.repeat_wish(&job, *ordinal, *live, outcome);
+                } else if inventory.queued.contains(&key) {
+                    self.repeat_wish(&job, *ordinal, *live, outcome);
+                } else if live.phase == Phase::Handed || live.phase == Phase::Starting {
+                    if self.is_of(live, node, instance) {
+                        add_to_runs(&mut again, *ordinal, live.attempt);
+                    } else {
+                        self.lose(now, task, *live, "the node rebooted", outcome);
+                    }
+                } else {
+                    let same = self.is_of(live, node, instance);
+                    let why = if same { "the node no longer has it" } else { "the node rebooted" };
+                    self.lose(now, task, *live, why, outcome);
+                }
+            }
+            let wanted = self.split_by_wish(&job, again);
+            for (ordinal, live) in wanted.1 {
+                self.take_back(now, TaskRef { job: id, ordinal }, live, outcome);
+            }
+            if !wanted.0.is_empty()
+                && let Some(slots) = job.slots.get(&node).copied()
+            {
+                self.send_launch(&job, node, wanted.0, slots, outcome);
+            }
+        }
+        self.end_strangers(node, inventory, &known, outcome);
+        let instance_now = Some(instance);
+        let sight = self.sight(node);
+        sight.ready = true;
+        sight.instance = instance_now;
+        self.untold.nodes.insert(node);
+    }
+
+    /// Whether a live task was given to the life of the node that speaks now. A task is given to the instance that
+    /// the node's record held then; a boot that began later than that is another one.
+    fn is_of(&self, live: &Live, node: NodeId, _instance: Instance) -> bool {
+        let boot = self.cluster.nodes.get(&node).and_then(|node| node.record.boot_time);
+        boot.is_none_or(|boot| boot <= live.given)
+    }
+
+    /// Splits tasks to be sent again from those that nobody wants any more.
+    fn split_by_wish(
+        &self,
+        job: &super::job::Job,
+        runs: Vec<TaskRun>,
+    ) -> (Vec<TaskRun>, Vec<(Ordinal, Live)>) {
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for run in runs {
+            for ordinal in (run.first.0..=run.last.0).map(Ordinal) {
+                match job.live.get(&ordinal) {
+                    Some(live) if live.wanted == Wanted::Run => {
+                        add_to_runs(&mut wanted, ordinal, run.attempt)
+                    }
+                    Some(live) => unwanted.push((ordinal, *live)),
+                    None => {}
+                }
+            }
+        }
+        (wanted, unwanted)
+    }
+
+    /// A cancel or requeue that the node may not have heard is said again.
+    fn repeat_wish(&mut self, job: &super::job::Job, ordinal: Ordinal, live: Live, outcome: &mut Outcome) {
+        let attempts = vec![TaskRun { first: ordinal, last: ordinal, attempt: live.attempt }];
+        let act = match live.wanted {
+            Wanted::Run => return,
+            Wanted::Back => Act::Withdraw { attempts },
+            Wanted::Cancel => Act::Kill { attempts, reason: job.cancel_reason() },
+            Wanted::Requeue => Act::Kill { attempts, reason: requeue_reason() },
+        };
+        self.send_order(live.node, job.id(), act, outcome);
+    }
+
+    fn end_strangers(
+        &mut self,
+        node: NodeId,
+        inventory: &Inventory,
+        known: &BTreeSet<(TaskRef, Attempt)>,
+        outcome: &mut Outcome,
+    ) {
+        let all = inventory.queued.iter().chain(inventory.started.keys());
+        let mut by_job: BTreeMap<JobId, Vec<TaskRun>> = BTreeMap::new();
+        for (task, attempt) in all.filter(|key| !known.contains(key)) {
+            add_to_runs(by_job.entry(task.job).or_default(), task.ordinal, *attempt);
+        }
+        for (job, attempts) in by_job {
+            let text = "the controller has ended this attempt already".to_owned();
+            let reason = KillReason::Cancel { by: String::new(), text };
+            self.send_order(node, job, Act::Kill { attempts, reason }, outcome);
+        }
+    }
+
+    /// An attempt is known to be dead without having reported its end.
+    pub(super) fn lose(&mut self, now: Now, task: TaskRef, live: Live, why: &str, outcome: &mut Outcome) {
+        let end = End {
+            state: State::NodeFail,
+            exit_code: 0,
+            signal: 0,
+            cause: Cause::said(CauseKind::Node, why),
+            node: Some(live.node),
+            start: live.start,
+            end: now.wall,
+            usage: Usage::default(),
+            attempt: live.attempt,
+        };
+        let end = self.with_wish(task, &live, end);
+        self.end_attempt(now, task, live, end, outcome);
+    }
+
+    pub(super) fn jobs_on(&self, node: NodeId) -> Vec<JobId> {
+        self.cluster.on_node.range((node, JobId(0))..=(node, JobId(u64::MAX))).map(|(_, job)| *job).collect()
+    }
+
+    pub(super) fn on_beat(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        session: SessionId,
+        beat: &Beat,
+        outcome: &mut Outcome,
+    ) {
+        if self.sessions.get(&node).is_none_or(|open| open.id != session) {
+            return;
+        }
+        self.heard(now, node);
+        self.sight(node).load_hundredths = beat.load_hundredths;
+        let message = Box::new(ToNode::Beat { number: beat.number });
+        outcome.effects.push(Effect::Send { node, session, message });
+    }
+
+    pub(super) fn on_refused(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        session: SessionId,
+        refused: &OrderRefused,
+        outcome: &mut Outcome,
+    ) {
+        if self.sessions.get(&node).is_none_or(|open| open.id != session) {
+            return;
+        }
+        self.heard(now, node);
+        let name = self.cluster.nodes.get(&node).map_or("?", |node| node.record.name.as_str());
+        let text = format!("node {name} refused an order about job {}: {}", refused.job, refused.reason);
+        outcome.effects.push(Effect::Alarm(text));
+    }
+
+    pub(super) fn on_gone(&mut self, now: Now, node: NodeId, session: SessionId) {
+        if self.sessions.get(&node).is_none_or(|open| open.id != session) {
+            return;
+        }
+        self.sessions.remove(&node);
+        let sight = self.sight(node);
+        sight.session = None;
+        sight.ready = false;
+        self.heard(now, node);
+    }
+
+    fn end_session(&mut self, node: NodeId, reason: &str, outcome: &mut Outcome) {
+        let Some(session) = self.sessions.remove(&node) else { return };
+        let name = self.cluster.nodes.get(&node).map_or_else(String::new, |node| node.record.name.clone());
+        let sight = self.sight(node);
+        sight.session = None;
+        sight.ready = false;
+        self.untold.nodes.insert(node);
+        let effect = Effect::Close { name, session: Some(session.id), reason: reason.to_owned() };
+        outcome.effects.push(effect);
+    }
+
+    pub(super) fn sight(&mut self, node: NodeId) -> &mut super::NodeSight {
+        Arc::make_mut(self.sights.entry(node).or_default())
+    }
+
+    fn heard(&mut self, now: Now, node: NodeId) {
+        self.untold.nodes.insert(node);
+        let sight = self.sight(node);
+        sight.heard = now.boot;
+        sight.heard_at = Some(now.wall);
+        sight.unreachable = false;
+    }
+
+    /// Time has passed: silent nodes become unreachable, deadlines and delayed dependencies come up.
+    pub(super) fn on_tick(&mut self, now: Now, outcome: &mut Outcome) {
+        let timeout = self.settings.node_timeout;
+        let silent: Vec<NodeId> = self
+            .sights
+            .iter()
+            .filter(|(_, sight)| !sight.unreachable && sight.heard.plus(timeout) <= now.boot)
+            .map(|(node, _)| *node)
+            .collect();
+        for node in silent {
+            self.end_session(node, "nothing was heard for the node timeout", outcome);
+            self.sight(node).unreachable = true;
+            self.untold.nodes.insert(node);
+            outcome.jobs.extend(self.jobs_on(node));
+        }
+        while let Some((at, job)) = self.timers.first().copied().filter(|(at, _)| *at <= now.wall) {
+            self.timers.remove(&(at, job));
+            self.on_timer(now, job, outcome);
+        }
+    }
+
+    /// After taking office: every node that has jobs or was up is waited for from now on.
+    pub fn expect_nodes(&mut self, now: Now) {
+        let nodes: Vec<NodeId> = self.cluster.nodes.keys().copied().collect();
+        for node in nodes {
+            let sight = self.sight(node);
+            sight.heard = now.boot;
+        }
+    }
+}
+
+/// What an attempt that is wanted back by its owner is told.
+pub(super) fn requeue_reason() -> KillReason {
+    KillReason::Preempt { text: "requeued".to_owned() }
+}
+
+impl super::job::Job {
+    /// Why its tasks are cancelled, for the node.
+    pub(super) fn cancel_reason(&self) -> KillReason {
+        match &self.cancel {
+            Some(note) => KillReason::Cancel { by: note.by.clone(), text: note.text.clone() },
+            None => KillReason::Cancel { by: String::new(), text: String::new() },
+        }
+    }
+}
+
+/// How often a node says that it is alive, for a given node timeout.
+pub fn beat_interval(node_timeout: Seconds) -> Seconds {
+    Seconds((node_timeout.0 / 5).max(1))
+}

@@ -1,0 +1,200 @@
+//! From selectors and filters to jobs and tasks, in memory and in what history gave.
+
+use std::collections::BTreeMap;
+
+use super::job::Job;
+use super::state::Cluster;
+use crate::model::identity::Identity;
+use crate::model::ids::{JobId, Ordinal};
+use crate::model::task_set::TaskSet;
+use crate::wire::client::{Filter, Refusal, RefusalCode, Selection, Selector};
+
+/// A job and which of its tasks are meant.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The job.
+    pub job: Job,
+    /// The tasks; all of them if `None`.
+    pub tasks: Option<TaskSet>,
+    /// Whether it was named rather than found by a filter.
+    pub named: bool,
+}
+
+impl Chosen {
+    /// The tasks as a set.
+    pub fn set(&self) -> TaskSet {
+        self.tasks.clone().unwrap_or_else(|| TaskSet::first(self.job.tasks.count()))
+    }
+}
+
+/// Finds what a selection means. `history` are ended jobs that the tables know and memory does not.
+///
+/// # Errors
+/// A selector that names nothing known.
+pub fn choose(
+    cluster: &Cluster,
+    history: &BTreeMap<JobId, Job>,
+    caller: &Identity,
+    selection: &Selection,
+) -> Result<Vec<Chosen>, Refusal> {
+    let mut chosen = Vec::new();
+    for selector in &selection.selectors {
+        chosen.extend(find(cluster, history, caller, selector)?);
+    }
+    if selection.selectors.is_empty() {
+        let ended_too = selection.filter.ended_since;
+        let all = candidates(cluster, caller, &selection.filter);
+        for job in all.filter(|job| job.ended.is_none_or(|at| ended_too.is_some_and(|since| at >= since))) {
+            chosen.push(Chosen { job: job.clone(), tasks: None, named: false });
+        }
+        if let Some(since) = ended_too {
+            let past = history.values().filter(|job| {
+                job.ended.is_some_and(|at| at >= since) && !cluster.jobs.contains_key(&job.id())
+            });
+            chosen.extend(past.map(|job| Chosen { job: job.clone(), tasks: None, named: false }));
+        }
+    }
+    let mut passed = Vec::new();
+    for one in chosen {
+        if let Some(one) = narrow(cluster, caller, &selection.filter, one) {
+            passed.push(one);
+        }
+    }
+    Ok(passed)
+}
+
+fn candidates<'a>(
+    cluster: &'a Cluster,
+    caller: &Identity,
+    filter: &Filter,
+) -> Box<dyn Iterator<Item = &'a Job> + 'a> {
+    if let (true, Some(uid)) = (filter.own, caller.uid) {
+        let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
+        return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)).map(|job| &**job));
+    }
+    Box::new(cluster.jobs.values().map(|job| &**job))
+}
+
+fn find(
+    cluster: &Cluster,
+    history: &BTreeMap<JobId, Job>,
+    caller: &Identity,
+    selector: &Selector,
+) -> Result<Vec<Chosen>, Refusal> {
+    let named = |job: &Job, tasks| Chosen { job: job.clone(), tasks, named: true };
+    match selector {
+        Selector::Number(number) => {
+            let (job, task) =
+                by_number(cluster, history, *number).ok_or_else(|| unknown(&number.to_string()))?;
+            Ok(vec![named(job, task.map(TaskSet::one))])
+        }
+        Selector::Tasks(id, indexes) => {
+            let job = cluster.jobs.get(id).map(|job| &**job).or_else(|| history.get(id));
+            let job = job.ok_or_else(|| unknown(&id.to_string()))?;
+            let Some(array) = &job.record.spec.array else {
+                return Err(Refusal::new(RefusalCode::NoSuchJob, format!("job {id} is no array"), ""));
+            };
+            let set = array.indexes.ordinals(indexes);
+            if set.is_empty() {
+                let message = format!("array {id} has none of these tasks");
+                return Err(Refusal::new(RefusalCode::NoSuchJob, message, format!("`jqueue show {id}`")));
+            }
+            Ok(vec![named(job, Some(set))])
+        }
+        Selector::Name(name) => {
+            let Some(uid) = caller.uid else { return Err(unknown(&format!("name:{name}"))) };
+            let name_arc: std::sync::Arc<str> = name.as_str().into();
+            let range = (uid, name_arc.clone(), JobId(0))..=(uid, name_arc, JobId(u64::MAX));
+            let here: Vec<&Job> = cluster
+                .by_name
+                .range(range)
+                .filter_map(|(_, _, id)| cluster.jobs.get(id))
+                .map(|job| &**job)
+                .collect();
+            let open: Vec<Chosen> =
+                here.iter().filter(|job| job.ended.is_none()).map(|job| named(job, None)).collect();
+            if !open.is_empty() {
+                return Ok(open);
+            }
+            let past = history.values().filter(|job| job.record.uid == uid && &job.record.spec.name == name);
+            let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
+            newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown(&format!("name:{name}")))
+        }
+        Selector::Last => {
+            let Some(uid) = caller.uid else { return Err(unknown("last")) };
+            let here = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).next_back();
+            let here = here.and_then(|(_, id)| cluster.jobs.get(id)).map(|job| &**job);
+            let past = history.values().filter(|job| job.record.uid == uid);
+            let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
+            newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown("last"))
+        }
+    }
+}
+
+fn by_number<'a>(
+    cluster: &'a Cluster,
+    history: &'a BTreeMap<JobId, Job>,
+    number: JobId,
+) -> Option<(&'a Job, Option<Ordinal>)> {
+    if let Some((job, task)) = cluster.job_of_number(number) {
+        return Some((job, task));
+    }
+    let (id, job) = history.range(..=number).next_back()?;
+    if *id == number {
+        return Some((job, None));
+    }
+    let offset = number.0 - id.0;
+    (job.is_array() && offset <= u64::from(job.tasks.count()))
+        .then(|| (job, Some(Ordinal((offset - 1) as u32))))
+}
+
+/// Applies the filter; a filter by state picks tasks inside arrays.
+fn narrow(cluster: &Cluster, caller: &Identity, filter: &Filter, mut one: Chosen) -> Option<Chosen> {
+    let record = &one.job.record;
+    let spec = &record.spec;
+    let among = |list: &[String], value: &str| list.is_empty() || list.iter().any(|word| word == value);
+    let fits = (!filter.own || caller.uid == Some(record.uid))
+        && among(&filter.users, &record.user)
+        && among(&filter.names, &spec.name)
+        && among(&filter.accounts, &spec.account)
+        && among(&filter.qos, &spec.qos)
+        && (filter.partitions.is_empty()
+            || record.partitions.iter().any(|name| filter.partitions.contains(name)));
+    if !fits {
+        return None;
+    }
+    if !filter.nodes.is_empty() {
+        let names = one.job.slots.keys().filter_map(|node| cluster.nodes.get(node));
+        let mut names = names.map(|node| &node.record.name);
+        if !names.any(|name| filter.nodes.contains(name)) {
+            return None;
+        }
+    }
+    if !filter.states.is_empty() {
+        let handed = filter.states.contains(&crate::model::state::State::Pending);
+        let set = one.job.tasks.select(one.tasks.as_ref(), |state| filter.states.contains(&state));
+        let mut runs = set.runs().to_vec();
+        if handed && one.job.handed > 0 {
+            let early = one.job.live.iter().filter(|(ordinal, live)| {
+                live.phase == crate::model::record::Phase::Handed
+                    && one.tasks.as_ref().is_none_or(|tasks| tasks.contains(**ordinal))
+            });
+            runs.extend(early.map(|(ordinal, _)| (ordinal.0, ordinal.0)));
+        }
+        let set = TaskSet::from_runs(runs);
+        if set.is_empty() {
+            return None;
+        }
+        one.tasks = Some(set);
+    }
+    Some(one)
+}
+
+/// The refusal for a job that is not known.
+pub fn unknown(id: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::NoSuchJob,
+        format!("there is no job {id}"),
+        "`jqueue -t all` lists yours, also ended ones",
+    )
+}

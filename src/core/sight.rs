@@ -1,0 +1,30 @@
+//! What the controller sees of a node and the log does not decide: whether it is there, and how loaded.
+
+use crate::model::ids::{BootId, Instance, SessionId};
+use crate::model::time::{BootTime, WallTime};
+
+/// A node as it is seen now. Not durable: after a restart every node is waited for anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSight {
+    /// Its open session.
+    pub session: Option<SessionId>,
+    /// Which life of it speaks there.
+    pub instance: Option<Instance>,
+    /// Whether the session's inventory is complete, so that it can be given work.
+    pub ready: bool,
+    /// When it was heard last, by our boot clock.
+    pub heard: BootTime,
+    /// When it was heard last, for people.
+    pub heard_at: Option<WallTime>,
+    /// Silent for longer than the node timeout.
+    pub unreachable: bool,
+    /// Load average of one minute, in hundredths.
+    pub load_hundredths: u32,
+}
+
+impl NodeSight {
+    /// The boot that speaks.
+    pub fn boot(&self) -> Option<BootId> {
+        self.instance.map(|instance| instance.boot)
+    }
+}

@@ -1,0 +1,518 @@
+//! The cluster's state. It changes only by absorbing changes, so that replaying the log gives the same state.
+//! All maps share structure: cloning the state is how a view is taken.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use super::job::{Job, table_state, waiting_code};
+use crate::model::change::Change;
+use crate::model::identity::Serial;
+use crate::model::ids::{
+    Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
+};
+use crate::model::record::{
+    CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
+    Slots, TokenRecord, UserRecord,
+};
+use crate::model::resources::Resources;
+use crate::model::state::{End, State};
+use crate::model::task_set::TaskSet;
+use crate::model::time::WallTime;
+
+/// Everything that the log decides.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// Which life of the state this is.
+    pub incarnation: Incarnation,
+    /// The controller's term.
+    pub epoch: Epoch,
+    /// The next job number.
+    pub next_job: JobId,
+    /// The next node number.
+    pub next_node: NodeId,
+    /// Unfinished jobs, and ended ones that the tables do not hold yet.
+    pub jobs: OrdMap<JobId, Arc<Job>>,
+    /// Jobs by owner.
+    pub by_user: OrdSet<(Uid, JobId)>,
+    /// Jobs by owner and name.
+    pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
+    /// Who waits for whom: parent, child.
+    pub dependents: OrdSet<(JobId, JobId)>,
+    /// Which jobs hold something on a node.
+    pub on_node: OrdSet<(NodeId, JobId)>,
+    /// Nodes.
+    pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// Nodes by name.
+    pub node_names: OrdMap<Arc<str>, NodeId>,
+    /// Partitions by name.
+    pub partitions: OrdMap<Arc<str>, Arc<PartitionRecord>>,
+    /// Users by name.
+    pub users: OrdMap<Arc<str>, UserRecord>,
+    /// Unused tokens.
+    pub tokens: OrdMap<ContentHash, TokenRecord>,
+    /// Certificates.
+    pub certificates: OrdMap<Serial, CertificateRecord>,
+    /// Answers to keys that the tables do not hold yet.
+    pub keys: OrdMap<(Arc<str>, Arc<str>), Arc<KeyRecord>>,
+    /// Ends that the tables do not hold yet.
+    pub recent: OrdMap<(TaskRef, Attempt), Arc<End>>,
+    /// Ends of whole sets without an attempt that the tables do not hold yet.
+    pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
+    /// Content that the tables do not hold yet.
+    pub contents: OrdSet<(Uid, ContentHash)>,
+    /// How many tasks wait, and how many are on nodes, in all.
+    pub totals: Totals,
+}
+
+/// Sums over all jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Waiting tasks.
+    pub pending: u64,
+    /// Tasks on nodes.
+    pub live: u64,
+}
+
+/// A node in memory.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is kept of it.
+    pub record: Arc<NodeRecord>,
+    /// What jobs hold on it.
+    pub allocated: Resources,
+    /// Slots that jobs hold on it.
+    pub slots: u64,
+    /// Whether a job has it for itself.
+    pub exclusive: bool,
+}
+
+/// What was touched since the last time somebody asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Jobs of which anything changed.
+    pub jobs: BTreeSet<JobId>,
+    /// Job records.
+    pub records: BTreeSet<JobId>,
+    /// Chunks of task states.
+    pub chunks: BTreeSet<(JobId, u32)>,
+    /// Tasks on nodes.
+    pub live: BTreeSet<(JobId, Ordinal)>,
+    /// Exceptions.
+    pub exceptions: BTreeSet<(JobId, Ordinal)>,
+    /// Slots.
+    pub slots: BTreeSet<(JobId, NodeId)>,
+    /// Nodes.
+    pub nodes: BTreeSet<NodeId>,
+    /// Everything else, one change each, as it came.
+    pub others: Vec<Change>,
+    /// Ends, as they came.
+    pub ended: Vec<Change>,
+    /// Whether partitions or the set of nodes changed, so that places must be resolved anew.
+    pub places: bool,
+}
+
+impl Touched {
+    /// Adds what `other` touched later.
+    pub fn merge(&mut self, other: Touched) {
+        self.jobs.extend(other.jobs);
+        self.records.extend(other.records);
+        self.chunks.extend(other.chunks);
+        self.live.extend(other.live);
+        self.exceptions.extend(other.exceptions);
+        self.slots.extend(other.slots);
+        self.nodes.extend(other.nodes);
+        self.others.extend(other.others);
+        self.ended.extend(other.ended);
+        self.places |= other.places;
+    }
+}
+
+impl Cluster {
+    /// Takes a change in. `touched` learns what it was about.
+    pub fn absorb(&mut self, change: &Change, touched: &mut Touched) {
+        match change {
+            Change::Job(record) => self.absorb_job(record, touched),
+            Change::JobAgain { record, states, exceptions } => {
+                self.absorb_again(record, states, exceptions, touched);
+            }
+            Change::Waiting { job, set, held } => {
+                let state = if *held { State::Held } else { State::Pending };
+                self.with_job(*job, touched, |job, touched| {
+                    take_off_nodes(job, set, touched);
+                    set_states(job, set, state, touched);
+                    if let Some((first, _)) = set.runs().first() {
+                        job.cursor = job.cursor.min(*first);
+                    }
+                });
+            }
+            Change::Live { job, set, live } => self.absorb_live(*job, set, *live, touched),
+            Change::Exception { task, exception } => {
+                let (exception, ordinal) = (*exception, task.ordinal);
+                touched.exceptions.insert((task.job, ordinal));
+                self.with_job(task.job, touched, |job, _| {
+                    if exception == Exception::default() {
+                        job.exceptions.remove(&ordinal);
+                    } else {
+                        job.exceptions.insert(ordinal, exception);
+                    }
+                });
+            }
+            Change::Ended { task, end } => {
+                touched.ended.push(change.clone());
+                self.recent.insert((*task, end.attempt), Arc::new((**end).clone()));
+                self.end_tasks(task.job, &TaskSet::one(task.ordinal), end, touched);
+            }
+            Change::EndedUnstarted { job, set, end } => {
+                touched.ended.push(change.clone());
+                let number = set.runs().first().map_or(0, |run| u64::from(run.0));
+                self.recent_sets.insert((*job, number), Arc::new((set.clone(), (**end).clone())));
+                self.end_tasks(*job, set, end, touched);
+            }
+            Change::Slots { job, node, slots } => self.absorb_slots(*job, *node, *slots, touched),
+            Change::CancelNote { job, note } => {
+                touched.records.insert(*job);
+                self.with_job(*job, touched, |job, _| job.cancel = Some(Arc::new(note.clone())));
+            }
+            Change::JobEnded { job, at } => {
+                touched.records.insert(*job);
+                self.with_job(*job, touched, |job, _| job.ended = Some(*at));
+            }
+            _ => self.absorb_cluster(change, touched),
+        }
+    }
+
+    fn absorb_cluster(&mut self, change: &Change, touched: &mut Touched) {
+        match change {
+            Change::Office { incarnation, epoch, .. } => {
+                self.incarnation = *incarnation;
+                self.epoch = *epoch;
+            }
+            Change::NextJob(number) => self.next_job = *number,
+            Change::NextNode(number) => self.next_node = *number,
+            Change::Node(record) => return self.absorb_node(record, touched),
+            Change::NodeRemoved(id) => {
+                if let Some(node) = self.nodes.remove(id) {
+                    self.node_names.remove(node.record.name.as_str());
+                }
+                touched.nodes.insert(*id);
+                touched.places = true;
+            }
+            Change::Partition(record) => {
+                self.partitions.insert(record.name.as_str().into(), Arc::new((**record).clone()));
+                touched.places = true;
+            }
+            Change::PartitionRemoved(name) => {
+                self.partitions.remove(name.as_str());
+                touched.places = true;
+            }
+            Change::User(record) => {
+                self.users.insert(record.name.as_str().into(), record.clone());
+            }
+            Change::UserRemoved(name) => {
+                self.users.remove(name.as_str());
+            }
+            Change::Token(record) => {
+                self.tokens.insert(record.hash, record.clone());
+            }
+            Change::TokenUsed(hash) => {
+                self.tokens.remove(hash);
+            }
+            Change::Certificate(record) => {
+                self.certificates.insert(record.serial, record.clone());
+            }
+            Change::CertificateDropped(serial) => {
+                self.certificates.remove(serial);
+            }
+            Change::Key(record) => {
+                let key = (record.owner.as_str().into(), record.key.as_str().into());
+                self.keys.insert(key, Arc::new((**record).clone()));
+            }
+            Change::Content { owner, hash, .. } => {
+                self.contents.insert((*owner, *hash));
+            }
+            _ => {}
+        }
+        touched.others.push(change.clone());
+    }
+
+    fn absorb_job(&mut self, record: &JobRecord, touched: &mut Touched) {
+        let id = record.id;
+        touched.jobs.insert(id);
+        touched.records.insert(id);
+        let old = self.jobs.get(&id).cloned();
+        if let Some(old) = &old {
+            self.forget_indexes(old);
+        }
+        let job = match old {
+            Some(mut old) => {
+                Arc::make_mut(&mut old).record = Arc::new(record.clone());
+                old
+            }
+            None => {
+                let job = Job::new(record.clone());
+                touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+                self.totals.pending += u64::from(job.tasks.count());
+                Arc::new(job)
+            }
+        };
+        self.learn_indexes(&job);
+        self.jobs.insert(id, job);
+    }
+
+    fn learn_indexes(&mut self, job: &Job) {
+        let record = &job.record;
+        self.by_user.insert((record.uid, record.id));
+        self.by_name.insert((record.uid, record.spec.name.as_str().into(), record.id));
+        for wait in &record.waits_for {
+            self.dependents.insert((wait.parent, record.id));
+        }
+    }
+
+    fn forget_indexes(&mut self, job: &Job) {
+        let record = &job.record;
+        self.by_user.remove(&(record.uid, record.id));
+        self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
+        for wait in &record.waits_for {
+            self.dependents.remove(&(wait.parent, record.id));
+        }
+    }
+
+    fn absorb_again(
+        &mut self,
+        record: &JobRecord,
+        states: &[(State, TaskSet)],
+        exceptions: &[(Ordinal, Exception)],
+        touched: &mut Touched,
+    ) {
+        if self.jobs.contains_key(&record.id) {
+            return self.with_job(record.id, touched, |job, touched| {
+                touched.records.insert(job.id());
+                job.ended = None;
+            });
+        }
+        self.absorb_job(record, touched);
+        self.with_job(record.id, touched, |job, touched| {
+            for (state, set) in states {
+                set_states(job, set, *state, touched);
+            }
+            for (ordinal, exception) in exceptions {
+                touched.exceptions.insert((record.id, *ordinal));
+                job.exceptions.insert(*ordinal, *exception);
+            }
+        });
+    }
+
+    fn absorb_live(&mut self, job: JobId, set: &TaskSet, live: Live, touched: &mut Touched) {
+        self.with_job(job, touched, |job, touched| {
+            for ordinal in set.iter().filter(|ordinal| ordinal.0 < job.tasks.count()) {
+                touched.live.insert((job.id(), ordinal));
+                let old = job.live.insert(ordinal, live);
+                job.handed -= u32::from(old.is_some_and(|old| old.phase == Phase::Handed));
+                job.handed += u32::from(live.phase == Phase::Handed);
+            }
+            if let Some(start) = live.start {
+                job.first_start = Some(job.first_start.map_or(start, |first| first.min(start)));
+            }
+            set_states(job, set, table_state(live.phase), touched);
+        });
+    }
+
+    fn end_tasks(&mut self, job: JobId, set: &TaskSet, end: &End, touched: &mut Touched) {
+        self.with_job(job, touched, |job, touched| {
+            take_off_nodes(job, set, touched);
+            set_states(job, set, end.state, touched);
+            if let Some(start) = end.start {
+                job.first_start = Some(job.first_start.map_or(start, |first| first.min(start)));
+            }
+            let worse = job
+                .worst
+                .as_ref()
+                .is_none_or(|worst| !job.is_array() || waiting_code(end) >= waiting_code(worst));
+            if worse {
+                touched.records.insert(job.id());
+                job.worst = Some(Arc::new(end.clone()));
+            }
+        });
+    }
+
+    fn absorb_slots(&mut self, job: JobId, node: NodeId, slots: Option<Slots>, touched: &mut Touched) {
+        touched.slots.insert((job, node));
+        touched.nodes.insert(node);
+        let mut old = None;
+        self.with_job(job, touched, |job, _| {
+            old = match slots {
+                Some(slots) => job.slots.insert(node, slots),
+                None => job.slots.remove(&node),
+            };
+        });
+        match slots {
+            Some(_) => self.on_node.insert((node, job)),
+            None => self.on_node.remove(&(node, job)),
+        };
+        if let Some(node) = self.nodes.get_mut(&node) {
+            let node = Arc::make_mut(node);
+            if let Some(old) = old {
+                node.allocated = node.allocated.minus(&old.charge.times(old.count));
+                node.slots = node.slots.saturating_sub(u64::from(old.count));
+                node.exclusive &= !old.exclusive;
+            }
+            if let Some(new) = slots {
+                node.allocated = node.allocated.plus(&new.charge.times(new.count));
+                node.slots += u64::from(new.count);
+                node.exclusive |= new.exclusive;
+            }
+        }
+    }
+
+    fn absorb_node(&mut self, record: &NodeRecord, touched: &mut Touched) {
+        touched.nodes.insert(record.id);
+        touched.places |= !self.nodes.contains_key(&record.id);
+        self.node_names.insert(record.name.as_str().into(), record.id);
+        let node = match self.nodes.get(&record.id) {
+            Some(old) => Node { record: Arc::new(record.clone()), ..(**old).clone() },
+            None => Node {
+                record: Arc::new(record.clone()),
+                allocated: Resources::default(),
+                slots: 0,
+                exclusive: false,
+            },
+        };
+        self.nodes.insert(record.id, Arc::new(node));
+    }
+
+    /// Runs `act` on a job, if it is here, and keeps the totals.
+    fn with_job(&mut self, id: JobId, touched: &mut Touched, act: impl FnOnce(&mut Job, &mut Touched)) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let job = Arc::make_mut(job);
+        touched.jobs.insert(id);
+        let (pending, live) = waiting_and_live(job);
+        act(job, touched);
+        let (pending_now, live_now) = waiting_and_live(job);
+        self.totals.pending = self.totals.pending + pending_now - pending;
+        self.totals.live = self.totals.live + live_now - live;
+    }
+
+    /// The tables hold everything up to `position`: what memory keeps only because they did not, goes.
+    pub fn forget(&mut self, outdated: &Outdated) {
+        match outdated {
+            Outdated::Job(id) => {
+                let Some(job) = self.jobs.get(id).filter(|job| job.ended.is_some()).cloned() else { return };
+                self.forget_indexes(&job);
+                self.jobs.remove(id);
+            }
+            Outdated::End(task, attempt) => {
+                self.recent.remove(&(*task, *attempt));
+            }
+            Outdated::EndSet(job, number) => {
+                self.recent_sets.remove(&(*job, *number));
+            }
+            Outdated::Key(owner, key) => {
+                self.keys.remove(&(owner.clone(), key.clone()));
+            }
+            Outdated::Content(owner, hash) => {
+                self.contents.remove(&(*owner, *hash));
+            }
+        }
+    }
+
+    /// A node by name.
+    pub fn node_named(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(self.node_names.get(name)?)
+    }
+
+    /// The job that owns a number, and the task if the number is a task's own.
+    pub fn job_of_number(&self, number: JobId) -> Option<(&Arc<Job>, Option<Ordinal>)> {
+        let (id, job) = self.jobs.get_prev(&number)?;
+        if *id == number {
+            return Some((job, None));
+        }
+        let ordinal = u32::try_from(number.0 - id.0 - 1).ok()?;
+        (job.is_array() && ordinal < job.tasks.count()).then_some((job, Some(Ordinal(ordinal))))
+    }
+}
+
+/// Something that memory need not keep once the tables have passed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// An ended job.
+    Job(JobId),
+    /// An end.
+    End(TaskRef, Attempt),
+    /// An end of a set.
+    EndSet(JobId, u64),
+    /// A key.
+    Key(Arc<str>, Arc<str>),
+    /// Content.
+    Content(Uid, ContentHash),
+}
+
+/// A piece of the state at one position of the log, shared with readers.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The state.
+    pub cluster: Cluster,
+    /// What the log does not decide: who is reachable, and how loaded.
+    pub nodes: OrdMap<NodeId, Arc<super::NodeSight>>,
+    /// Of which position.
+    pub position: Position,
+    /// When it was taken.
+    pub at: WallTime,
+}
+
+fn waiting_and_live(job: &Job) -> (u64, u64) {
+    let waiting = job.tasks.counted(State::Pending) + job.tasks.counted(State::Held);
+    (u64::from(waiting), job.live.len() as u64)
+}
+
+fn set_states(job: &mut Job, set: &TaskSet, state: State, touched: &mut Touched) {
+    let id = job.id();
+    touched.chunks.extend(job.tasks.set(set, state).into_iter().map(|chunk| (id, chunk)));
+}
+
+fn take_off_nodes(job: &mut Job, set: &TaskSet, touched: &mut Touched) {
+    if job.live.is_empty() {
+        return;
+    }
+    for &(first, last) in set.runs() {
+        let gone: Vec<Ordinal> =
+            job.live.range(Ordinal(first)..=Ordinal(last)).map(|(ordinal, _)| *ordinal).collect();
+        for ordinal in gone {
+            touched.live.insert((job.id(), ordinal));
+            let old = job.live.remove(&ordinal);
+            job.handed -= u32::from(old.is_some_and(|old| old.phase == Phase::Handed));
+        }
+    }
+}
+
+/// Whether a record says that somebody holds the job.
+pub fn is_held(record: &JobRecord) -> bool {
+    record.hold != Hold::No
+}
+
+impl Cluster {
+    /// Puts back what a job knows besides its record and its tasks.
+    pub fn restore_job(
+        &mut self,
+        id: JobId,
+        cancel: Option<crate::model::record::CancelNote>,
+        ended: Option<WallTime>,
+        first_start: Option<WallTime>,
+        worst: Option<End>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let job = Arc::make_mut(job);
+        job.cancel = cancel.map(Arc::new);
+        job.ended = ended;
+        job.first_start = first_start;
+        job.worst = worst.map(Arc::new);
+    }
+
+    /// Puts back the states of a chunk of a job's tasks. False if there is no such job or chunk.
+    pub fn restore_chunk(&mut self, id: JobId, chunk: u32, bytes: &[u8]) -> bool {
+        let mut done = false;
+        self.with_job(id, &mut Touched::default(), |job, _| done = job.tasks.restore_chunk(chunk, bytes));
+        done
+    }
+}

@@ -1,0 +1,325 @@
+//! Submissions: all jobs of one request are accepted, or none is.
+
+use std::collections::BTreeSet;
+
+use super::authorise::{Right, allowed};
+use super::command::{Caller, Found, Outcome};
+use super::resolve::{Resolved, resolve};
+use super::{Core, refuse};
+use crate::model::change::Change;
+use crate::model::ids::{ContentHash, JobId, Uid};
+use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
+use crate::model::spec::{
+    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, Output,
+    PATH_BYTES_MAX, WorkDir,
+};
+use crate::model::state::{Cause, State};
+use crate::model::time::Now;
+use crate::wire::client::{Receipt, Refusal, RefusalCode, Reply, SUBMIT_JOBS_MAX, Submit};
+use crate::wire::codec::encode;
+
+/// Content up to this size stands in the log; larger content lies in a file of its own.
+pub const CONTENT_LOG_BYTES_MAX: usize = 64 << 10;
+
+impl Core {
+    pub(super) fn submit(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        submit: &Submit,
+        found: &Found,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        let Some(uid) = caller.identity.uid else {
+            return refuse(RefusalCode::NotAllowed, "this certificate names no user", "");
+        };
+        if uid.0 == 0 && !self.settings.allow_root {
+            return refuse(
+                RefusalCode::NotAllowed,
+                "jobs of uid 0 are not run here",
+                "submit as an ordinary user, or set allow_root = true in jctld.toml",
+            );
+        }
+        if let Err(refusal) = self.check_submission(uid, submit) {
+            return Reply::Refused(refusal);
+        }
+        let mut records = Vec::with_capacity(submit.specs.len());
+        let mut next = self.cluster.next_job;
+        let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
+        let mut warnings = Vec::new();
+        for spec in &submit.specs {
+            if let Err(refusal) = check_spec(spec, caller, submit, found, &self.cluster.contents, uid) {
+                return Reply::Refused(refusal);
+            }
+            let resolved = match resolve(&self.cluster, uid, spec) {
+                Ok(resolved) => resolved,
+                Err(refusal) => return Reply::Refused(refusal),
+            };
+            let waits = match self.resolve_dependencies(uid, spec, &numbers, &records, found) {
+                Ok(waits) => waits,
+                Err(refusal) => return Reply::Refused(refusal),
+            };
+            numbers.push(next);
+            let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
+            let record = new_record(next, caller, uid, spec, resolved, waits, now, &submit.key);
+            records.push(record);
+            next = JobId(next.0 + 1 + own);
+        }
+        note_unmanaged_names(&records, &mut warnings);
+        let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
+        let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
+        if submit.test_only {
+            return reply;
+        }
+        self.commit_submission(now, caller, uid, submit, found, records, next, outcome);
+        self.remember_key(now, caller, &submit.key, found, &reply, outcome);
+        reply
+    }
+
+    fn check_submission(&self, uid: Uid, submit: &Submit) -> Result<(), Refusal> {
+        let limit = |message: String, hint: &str| Err(Refusal::new(RefusalCode::Limit, message, hint));
+        if submit.specs.is_empty() {
+            return Err(Refusal::new(RefusalCode::Invalid, "there is no job in the submission", ""));
+        }
+        if submit.specs.len() > SUBMIT_JOBS_MAX {
+            let count = submit.specs.len();
+            return limit(
+                format!("{count} jobs in one submission are more than {SUBMIT_JOBS_MAX}"),
+                "submit them in parts, or as an array",
+            );
+        }
+        let most = self.settings.jobs_per_user_max as usize;
+        let mine =
+            self.cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).take(most + 1).count();
+        if mine + submit.specs.len() > most {
+            return limit(
+                format!("you have {mine} unfinished jobs; {most} is the most for one user"),
+                "wait for some to end, or use arrays: an array counts as one job",
+            );
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn commit_submission(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        uid: Uid,
+        submit: &Submit,
+        found: &Found,
+        records: Vec<JobRecord>,
+        next: JobId,
+        outcome: &mut Outcome,
+    ) {
+        for content in &submit.contents {
+            let known = found.contents.contains(&content.hash)
+                || self.cluster.contents.contains(&(uid, content.hash));
+            if !known {
+                let small = content.bytes.len() <= CONTENT_LOG_BYTES_MAX;
+                let bytes = small.then(|| content.bytes.clone());
+                self.commit(Change::Content { owner: uid, hash: content.hash, bytes }, outcome);
+            }
+        }
+        self.commit(Change::NextJob(next), outcome);
+        for record in records {
+            let id = record.id;
+            self.commit(Change::Job(Box::new(record)), outcome);
+            self.set_timers(id);
+            self.evaluate_dependencies(now, id, found, outcome);
+        }
+        let count = submit.specs.len();
+        let _ = (caller, count);
+    }
+
+    pub(super) fn remember_key(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        key: &str,
+        found: &Found,
+        reply: &Reply,
+        outcome: &mut Outcome,
+    ) {
+        let (Some(request), Ok(reply)) = (found.request_hash, encode(reply)) else { return };
+        let record =
+            KeyRecord { owner: key_owner(caller), key: key.to_owned(), request, reply, at: now.wall };
+        self.commit(Change::Key(Box::new(record)), outcome);
+    }
+
+    fn receipt(&self, record: &JobRecord) -> Receipt {
+        let output = match &record.spec.files.output {
+            Output::Nothing => "none".to_owned(),
+            Output::Pattern(pattern) => pattern.clone(),
+        };
+        let largest_share = self.cluster.nodes.values().filter_map(|node| {
+            let total = node.record.hardware.as_ref()?.resources;
+            Some(super::resolve::memory_on(&total, record.memory, record.cpus))
+        });
+        Receipt {
+            partition: record.partitions.join(","),
+            cpus: record.cpus,
+            memory_bytes: match record.memory {
+                Memory::Fixed(bytes) => bytes,
+                Memory::Whole => 0,
+                Memory::Share => largest_share.min().unwrap_or(0),
+            },
+            memory_is_default: record.memory == Memory::Share,
+            limit: record.limit,
+            start: None,
+            nodes: Vec::new(),
+            output,
+            tasks: record.spec.task_count(),
+        }
+    }
+
+    /// Ends the tasks of a job that never got an attempt.
+    pub(super) fn end_unstarted(
+        &mut self,
+        now: Now,
+        job: JobId,
+        set: crate::model::task_set::TaskSet,
+        state: State,
+        cause: Cause,
+        outcome: &mut Outcome,
+    ) {
+        if set.is_empty() {
+            return;
+        }
+        let end = crate::model::state::End {
+            state,
+            exit_code: 0,
+            signal: 0,
+            cause,
+            node: None,
+            start: None,
+            end: now.wall,
+            usage: crate::model::state::Usage::default(),
+            attempt: crate::model::ids::Attempt(0),
+        };
+        self.commit(Change::EndedUnstarted { job, set: set.clone(), end: Box::new(end) }, outcome);
+        self.after_ends(now, job, &set, outcome);
+    }
+}
+
+/// Whose keys these are: two identities never share one.
+pub fn key_owner(caller: &Caller) -> String {
+    match caller.identity.uid {
+        Some(uid) => format!("uid {uid}"),
+        None => format!("{} {}", caller.identity.role, caller.identity.name),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn new_record(
+    id: JobId,
+    caller: &Caller,
+    uid: Uid,
+    spec: &JobSpec,
+    resolved: Resolved,
+    waits_for: Vec<Wait>,
+    now: Now,
+    key: &str,
+) -> JobRecord {
+    JobRecord {
+        id,
+        uid,
+        user: caller.identity.name.clone(),
+        spec: spec.clone(),
+        submit_time: now.wall,
+        partitions: resolved.partitions,
+        limit: resolved.limit,
+        memory: resolved.memory,
+        cpus: resolved.cpus,
+        hold: if spec.hold { Hold::User } else { Hold::No },
+        waits_for,
+        never: String::new(),
+        boost: 0,
+        version: 1,
+        key: key.to_owned(),
+    }
+}
+
+fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for record in records {
+        for (word, name) in [("account", &record.spec.account), ("QOS", &record.spec.qos)] {
+            if !name.is_empty() {
+                names.insert(format!("{word} `{name}`"));
+            }
+        }
+    }
+    if !names.is_empty() {
+        let names: Vec<String> = names.into_iter().collect();
+        let list = names.join(", ");
+        warnings.push(format!("no accounts or QOS are defined here; {list} is recorded and decides nothing"));
+    }
+}
+
+/// Refuses what could not come from a well-meaning client: the client has said all this better already.
+fn check_spec(
+    spec: &JobSpec,
+    caller: &Caller,
+    submit: &Submit,
+    found: &Found,
+    known: &imbl::OrdSet<(Uid, ContentHash)>,
+    uid: Uid,
+) -> Result<(), Refusal> {
+    let invalid = |what: &str| Err(Refusal::new(RefusalCode::Invalid, what.to_owned(), ""));
+    let path_fits = |path: &str| path.len() <= PATH_BYTES_MAX && !path.contains('\0');
+    if spec.name.is_empty() || spec.name.len() > JOB_NAME_BYTES_MAX || spec.name.contains('\0') {
+        return invalid(&format!("a job name has 1 to {JOB_NAME_BYTES_MAX} bytes"));
+    }
+    if spec.comment.len() > COMMENT_BYTES_MAX {
+        return invalid(&format!("a comment has at most {COMMENT_BYTES_MAX} bytes"));
+    }
+    if spec.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>() > ARGUMENTS_BYTES_MAX {
+        return invalid(&format!("all arguments together have at most {ARGUMENTS_BYTES_MAX} bytes"));
+    }
+    let dir = match &spec.work_dir {
+        WorkDir::Path(path) => path.as_str(),
+        WorkDir::Private => "/",
+    };
+    if !dir.starts_with('/') {
+        return invalid("the working directory is not absolute");
+    }
+    let pattern = |output: &Output| match output {
+        Output::Pattern(pattern) => path_fits(pattern),
+        Output::Nothing => true,
+    };
+    let files = &spec.files;
+    let fit = path_fits(dir)
+        && path_fits(&spec.submit_dir)
+        && path_fits(&files.input)
+        && pattern(&files.output)
+        && files.error.as_ref().is_none_or(pattern);
+    if !fit {
+        return invalid(&format!("a path has at most {PATH_BYTES_MAX} bytes and no NUL"));
+    }
+    if spec.array.as_ref().is_some_and(|array| !array.indexes.is_valid()) {
+        return invalid("the array's indexes make no sense");
+    }
+    if spec.dependencies.conditions.len() > DEPENDENCIES_MAX {
+        return invalid(&format!("more than {DEPENDENCIES_MAX} dependencies"));
+    }
+    if spec.request.nodes.is_some_and(|(least, _)| least > 1) {
+        return Err(Refusal::new(RefusalCode::NotSupported, "not supported yet: --nodes above 1", ""));
+    }
+    let lines = spec.array.as_ref().and_then(|array| array.lines);
+    let hashes = [Some(spec.script), Some(spec.environment), lines];
+    for hash in hashes.into_iter().flatten() {
+        let sent = submit.contents.iter().any(|content| content.hash == hash);
+        if !sent && !found.contents.contains(&hash) && !known.contains(&(uid, hash)) {
+            return invalid("the submission names content that was not sent");
+        }
+    }
+    let raises = spec.priority.is_some() || spec.nice < 0;
+    if raises && !allowed(caller.identity.role, Right::Operate) {
+        return Err(Refusal::new(
+            RefusalCode::NotAllowed,
+            "only operators raise priorities",
+            "leave out --priority and negative --nice",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Changes: assignments by value, the only thing that is written to the log. Replay from any earlier position
+//! converges, since none of them is a sum and none depends on what was there before.
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::Serial;
+use super::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
+use super::record::{
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
+    TokenRecord, UserRecord,
+};
+use super::state::{End, State};
+use super::task_set::TaskSet;
+use super::time::WallTime;
+
+/// One assignment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A controller takes office.
+    Office {
+        /// Which life of the state.
+        incarnation: Incarnation,
+        /// Which term.
+        epoch: Epoch,
+        /// When.
+        at: WallTime,
+    },
+    /// The next job number.
+    NextJob(JobId),
+    /// The next node number.
+    NextNode(NodeId),
+    /// A job as it is now. New ones begin with all tasks pending (or held, as the record says).
+    Job(Box<JobRecord>),
+    /// These tasks wait, or are held; they are on no node.
+    Waiting {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        set: TaskSet,
+        /// Held rather than pending.
+        held: bool,
+    },
+    /// These tasks are on a node.
+    Live {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        set: TaskSet,
+        /// Where and how far.
+        live: Live,
+    },
+    /// What is out of the ordinary about a task.
+    Exception {
+        /// Which.
+        task: TaskRef,
+        /// What; the default value removes it.
+        exception: Exception,
+    },
+    /// An attempt ended; unless a [`Change::Waiting`] follows, so did its task.
+    Ended {
+        /// Which task.
+        task: TaskRef,
+        /// How.
+        end: Box<End>,
+    },
+    /// Tasks that never got an attempt ended, all in the same way.
+    EndedUnstarted {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        set: TaskSet,
+        /// How.
+        end: Box<End>,
+    },
+    /// What a job holds on a node; `None`: nothing any more.
+    Slots {
+        /// Which job.
+        job: JobId,
+        /// Which node.
+        node: NodeId,
+        /// What.
+        slots: Option<Slots>,
+    },
+    /// Who asked for the end of a job's live tasks.
+    CancelNote {
+        /// Which job.
+        job: JobId,
+        /// Who and why.
+        note: CancelNote,
+    },
+    /// All tasks of a job have ended.
+    JobEnded {
+        /// Which.
+        job: JobId,
+        /// When.
+        at: WallTime,
+    },
+    /// An ended job is wanted again: it is back among the living as it was, before its tasks change.
+    JobAgain {
+        /// Its record.
+        record: Box<JobRecord>,
+        /// Its tasks by state.
+        states: Vec<(State, TaskSet)>,
+        /// What is out of the ordinary about them.
+        exceptions: Vec<(Ordinal, Exception)>,
+    },
+    /// A node.
+    Node(Box<NodeRecord>),
+    /// A node was forgotten.
+    NodeRemoved(NodeId),
+    /// A partition.
+    Partition(Box<PartitionRecord>),
+    /// A partition was forgotten.
+    PartitionRemoved(String),
+    /// A user.
+    User(UserRecord),
+    /// A user was forgotten.
+    UserRemoved(String),
+    /// A token.
+    Token(TokenRecord),
+    /// A token was used or has expired.
+    TokenUsed(ContentHash),
+    /// A certificate was issued or revoked.
+    Certificate(CertificateRecord),
+    /// A certificate's record is not needed any more.
+    CertificateDropped(Serial),
+    /// The answer to a key.
+    Key(Box<KeyRecord>),
+    /// A script or an environment.
+    Content {
+        /// Who has sent it.
+        owner: Uid,
+        /// Its hash.
+        hash: ContentHash,
+        /// The bytes; `None`: they lie in a file of that hash, which was durable before this record.
+        bytes: Option<Vec<u8>>,
+    },
+    /// Somebody did something, or was refused.
+    Audit(Box<AuditRecord>),
+}
+
+/// Who did what, when, from where, allowed or refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// When.
+    pub at: WallTime,
+    /// Role and name in the certificate.
+    pub who: String,
+    /// From which address, if it came over the network.
+    pub from: String,
+    /// What.
+    pub what: String,
+    /// Whether it was allowed.
+    pub allowed: bool,
+}
+
+/// A group: the changes of whole commands, in order. What stands in one frame of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// They.
+    pub changes: Vec<Change>,
+}

@@ -1,0 +1,136 @@
+//! Jobs that may use the same nodes, and these nodes in the order in which they are tried.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::ids::NodeId;
+use crate::model::time::WallTime;
+
+use super::note::{Demand, PartitionId, Rank};
+use super::queue::Queue;
+use super::room::{Axes, Shape};
+use super::tree::Tree;
+use super::yard::Yard;
+
+/// What tells pools apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PoolKey {
+    /// In order, each once.
+    partitions: Vec<PartitionId>,
+    /// In order.
+    only: Option<Arc<[NodeId]>>,
+}
+
+/// A pool. A *leaf* is a place in its order of nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub(crate) key: PoolKey,
+    /// Jobs with a demand that belong to it, waiting or not.
+    pub(crate) users: usize,
+    /// Its nodes by weight, then number, as indexes into the scheduler's yards.
+    pub(crate) order: Vec<usize>,
+    /// What each leaf offers for ever, reservations in force deducted.
+    pub(crate) tree: Tree,
+    /// All waiting jobs that some node could take when empty.
+    pub(crate) queue: Queue,
+    /// Of the queue: those not tried since they came or changed.
+    pub(crate) fresh: BTreeSet<Rank>,
+    /// Waiting jobs that no node could take, even empty.
+    pub(crate) parked: Queue,
+    /// The last head. It stays after its pass, so that the next one need not look at all nodes again.
+    pub(crate) head: Option<Head>,
+    /// Leaves that changed since `head` was worked out.
+    pub(crate) stale: BTreeSet<usize>,
+    /// In this pass: leaves that may offer more than in the last.
+    pub(crate) gained: BTreeSet<usize>,
+    /// In this pass: the head has been found.
+    pub(crate) headed: bool,
+}
+
+/// The first job of a pool that can't be placed, and where it will fit first.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) rank: Rank,
+    pub(crate) shape: Shape,
+    pub(crate) except: Arc<[NodeId]>,
+    /// When it is due, and at which leaf.
+    pub(crate) best: (WallTime, usize),
+}
+
+impl PoolKey {
+    pub(crate) fn of(demand: &Demand) -> PoolKey {
+        let mut partitions = demand.partitions.clone();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let sorted = |only: &Arc<[NodeId]>| {
+            let mut only = only.to_vec();
+            only.sort_unstable();
+            only.dedup();
+            only.into()
+        };
+        PoolKey { partitions, only: demand.only.as_ref().map(sorted) }
+    }
+
+    /// Whether the node is in one of the partitions.
+    pub(crate) fn covers(&self, yard: &Yard) -> bool {
+        let of_yard = yard.supply.as_ref().map_or(&[][..], |supply| &supply.partitions);
+        of_yard.iter().any(|partition| self.partitions.contains(partition))
+    }
+
+    /// Whether the pool has that node: it is in one of the partitions and, if there is a list, on the list.
+    pub(crate) fn has(&self, yard: &Yard) -> bool {
+        self.only.as_ref().is_none_or(|only| only.binary_search(&yard.id).is_ok()) && self.covers(yard)
+    }
+
+    /// Whether two pools can have nodes in common.
+    pub(crate) fn meets(&self, other: &PoolKey) -> bool {
+        let listed = match (&self.only, &other.only) {
+            (Some(one), Some(two)) => one.iter().any(|node| two.binary_search(node).is_ok()),
+            _ => true,
+        };
+        listed && self.partitions.iter().any(|partition| other.partitions.contains(partition))
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(key: PoolKey, yards: &[Yard]) -> Pool {
+        let mut pool = Pool {
+            key,
+            users: 0,
+            order: Vec::new(),
+            tree: Tree::default(),
+            queue: Queue::default(),
+            fresh: BTreeSet::new(),
+            parked: Queue::default(),
+            head: None,
+            stale: BTreeSet::new(),
+            gained: BTreeSet::new(),
+            headed: false,
+        };
+        pool.arrange(yards);
+        pool
+    }
+
+    /// Takes up its nodes anew.
+    pub(crate) fn arrange(&mut self, yards: &[Yard]) {
+        let mine = yards.iter().enumerate().filter(|(_, yard)| self.key.has(yard));
+        let mut order: Vec<(u32, NodeId, usize)> = mine
+            .map(|(at, yard)| (yard.supply.as_ref().map_or(0, |supply| supply.weight), yard.id, at))
+            .collect();
+        order.sort_unstable();
+        self.order = order.into_iter().map(|(_, _, at)| at).collect();
+        let leaves: Vec<Axes> = self.order.iter().map(|at| yards[*at].free_axes()).collect();
+        self.tree = Tree::of(&leaves);
+        self.head = None;
+        self.stale.clear();
+        self.gained.clear();
+    }
+
+    /// Notes that a leaf offers something else than before.
+    pub(crate) fn set_leaf(&mut self, leaf: usize, room: Axes) {
+        self.tree.set(leaf, room);
+        if self.head.is_some() {
+            self.stale.insert(leaf);
+        }
+    }
+}

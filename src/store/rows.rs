@@ -1,0 +1,422 @@
+//! The cluster's state as rows, and back. Rows are derived from a state and from what was touched in it, so several
+//! groups can be written as one: the last value wins.
+
+use serde::{Deserialize, Serialize};
+
+use super::tables::{Row, Table};
+use crate::core::job::Job;
+use crate::core::state::{Cluster, Touched};
+use crate::model::change::{AuditRecord, Change};
+use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
+use crate::model::record::{
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
+    TokenRecord, UserRecord,
+};
+use crate::model::state::{Cause, CauseKind, End, State, Usage};
+use crate::model::task_set::TaskSet;
+use crate::model::time::WallTime;
+use crate::wire::codec::{Body, DecodeError, decode, encode};
+use crate::wire_body;
+
+/// Tasks on nodes.
+pub const LIVE: Table = Table(11);
+/// What is out of the ordinary about tasks.
+pub const EXCEPTION: Table = Table(12);
+/// What jobs hold on nodes.
+pub const SLOTS: Table = Table(13);
+/// States of ended jobs' tasks, by chunk.
+pub const ENDED_TASKS: Table = Table(134);
+/// What is out of the ordinary about ended jobs' tasks.
+pub const ENDED_EXCEPTION: Table = Table(135);
+/// Words that belong to results: who cancelled, and why.
+pub const RESULT_TEXT: Table = Table(136);
+/// Ends of whole sets of tasks that never got an attempt.
+pub const RESULT_SET: Table = Table(137);
+/// Keys of requests, with what was answered.
+pub const ANSWER: Table = Table(138);
+/// Scripts and environments, by owner and hash.
+pub const SENT: Table = Table(139);
+
+/// The version of packed results.
+const RESULT_VERSION: u8 = 1;
+/// The bytes of a packed result.
+pub const RESULT_BYTES: usize = 37;
+
+/// A job's row: its record and what else it knows that is not about single tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// The record.
+    pub record: JobRecord,
+    /// Who asked for the end of its live tasks.
+    pub cancel: Option<CancelNote>,
+    /// When all of it had ended.
+    pub ended: Option<WallTime>,
+    /// When its first task started.
+    pub first_start: Option<WallTime>,
+    /// The end with the highest exit code.
+    pub worst: Option<End>,
+}
+
+/// The single values of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRow {
+    incarnation: Incarnation,
+    epoch: Epoch,
+    next_job: JobId,
+    next_node: NodeId,
+}
+
+/// An end of a whole set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRow {
+    /// Which tasks.
+    pub set: TaskSet,
+    /// How.
+    pub end: End,
+}
+
+wire_body! {
+    JobRow = "job row", 1;
+    MetaRow = "meta row", 1;
+    SetRow = "row of ended tasks", 1;
+    Live = "live row", 1;
+    Exception = "exception row", 1;
+    Slots = "slots row", 1;
+    NodeRecord = "node row", 1;
+    PartitionRecord = "partition row", 1;
+    UserRecord = "user row", 1;
+    TokenRecord = "token row", 1;
+    CertificateRecord = "certificate row", 1;
+    KeyRecord = "answer row", 1;
+    Cause = "cause row", 1;
+    AuditRecord = "audit row", 1;
+}
+
+/// The rows of everything that was touched, as the state has it.
+///
+/// # Errors
+/// A value that can't be encoded, which its limits exclude.
+pub fn rows_of(cluster: &Cluster, touched: &Touched) -> Result<Vec<Row>, DecodeError> {
+    let mut rows = Vec::new();
+    for change in &touched.ended {
+        end_rows(change, &mut rows)?;
+    }
+    for change in &touched.others {
+        other_rows(cluster, change, &mut rows)?;
+    }
+    for id in &touched.records {
+        if let Some(job) = cluster.jobs.get(id) {
+            job_rows(job, &mut rows)?;
+        }
+    }
+    for (id, chunk) in &touched.chunks {
+        let job = cluster.jobs.get(id);
+        let Some(job) = job else { continue };
+        let bytes = job.tasks.chunk_bytes(*chunk);
+        let (here, there) =
+            if job.ended.is_some() { (ENDED_TASKS, Table::TASKS) } else { (Table::TASKS, ENDED_TASKS) };
+        rows.push(Row { table: here, key: chunk_key(*id, *chunk), value: bytes });
+        rows.push(Row { table: there, key: chunk_key(*id, *chunk), value: None });
+    }
+    for (id, ordinal) in &touched.live {
+        let live = cluster.jobs.get(id).and_then(|job| job.live.get(ordinal));
+        rows.push(Row { table: LIVE, key: task_key(*id, *ordinal), value: live.map(encode).transpose()? });
+    }
+    for (id, ordinal) in &touched.exceptions {
+        let Some(job) = cluster.jobs.get(id) else { continue };
+        let value = job.exceptions.get(ordinal).map(encode).transpose()?;
+        let table = if job.ended.is_some() { ENDED_EXCEPTION } else { EXCEPTION };
+        rows.push(Row { table, key: task_key(*id, *ordinal), value });
+    }
+    for (id, node) in &touched.slots {
+        let slots = cluster.jobs.get(id).and_then(|job| job.slots.get(node));
+        let key = [job_key(*id).as_slice(), &node.0.to_be_bytes()].concat();
+        rows.push(Row { table: SLOTS, key, value: slots.map(encode).transpose()? });
+    }
+    for id in &touched.nodes {
+        let record = cluster.nodes.get(id).map(|node| &*node.record);
+        let key = id.0.to_be_bytes().to_vec();
+        rows.push(Row { table: Table::NODE, key, value: record.map(encode).transpose()? });
+    }
+    Ok(rows)
+}
+
+/// A job that has ended moves, with all that is its own, from the live tables to history; one that is wanted again
+/// moves back.
+fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+    let row = JobRow {
+        record: (*job.record).clone(),
+        cancel: job.cancel.as_ref().map(|note| (**note).clone()),
+        ended: job.ended,
+        first_start: job.first_start,
+        worst: job.worst.as_ref().map(|end| (**end).clone()),
+    };
+    let key = job_key(job.id());
+    let bytes = encode(&row)?;
+    let name_key = name_key(row.record.uid, &row.record.spec.name, job.id());
+    let Some(ended) = job.ended else {
+        rows.push(Row { table: Table::JOB, key: key.clone(), value: Some(bytes) });
+        rows.push(Row { table: Table::ENDED, key, value: None });
+        return Ok(());
+    };
+    rows.push(Row { table: Table::ENDED, key: key.clone(), value: Some(bytes) });
+    rows.push(Row { table: Table::JOB, key, value: None });
+    rows.push(Row { table: Table::BY_NAME, key: name_key, value: Some(Vec::new()) });
+    let end_key = [ended.0.to_be_bytes(), job.id().0.to_be_bytes()].concat();
+    rows.push(Row {
+        table: Table::BY_END,
+        key: end_key,
+        value: Some(row.record.uid.0.to_be_bytes().to_vec()),
+    });
+    for chunk in 0..job.tasks.chunk_count() {
+        let key = chunk_key(job.id(), chunk);
+        rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
+        rows.push(Row { table: ENDED_TASKS, key, value: job.tasks.chunk_bytes(chunk) });
+    }
+    for (ordinal, exception) in &job.exceptions {
+        let key = task_key(job.id(), *ordinal);
+        rows.push(Row { table: EXCEPTION, key: key.clone(), value: None });
+        rows.push(Row { table: ENDED_EXCEPTION, key, value: Some(encode(exception)?) });
+    }
+    Ok(())
+}
+
+fn end_rows(change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+    match change {
+        Change::Ended { task, end } => {
+            let key = result_key(*task, end.attempt);
+            if !end.cause.by.is_empty() || !end.cause.text.is_empty() {
+                let value = Some(encode(&end.cause)?);
+                rows.push(Row { table: RESULT_TEXT, key: key.clone(), value });
+            }
+            rows.push(Row { table: Table::RESULT, key, value: Some(pack(end).to_vec()) });
+        }
+        Change::EndedUnstarted { job, set, end } => {
+            let first = set.runs().first().map_or(0, |run| u64::from(run.0));
+            let key = [job_key(*job), first.to_be_bytes().to_vec()].concat();
+            let row = SetRow { set: set.clone(), end: (**end).clone() };
+            rows.push(Row { table: RESULT_SET, key, value: Some(encode(&row)?) });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+    let mut put = |table: Table, key: Vec<u8>, value: Option<Vec<u8>>| rows.push(Row { table, key, value });
+    match change {
+        Change::Office { .. } | Change::NextJob(_) | Change::NextNode(_) => {
+            let meta = MetaRow {
+                incarnation: cluster.incarnation,
+                epoch: cluster.epoch,
+                next_job: cluster.next_job,
+                next_node: cluster.next_node,
+            };
+            put(Table::META, b"meta".to_vec(), Some(encode(&meta)?));
+        }
+        Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
+        Change::Partition(record) => {
+            put(Table::PARTITION, record.name.clone().into_bytes(), Some(encode(&**record)?));
+        }
+        Change::PartitionRemoved(name) => put(Table::PARTITION, name.clone().into_bytes(), None),
+        Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
+        Change::UserRemoved(name) => put(Table::USER, name.clone().into_bytes(), None),
+        Change::Token(record) => put(Table::TOKEN, record.hash.0.to_vec(), Some(encode(record)?)),
+        Change::TokenUsed(hash) => put(Table::TOKEN, hash.0.to_vec(), None),
+        Change::Certificate(record) => put(Table::CERT, record.serial.0.to_vec(), Some(encode(record)?)),
+        Change::CertificateDropped(serial) => put(Table::CERT, serial.0.to_vec(), None),
+        Change::Key(record) => {
+            put(ANSWER, answer_key(&record.owner, &record.key), Some(encode(&**record)?));
+        }
+        Change::Content { owner, hash, bytes } => {
+            put(SENT, content_key(*owner, *hash), Some(bytes.clone().unwrap_or_default()));
+        }
+        Change::Audit(record) => {
+            let digest = blake3::hash(record.what.as_bytes());
+            let key = [record.at.0.to_be_bytes().as_slice(), &digest.as_bytes()[..8]].concat();
+            put(Table::AUDIT, key, Some(encode(&**record)?));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Takes a live row into a state that is being loaded; rows come in the order of their tables.
+///
+/// # Errors
+/// A row that can't be read, or belongs to nothing.
+pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+    let mut touched = Touched::default();
+    let mut absorb = |change: Change| cluster.absorb(&change, &mut touched);
+    match table {
+        Table::NODE => absorb(Change::Node(Box::new(decode(value)?))),
+        Table::PARTITION => absorb(Change::Partition(Box::new(decode(value)?))),
+        Table::USER => absorb(Change::User(decode(value)?)),
+        Table::TOKEN => absorb(Change::Token(decode(value)?)),
+        Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META => {
+            let meta: MetaRow = decode(value)?;
+            cluster.incarnation = meta.incarnation;
+            cluster.epoch = meta.epoch;
+            cluster.next_job = meta.next_job;
+            cluster.next_node = meta.next_node;
+        }
+        Table::JOB => {
+            let row: JobRow = decode(value)?;
+            let id = row.record.id;
+            absorb(Change::Job(Box::new(row.record)));
+            cluster.restore_job(id, row.cancel, row.ended, row.first_start, row.worst);
+        }
+        Table::TASKS => {
+            let (job, chunk) = split_key(key)?;
+            if !cluster.restore_chunk(job, chunk, value) {
+                return Err(misplaced("task states"));
+            }
+        }
+        LIVE => {
+            let (job, ordinal) = split_key(key)?;
+            let live = decode::<Live>(value)?;
+            absorb(Change::Live { job, set: TaskSet::one(Ordinal(ordinal)), live });
+        }
+        EXCEPTION => {
+            let (job, ordinal) = split_key(key)?;
+            let task = TaskRef { job, ordinal: Ordinal(ordinal) };
+            absorb(Change::Exception { task, exception: decode(value)? });
+        }
+        SLOTS => {
+            let (job, node) = split_key(key)?;
+            absorb(Change::Slots { job, node: NodeId(node), slots: Some(decode(value)?) });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn misplaced(what: &str) -> DecodeError {
+    DecodeError::Malformed { name: JobRow::NAME, reason: format!("{what} of a job that is not there") }
+}
+
+/// Packs an end, without the words of its cause.
+pub fn pack(end: &End) -> [u8; RESULT_BYTES] {
+    let mut bytes = [0; RESULT_BYTES];
+    let node = end.node.map_or(u32::MAX, |node| node.0);
+    let start = end.start.map_or(i64::MIN, |start| start.0);
+    let cpu = u32::try_from(end.usage.cpu_ms).unwrap_or(u32::MAX);
+    let memory = u32::try_from(end.usage.memory_peak_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    let head = [RESULT_VERSION, end.state as u8, end.cause.kind as u8, end.exit_code, end.signal];
+    let parts: [&[u8]; 7] = [
+        &head,
+        &end.attempt.0.to_le_bytes(),
+        &node.to_le_bytes(),
+        &start.to_le_bytes(),
+        &end.end.0.to_le_bytes(),
+        &cpu.to_le_bytes(),
+        &memory.to_le_bytes(),
+    ];
+    for (to, from) in bytes.iter_mut().zip(parts.concat()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Unpacks an end; the words of its cause are stored beside it.
+pub fn unpack(bytes: &[u8]) -> Option<End> {
+    let bytes: &[u8; RESULT_BYTES] = bytes.try_into().ok()?;
+    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let i64_at = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(i64::from_le_bytes);
+    if bytes[0] != RESULT_VERSION {
+        return None;
+    }
+    let node = u32_at(9)?;
+    let start = i64_at(13)?;
+    Some(End {
+        state: State::from_number(bytes[1])?,
+        exit_code: bytes[3],
+        signal: bytes[4],
+        cause: Cause::plain(*CauseKind::ALL.get(usize::from(bytes[2]))?),
+        node: (node != u32::MAX).then_some(NodeId(node)),
+        start: (start != i64::MIN).then_some(WallTime(start)),
+        end: WallTime(i64_at(21)?),
+        usage: Usage { cpu_ms: u64::from(u32_at(29)?), memory_peak_bytes: u64::from(u32_at(33)?) * 1024 },
+        attempt: Attempt(u32_at(5)?),
+    })
+}
+
+/// The key of a job.
+pub fn job_key(job: JobId) -> Vec<u8> {
+    job.0.to_be_bytes().to_vec()
+}
+
+/// The key of one task of a job.
+pub fn task_key(job: JobId, ordinal: Ordinal) -> Vec<u8> {
+    [job.0.to_be_bytes().as_slice(), &ordinal.0.to_be_bytes()].concat()
+}
+
+/// The key of one attempt's result.
+pub fn result_key(task: TaskRef, attempt: Attempt) -> Vec<u8> {
+    [task_key(task.job, task.ordinal).as_slice(), &attempt.0.to_be_bytes()].concat()
+}
+
+fn chunk_key(job: JobId, chunk: u32) -> Vec<u8> {
+    [job.0.to_be_bytes().as_slice(), &chunk.to_be_bytes()].concat()
+}
+
+/// The key of a name in the index; without the job: the beginning of all of them.
+pub fn name_key(uid: Uid, name: &str, job: JobId) -> Vec<u8> {
+    [uid.0.to_be_bytes().as_slice(), name.as_bytes(), &[0], &job.0.to_be_bytes()].concat()
+}
+
+/// The key of an answer. A hash, since owner and key are text of any kind.
+pub fn answer_key(owner: &str, key: &str) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(owner.len() as u64).to_le_bytes());
+    hasher.update(owner.as_bytes());
+    hasher.update(key.as_bytes());
+    hasher.finalize().as_bytes().to_vec()
+}
+
+/// The key of content.
+pub fn content_key(owner: Uid, hash: ContentHash) -> Vec<u8> {
+    [owner.0.to_be_bytes().as_slice(), &hash.0].concat()
+}
+
+fn split_key(key: &[u8]) -> Result<(JobId, u32), DecodeError> {
+    let short = || DecodeError::Short { name: "key", have: key.len(), need: 12 };
+    let (job, rest) = key.split_first_chunk::<8>().ok_or_else(short)?;
+    let rest: [u8; 4] = rest.try_into().map_err(|_| short())?;
+    Ok((JobId(u64::from_be_bytes(*job)), u32::from_be_bytes(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn packed_results_come_back(
+            state in 7u8..16, kind in 0u8..11, exit in any::<u8>(), signal in any::<u8>(), attempt in any::<u32>(),
+            node in prop::option::of(0u32..1_000), start in prop::option::of(0i64..1 << 50), end in any::<i64>(),
+            cpu in any::<u32>(), memory in 0u64..1 << 30,
+        ) {
+            let end = End {
+                state: State::from_number(state).unwrap(),
+                exit_code: exit,
+                signal,
+                cause: Cause::plain(CauseKind::ALL[usize::from(kind)]),
+                node: node.map(NodeId),
+                start: start.map(WallTime),
+                end: WallTime(end),
+                usage: Usage { cpu_ms: u64::from(cpu), memory_peak_bytes: memory * 1024 },
+                attempt: Attempt(attempt),
+            };
+            prop_assert_eq!(unpack(&pack(&end)), Some(end));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = unpack(&bytes);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A check of a whole state folder that changes nothing: what `jctld verify DIR` reports.
+
+use std::fmt;
+
+use super::cluster_file::{self, ClusterFile, ClusterFileError};
+use super::content::{self, ContentError};
+use super::disk::{Disk, DiskError};
+use super::journal::survey::{Survey, survey};
+use super::log::LogError;
+use crate::model::ids::ContentHash;
+
+/// What was found. Its `Display` is for people, a line per finding.
+#[derive(Debug)]
+pub struct Report {
+    /// Whose state it is.
+    pub cluster: Result<ClusterFile, ClusterFileError>,
+    /// The journal, damage included.
+    pub journal: Result<Survey, LogError>,
+    /// How many content files are whole.
+    pub content_sound: usize,
+    /// Those that are not.
+    pub content_damaged: Vec<ContentHash>,
+}
+
+/// Reads everything on `disk` and checks it. sled's folder is not looked at: whatever it holds can be rebuilt.
+///
+/// # Errors
+/// Only a failure of the disk while listing or reading content; everything else is in the report.
+pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
+    let mut report = Report {
+        cluster: cluster_file::load(disk),
+        journal: survey(disk),
+        content_sound: 0,
+        content_damaged: Vec::new(),
+    };
+    for hash in content::list(disk)? {
+        match content::get(disk, hash) {
+            Ok(_) => report.content_sound += 1,
+            Err(ContentError::Disk(error)) => return Err(error),
+            Err(_) => report.content_damaged.push(hash),
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// Whether nothing at all is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.cluster.is_ok() && self.journal_is_sound() && self.content_damaged.is_empty()
+    }
+
+    fn journal_is_sound(&self) -> bool {
+        match (&self.cluster, &self.journal) {
+            (Ok(cluster), Ok(survey)) => {
+                survey.damages.is_empty() && survey.mark.incarnation == cluster.incarnation
+            }
+            (_, journal) => journal.as_ref().is_ok_and(|survey| survey.damages.is_empty()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cluster {
+            Ok(cluster) => writeln!(f, "cluster {}, incarnation {}", cluster.name, cluster.incarnation)?,
+            Err(error) => writeln!(f, "{error}")?,
+        }
+        match &self.journal {
+            Ok(survey) => {
+                let (start, end, mark) = (survey.start(), survey.end().last, survey.mark.position);
+                let segments = survey.extents.len();
+                writeln!(
+                    f,
+                    "journal: {segments} segments, groups {start} to {end}, durable at least to {mark}"
+                )?;
+                if survey.torn_bytes > 0 {
+                    writeln!(
+                        f,
+                        "journal: {} bytes of a torn end, which opening cuts off",
+                        survey.torn_bytes
+                    )?;
+                }
+                survey.damages.iter().try_for_each(|damage| writeln!(f, "{damage}"))?;
+                if let Ok(cluster) = &self.cluster
+                    && survey.mark.incarnation != cluster.incarnation
+                {
+                    writeln!(f, "journal: it belongs to incarnation {}", survey.mark.incarnation)?;
+                }
+            }
+            Err(error) => writeln!(f, "{error}")?,
+        }
+        writeln!(f, "content: {} files whole, {} damaged", self.content_sound, self.content_damaged.len())?;
+        self.content_damaged.iter().try_for_each(|hash| writeln!(f, "content {hash} is damaged"))?;
+        f.write_str(if self.is_sound() { "everything is sound" } else { "not sound: see above" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::ids::{Epoch, Incarnation, Position};
+    use crate::store::content::Content;
+    use crate::store::disk::memory::MemoryDisk;
+    use crate::store::journal::{Journal, segment};
+    use crate::store::log::{Claim, Log};
+
+    const INCARNATION: Incarnation = Incarnation([7; 16]);
+
+    fn state_folder() -> MemoryDisk {
+        let disk = MemoryDisk::new();
+        Journal::create(&disk, INCARNATION).unwrap();
+        let cluster = ClusterFile { name: "c".to_owned(), incarnation: INCARNATION };
+        cluster_file::create(&disk, &cluster).unwrap();
+        Content::open(Arc::new(disk.clone())).unwrap().put(ContentHash::of(b"x"), b"x").unwrap();
+        let mut journal = Journal::new(Arc::new(disk.clone()));
+        let epoch: Epoch = journal.open(Claim { incarnation: INCARNATION }).unwrap().epoch;
+        for position in 1..10 {
+            journal.append(epoch, Position(position), b"changes").unwrap();
+        }
+        journal.close().unwrap();
+        disk
+    }
+
+    #[test]
+    fn it_finds_each_thing_that_is_wrong_and_changes_nothing() {
+        let disk = state_folder();
+        let report = verify(&disk).unwrap();
+        assert!(report.is_sound(), "{report}");
+        assert_eq!(report.journal.unwrap().end().last, Position(9));
+        let content = format!("content/{}", ContentHash::of(b"x"));
+        let segment = segment::path(*segment::sequences(&disk).unwrap().last().unwrap());
+        for (path, bit) in [("cluster", 500), (content.as_str(), 3), (segment.as_str(), 1_000)] {
+            disk.flip(path, bit);
+            let before = disk.contents(path);
+            let report = verify(&disk).unwrap();
+            assert!(!report.is_sound());
+            assert!(report.to_string().contains(path.trim_start_matches("content/")), "{report}");
+            assert_eq!(disk.contents(path), before);
+            disk.flip(path, bit);
+        }
+        assert!(verify(&disk).unwrap().is_sound());
+        let nothing = verify(&MemoryDisk::new()).unwrap();
+        assert!(!nothing.is_sound(), "an empty folder is no state");
+    }
+}
