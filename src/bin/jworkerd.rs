@@ -1,9 +1,15 @@
 //! The node daemon's door.
 
+use std::path::Path;
+
 use jsched::cli::args::jworkerd::{JWorkerd, Verb};
 use jsched::cli::door;
 use jsched::cli::error::{CliError, ExitCode};
-use jsched::worker::{config, serve, supervisor};
+use jsched::client::join;
+use jsched::model::identity::Role;
+use jsched::pki::file::{Publish, write_public};
+use jsched::pki::token::{JoinToken, TokenName};
+use jsched::worker::{config, probe, serve, supervisor, unit};
 
 fn main() -> std::process::ExitCode {
     // Supervisors are started often and have to be small: they do not even read their arguments the long way.
@@ -21,13 +27,62 @@ fn run(arguments: JWorkerd) -> Result<ExitCode, CliError> {
             let code = if error.is_configuration() { ExitCode::Configuration } else { ExitCode::Refused };
             CliError::new(code, "not_serving", error.to_string())
         })?,
-        Verb::Run { .. } => return Err(later("run --login and run --virtual")),
-        Verb::Join { .. } => return Err(later("join")),
-        Verb::Probe => return Err(later("probe")),
+        Verb::Join { token } => join_cluster(&folder, &token)?,
+        Verb::Probe => look(arguments.json),
+        Verb::Run { .. } => return Err(later("run --login` and `jworkerd run --virtual")),
         Verb::Status => return Err(later("status")),
         Verb::Doctor => return Err(later("doctor")),
     }
     Ok(ExitCode::Done)
+}
+
+fn join_cluster(folder: &Path, token: &str) -> Result<(), CliError> {
+    let failed = |error: String| CliError::new(ExitCode::Refused, "not_joined", error);
+    let token = JoinToken::decode(token).map_err(|error| failed(error.to_string()))?;
+    if token.role() != Role::Node {
+        let text = format!("this token is for a {}, not for a node", token.role());
+        return Err(
+            failed(text).hint("`jnode add NAME` prints tokens of nodes; for people: `jqueue login TOKEN`")
+        );
+    }
+    let name = match token.name() {
+        TokenName::One(name) => name.clone(),
+        TokenName::Pool => probe::hostname(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let file = folder.join(config::CONFIG_FILE);
+    runtime.block_on(join::join_into(&token, &name, &file)).map_err(CliError::from)?;
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let folder = std::path::absolute(folder).map_err(|error| failed(error.to_string()))?;
+    let unit_file = folder.join(unit::UNIT_FILE);
+    write_public(&unit_file, unit::text(&program, &folder).as_bytes(), Publish::Replace)
+        .map_err(|error| failed(error.to_string()))?;
+    println!("this host has joined {} as {name}; its settings are in {}", token.cluster(), file.display());
+    println!("next: {} --dir {} run", program.display(), folder.display());
+    println!(
+        "or with systemd: cp {} /etc/systemd/system/ && systemctl enable --now {}",
+        unit_file.display(),
+        unit::UNIT_FILE
+    );
+    Ok(())
+}
+
+/// What a job could get here, if nothing in the configuration says otherwise.
+fn look(as_json: bool) {
+    let found = probe::hardware(&std::env::temp_dir());
+    if as_json {
+        let data = serde_json::json!({
+            "hostname": found.hostname, "cores": found.cores, "threads": found.threads, "sockets": found.sockets,
+            "memory_bytes": found.memory_bytes, "tmp_bytes": found.tmp_bytes,
+        });
+        println!("{}", serde_json::json!({ "schema": "jsched/1", "data": data, "warnings": [] }));
+        return;
+    }
+    println!("host     {}", found.hostname);
+    println!("cores    {} ({} threads, {} sockets)", found.cores, found.threads, found.sockets);
+    println!("memory   {} MiB", found.memory_bytes >> 20);
+    println!("tmp disk {} MiB", found.tmp_bytes >> 20);
 }
 
 fn later(verb: &str) -> CliError {

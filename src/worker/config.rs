@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::model::parse::memory;
 use crate::pki::credentials::CredentialFiles;
@@ -18,7 +18,7 @@ const SPOOL_FOLDER: &str = "spool";
 const TMP_FOLDER: &str = "tmp";
 
 /// What one cpu of a job is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CpuUnit {
     /// A physical core.
@@ -29,38 +29,38 @@ pub enum CpuUnit {
 }
 
 /// The file, as it is written. Every key but `controllers` has a default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConfigFile {
+struct ConfigFile {
     /// Addresses of controllers, `HOST` or `HOST:PORT`.
-    pub controllers: Vec<String>,
+    controllers: Vec<String>,
     /// The node's certificate; `cert.pem`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
     /// Its key; `key.pem`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
     /// The certificates of the authorities to believe; `ca.pem`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authorities: Option<PathBuf>,
+    #[serde(default)]
+    ca: Option<PathBuf>,
     /// Where jobs' private folders are made; `tmp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tmp: Option<PathBuf>,
+    #[serde(default)]
+    tmp: Option<PathBuf>,
     /// What one cpu is.
     #[serde(default)]
-    pub cpu: CpuUnit,
+    cpu: CpuUnit,
     /// So many cpus for jobs, instead of what is found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpus: Option<u32>,
+    #[serde(default)]
+    cpus: Option<u32>,
     /// So much memory for jobs, instead of what is found: `16G`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<String>,
+    #[serde(default)]
+    memory: Option<String>,
     /// Whether uid 0 may run jobs.
     #[serde(default)]
-    pub allow_root_jobs: bool,
+    allow_root_jobs: bool,
     /// Whether control groups are used where there are some to use.
     #[serde(default = "yes")]
-    pub control_groups: bool,
+    control_groups: bool,
 }
 
 fn yes() -> bool {
@@ -150,7 +150,7 @@ impl Config {
             credentials: CredentialFiles {
                 certificate: place(file.certificate, usual.certificate),
                 key: place(file.key, usual.key),
-                authorities: place(file.authorities, usual.authorities),
+                authorities: place(file.ca, usual.authorities),
             },
             spool: folder.join(SPOOL_FOLDER),
             tmp: place(file.tmp, folder.join(TMP_FOLDER)),
@@ -163,48 +163,22 @@ impl Config {
     }
 }
 
-impl ConfigFile {
-    /// A file that says only where the controllers are.
-    pub fn of_controllers(controllers: Vec<String>) -> ConfigFile {
-        ConfigFile {
-            controllers,
-            certificate: None,
-            key: None,
-            authorities: None,
-            tmp: None,
-            cpu: CpuUnit::default(),
-            cpus: None,
-            memory: None,
-            allow_root_jobs: false,
-            control_groups: true,
-        }
-    }
-
-    /// The file's text.
-    pub fn text(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
-        let file = ConfigFile {
-            cpus: Some(4),
-            memory: Some("2G".to_owned()),
-            cpu: CpuUnit::Thread,
-            key: Some("/etc/key".into()),
-            allow_root_jobs: true,
-            ..ConfigFile::of_controllers(vec!["host:1".to_owned()])
-        };
-        let config = Config::parse(&file.text(), Path::new("/d")).unwrap();
+    fn every_key_is_read() {
+        let text = "controllers = ['host:1']\nkey = '/etc/key'\nca = 'authorities.pem'\ncpu = 'thread'\n\
+                    cpus = 4\nmemory = '2G'\nallow_root_jobs = true\ncontrol_groups = false";
+        let config = Config::parse(text, Path::new("/d")).unwrap();
         assert_eq!((config.cpus, config.memory_bytes, config.cpu), (Some(4), Some(2 << 30), CpuUnit::Thread));
         assert_eq!(config.credentials.key, Path::new("/etc/key"));
         assert_eq!(config.credentials.certificate, Path::new("/d/cert.pem"));
-        assert!(config.allow_root_jobs);
+        assert_eq!(config.credentials.authorities, Path::new("/d/authorities.pem"));
+        assert!(config.allow_root_jobs && !config.control_groups);
+        let plain = Config::parse(&crate::client::join::configuration(&["h".to_owned()]), Path::new("/d"));
+        assert_eq!(plain.map(|config| config.controllers), Ok(vec!["h".to_owned()]), "what `join` writes");
     }
 
     #[test]

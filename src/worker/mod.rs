@@ -16,3 +16,4 @@ pub mod supervisor;
 pub mod supervisors;
 pub mod translate;
 pub mod tree;
+pub mod unit;
