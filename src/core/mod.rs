@@ -60,6 +60,8 @@ pub struct Core {
     timers: BTreeSet<(WallTime, JobId)>,
     /// The position of the group that is being filled.
     position: Position,
+    /// Whether what is seen of nodes has changed since the last view of it.
+    looked: bool,
 }
 
 impl Core {
@@ -78,6 +80,7 @@ impl Core {
             partition_ids: BTreeMap::new(),
             timers: BTreeSet::new(),
             position,
+            looked: true,
         };
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
@@ -141,6 +144,11 @@ impl Core {
     /// A view of the state as it is now.
     pub fn view(&self, position: Position, at: WallTime) -> View {
         View { cluster: self.cluster.clone(), nodes: self.sights.clone(), position, at }
+    }
+
+    /// Whether what is seen of nodes has changed since the last call: a view may be due that no change brings.
+    pub fn take_looked(&mut self) -> bool {
+        std::mem::take(&mut self.looked)
     }
 
     /// What was touched since the last call, to be turned into rows.
