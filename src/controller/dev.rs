@@ -204,7 +204,8 @@ fn adjust_node(folder: &Path, dev: &Dev) -> Result<(), DevError> {
     use std::io::Write;
     let path = folder.join("jworkerd.toml");
     let mut file = fs::OpenOptions::new().append(true).open(&path).map_err(at(&path))?;
-    let mut text = String::new();
+    // As without root: several clusters on one machine must not share control groups.
+    let mut text = "control_groups = false\n".to_owned();
     if nix::unistd::getuid().is_root() {
         text.push_str("allow_root_jobs = true\n");
     }

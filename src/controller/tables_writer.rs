@@ -11,8 +11,13 @@ use crate::core::View;
 use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
 use crate::model::ids::JobId;
+use crate::model::time::{Seconds, WallTime};
+use crate::store::prune::outdated;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
+
+/// Between two looks for what is too old to keep.
+const PRUNE_PAUSE: Seconds = Seconds(600);
 
 /// Something durable to write.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl TablesWriter {
 }
 
 fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::controller::driver::Driver) {
+    let mut pruned: Option<WallTime> = None;
     while let Ok(first) = receiver.recv() {
         let mut touched = first.touched;
         let mut view = first.view;
@@ -65,9 +71,18 @@ fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::co
             view = more.view;
         }
         let outdated = outdated_by(&touched, &view.cluster);
-        let written = rows_of(&view.cluster, &touched)
-            .map_err(|error| error.to_string())
-            .and_then(|rows| tables.apply(&rows, view.position).map_err(|error| error.to_string()));
+        let due = pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at);
+        let written = rows_of(&view.cluster, &touched).map_err(|error| error.to_string()).and_then(|mut rows| {
+            if due {
+                // Before the rows of this batch: what they say comes after what is removed.
+                let old = outdated(&tables, view.at).map_err(|error| error.to_string())?;
+                rows.splice(0..0, old);
+            }
+            tables.apply(&rows, view.position).map_err(|error| error.to_string())
+        });
+        if due {
+            pruned = Some(view.at);
+        }
         if let Err(error) = written {
             driver.send(Message::Fatal(format!("the tables failed: {error}")));
             return;

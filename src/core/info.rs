@@ -180,7 +180,8 @@ impl View {
         let memory_bytes = match (record.memory, charge) {
             (_, Some(charge)) => charge.memory_bytes,
             (Memory::Fixed(bytes), None) => bytes,
-            (Memory::Share | Memory::Whole, None) => 0,
+            (Memory::Share, None) => self.share_of(job),
+            (Memory::Whole, None) => 0,
         };
         JobInfo {
             id: job.id().to_string(),
@@ -210,6 +211,17 @@ impl View {
             handed: 0,
             private: may_see(caller, record.uid).then(|| private(job)),
         }
+    }
+
+    /// The share of memory that a job without slots had where it ran last, or would have on the smallest node.
+    fn share_of(&self, job: &Job) -> u64 {
+        let total = |node: &std::sync::Arc<super::state::Node>| {
+            node.record.hardware.as_ref().map(|hardware| hardware.resources)
+        };
+        let last = job.worst.as_ref().and_then(|end| end.node).and_then(|node| self.cluster.nodes.get(&node));
+        let share = |total| super::resolve::memory_on(&total, Memory::Share, job.record.cpus);
+        let there = last.and_then(total).map(share);
+        there.or_else(|| self.cluster.nodes.values().filter_map(total).map(share).min()).unwrap_or(0)
     }
 
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {

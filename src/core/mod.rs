@@ -21,6 +21,7 @@ pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
+pub mod touched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -208,3 +209,5 @@ fn refuse(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub mod tests_spec;

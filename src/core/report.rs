@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Core;
 use super::command::{Effect, Outcome};
 use super::dispatch::add_to_runs;
+use crate::agent::MISSING_CONTENT;
 use crate::model::change::Change;
 use crate::model::ids::{Attempt, Instance, JobId, NodeId, Ordinal, SessionId, TaskRef};
 use crate::model::record::{Live, NodeRecord, Phase, Wanted};
@@ -394,6 +395,27 @@ impl Core {
         let name = self.cluster.nodes.get(&node).map_or("?", |node| node.record.name.as_str());
         let text = format!("node {name} refused an order about job {}: {}", refused.job, refused.reason);
         outcome.effects.push(Effect::Alarm(text));
+        if refused.reason.starts_with(MISSING_CONTENT) {
+            return self.launch_again(node, refused.job, outcome);
+        }
+        // It will not obey this session in anything: no more work goes there until it has connected anew.
+        self.sight(node).ready = false;
+        self.untold.nodes.insert(node);
+    }
+
+    /// The node has forgotten what a job is: the whole launch is sent once more, with the body.
+    fn launch_again(&mut self, node: NodeId, id: JobId, outcome: &mut Outcome) {
+        let Some(job) = self.cluster.jobs.get(&id).cloned() else { return };
+        let Some(slots) = job.slots.get(&node).copied() else { return };
+        if let Some(session) = self.sessions.get_mut(&node) {
+            session.forget_body(id);
+        }
+        let mut again: Vec<TaskRun> = Vec::new();
+        let unstarted = |live: &Live| matches!(live.phase, Phase::Handed | Phase::Starting);
+        for (ordinal, live) in job.live.iter().filter(|(_, live)| live.node == node && unstarted(live)) {
+            add_to_runs(&mut again, *ordinal, live.attempt);
+        }
+        self.send_launch(&job, node, again, slots, outcome);
     }
 
     pub(super) fn on_gone(&mut self, now: Now, node: NodeId, session: SessionId) {

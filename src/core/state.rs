@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+pub use super::touched::{Outdated, Touched};
 use super::job::{Job, table_state, waiting_code};
 use crate::model::change::Change;
 use crate::model::identity::Serial;
@@ -86,47 +87,6 @@ pub struct Node {
     pub slots: u64,
     /// Whether a job has it for itself.
     pub exclusive: bool,
-}
-
-/// What was touched since the last time somebody asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// Jobs of which anything changed.
-    pub jobs: BTreeSet<JobId>,
-    /// Job records.
-    pub records: BTreeSet<JobId>,
-    /// Chunks of task states.
-    pub chunks: BTreeSet<(JobId, u32)>,
-    /// Tasks on nodes.
-    pub live: BTreeSet<(JobId, Ordinal)>,
-    /// Exceptions.
-    pub exceptions: BTreeSet<(JobId, Ordinal)>,
-    /// Slots.
-    pub slots: BTreeSet<(JobId, NodeId)>,
-    /// Nodes.
-    pub nodes: BTreeSet<NodeId>,
-    /// Everything else, one change each, as it came.
-    pub others: Vec<Change>,
-    /// Ends, as they came.
-    pub ended: Vec<Change>,
-    /// Whether partitions or the set of nodes changed, so that places must be resolved anew.
-    pub places: bool,
-}
-
-impl Touched {
-    /// Adds what `other` touched later.
-    pub fn merge(&mut self, other: Touched) {
-        self.jobs.extend(other.jobs);
-        self.records.extend(other.records);
-        self.chunks.extend(other.chunks);
-        self.live.extend(other.live);
-        self.exceptions.extend(other.exceptions);
-        self.slots.extend(other.slots);
-        self.nodes.extend(other.nodes);
-        self.others.extend(other.others);
-        self.ended.extend(other.ended);
-        self.places |= other.places;
-    }
 }
 
 impl Cluster {
@@ -431,21 +391,6 @@ impl Cluster {
         let ordinal = u32::try_from(number.0 - id.0 - 1).ok()?;
         (job.is_array() && ordinal < job.tasks.count()).then_some((job, Some(Ordinal(ordinal))))
     }
-}
-
-/// Something that memory need not keep once the tables have passed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outdated {
-    /// An ended job.
-    Job(JobId),
-    /// An end.
-    End(TaskRef, Attempt),
-    /// An end of a set.
-    EndSet(JobId, u64),
-    /// A key.
-    Key(Arc<str>, Arc<str>),
-    /// Content.
-    Content(Uid, ContentHash),
 }
 
 /// A piece of the state at one position of the log, shared with readers.

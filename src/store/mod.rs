@@ -14,6 +14,7 @@ pub mod journal;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod prune;
 pub mod rows;
 pub mod tables;
 pub mod verify;

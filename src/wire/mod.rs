@@ -7,4 +7,5 @@ pub mod info;
 pub mod join;
 pub mod node;
 pub mod records;
+pub mod reply;
 pub mod supervisor;

@@ -12,10 +12,9 @@ use crate::model::ids::{
 };
 use crate::model::record::{Hardware, NodeAdmin, NodeRecord, PartitionRecord};
 use crate::model::resources::Resources;
-use crate::model::spec::*;
+use crate::model::spec::JobSpec;
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
-use crate::model::task_set::IndexSet;
-use crate::model::time::{BootTime, Now, Seconds, TimeLimit, WallTime};
+use crate::model::time::{BootTime, Now, Seconds, WallTime};
 use crate::sched::Scheduler;
 use crate::wire::client::{Act, Filter, Reply, Request, Selection, Selector, Submit, Verb};
 use crate::wire::node::{Act as OrderAct, AttemptRef, Content, Ended, Hello, Report, Started, ToNode};
@@ -57,44 +56,7 @@ pub fn caller() -> Caller {
     Caller { identity, from: "here".to_owned() }
 }
 
-pub fn spec(cpus: u32, limit: Option<u64>, tasks: Option<&str>) -> JobSpec {
-    let hash = ContentHash::of(b"x");
-    JobSpec {
-        name: "job".to_owned(),
-        script: hash,
-        environment: hash,
-        arguments: vec![],
-        work_dir: WorkDir::Path("/tmp".to_owned()),
-        submit_dir: "/tmp".to_owned(),
-        submit_host: "host".to_owned(),
-        umask: 0o22,
-        files: Files { input: String::new(), output: Output::Nothing, error: None, append: false },
-        request: Request_ {
-            cpus_per_task: Some(cpus),
-            memory: MemoryRequest::PerNode(1),
-            ..Request_::default()
-        },
-        place: Place::default(),
-        times: Times { limit: limit.map(|s| TimeLimit(Some(Seconds(s)))), ..Times::default() },
-        account: String::new(),
-        qos: String::new(),
-        nice: 0,
-        priority: None,
-        array: tasks.map(|text| ArraySpec {
-            indexes: IndexSet::parse(text).unwrap(),
-            limit: None,
-            lines: None,
-        }),
-        dependencies: Dependencies::default(),
-        hold: false,
-        restart: Restart::default(),
-        signal: None,
-        comment: String::new(),
-        harmless: vec![],
-    }
-}
 
-use crate::model::spec::Request as Request_;
 
 impl World {
     pub fn new(cpus: &[u32]) -> World {
@@ -214,8 +176,7 @@ impl World {
                     start: self.now.wall,
                 })
                 .collect(),
-            ended: model.unconfirmed.clone(),
-            never: model.never.clone(),
+            ..Report::default()
         };
         self.send(id, report);
     }
@@ -224,7 +185,9 @@ impl World {
         let Some(model) = self.nodes.get_mut(&id) else { return };
         let Some(session) = model.session else { return };
         model.report += 1;
-        let report = Report { number: model.report, ..report };
+        // What is unconfirmed is in every report, so that a confirmation of any confirms it.
+        let (ended, never) = (model.unconfirmed.clone(), model.never.clone());
+        let report = Report { number: model.report, ended, never, ..report };
         self.apply(Command::Report { node: id, session, report: Box::new(report) });
     }
 

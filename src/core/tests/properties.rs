@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::model::{World, spec};
+use super::model::World;
+use crate::core::tests_spec::spec;
 use crate::model::ids::{JobId, NodeId};
 use crate::model::state::State;
 use crate::wire::client::{Reply, Verb};

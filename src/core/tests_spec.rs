@@ -1,0 +1,69 @@
+//! Builders for tests, which state only what matters to them.
+
+use crate::model::ids::{ContentHash, JobId, Uid};
+use crate::model::record::{Hold, JobRecord, Memory};
+use crate::model::spec::{
+    ArraySpec, Dependencies, Files, JobSpec, MemoryRequest, Output, Place, Request, Restart, Times, WorkDir,
+};
+use crate::model::task_set::IndexSet;
+use crate::model::time::{Seconds, TimeLimit, WallTime};
+
+/// A job of so many cpus, with that limit, and an array if `tasks` is given.
+pub fn spec(cpus: u32, limit: Option<u64>, tasks: Option<&str>) -> JobSpec {
+    let hash = ContentHash::of(b"x");
+    JobSpec {
+        name: "job".to_owned(),
+        script: hash,
+        environment: hash,
+        arguments: vec![],
+        work_dir: WorkDir::Path("/tmp".to_owned()),
+        submit_dir: "/tmp".to_owned(),
+        submit_host: "host".to_owned(),
+        umask: 0o22,
+        files: Files { input: String::new(), output: Output::Nothing, error: None, append: false },
+        request: Request {
+            cpus_per_task: Some(cpus),
+            memory: MemoryRequest::PerNode(1),
+            ..Request::default()
+        },
+        place: Place::default(),
+        times: Times { limit: limit.map(|s| TimeLimit(Some(Seconds(s)))), ..Times::default() },
+        account: String::new(),
+        qos: String::new(),
+        nice: 0,
+        priority: None,
+        array: tasks.map(|text| ArraySpec {
+            indexes: IndexSet::parse(text).unwrap(),
+            limit: None,
+            lines: None,
+        }),
+        dependencies: Dependencies::default(),
+        hold: false,
+        restart: Restart::default(),
+        signal: None,
+        comment: String::new(),
+        harmless: vec![],
+    }
+}
+
+
+/// A job's record.
+pub fn job_record(id: JobId) -> JobRecord {
+    JobRecord {
+        id,
+        uid: Uid(1_000),
+        user: "ada".to_owned(),
+        spec: spec(1, None, None),
+        submit_time: WallTime(1),
+        partitions: vec!["main".to_owned()],
+        limit: TimeLimit(None),
+        memory: Memory::Fixed(1),
+        cpus: 1,
+        hold: Hold::No,
+        waits_for: vec![],
+        never: String::new(),
+        boost: 0,
+        version: 1,
+        key: "k".to_owned(),
+    }
+}

@@ -1,0 +1,112 @@
+//! What is too old to keep: rows of jobs that ended long ago, and answers to old keys, as removals.
+
+use std::ops::Bound;
+
+use super::rows::{
+    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, job_key, name_key,
+};
+use super::tables::{Order, Row, Table, TablesError, TablesRead};
+use crate::model::ids::JobId;
+use crate::model::record::{HISTORY_KEPT, KEY_KEPT, KeyRecord};
+use crate::model::time::{Seconds, WallTime};
+use crate::wire::codec::decode;
+
+/// The most rows that one pass removes; the next pass goes on.
+pub const ROWS_MAX: usize = 20_000;
+
+/// Removals of what has been kept long enough, at most about [`ROWS_MAX`].
+///
+/// # Errors
+/// What the tables said.
+pub fn outdated(tables: &dyn TablesRead, now: WallTime) -> Result<Vec<Row>, TablesError> {
+    let mut rows = Vec::new();
+    let until = before(now, HISTORY_KEPT).0.max(0).to_be_bytes();
+    let old = tables.range(Table::BY_END, Bound::Unbounded, Bound::Excluded(&until), Order::Up, ROWS_MAX)?;
+    for (key, _) in old {
+        if rows.len() >= ROWS_MAX {
+            return Ok(rows);
+        }
+        if let Some(id) = key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))) {
+            job(tables, id, &mut rows)?;
+        }
+        rows.push(Row { table: Table::BY_END, key, value: None });
+    }
+    answers(tables, before(now, KEY_KEPT), &mut rows)?;
+    Ok(rows)
+}
+
+fn before(now: WallTime, span: Seconds) -> WallTime {
+    WallTime(now.0.saturating_sub(i64::try_from(span.micros()).unwrap_or(i64::MAX)))
+}
+
+/// Everything that is kept of one ended job. Keys of tasks begin with the job's own.
+fn job(tables: &dyn TablesRead, id: JobId, rows: &mut Vec<Row>) -> Result<(), TablesError> {
+    let key = job_key(id);
+    if let Some(bytes) = tables.get(Table::ENDED, &key)? {
+        if let Ok(row) = decode::<JobRow>(&bytes) {
+            let name = name_key(row.record.uid, &row.record.spec.name, id);
+            rows.push(Row { table: Table::BY_NAME, key: name, value: None });
+        }
+        rows.push(Row { table: Table::ENDED, key: key.clone(), value: None });
+    }
+    let end = job_key(JobId(id.0.saturating_add(1)));
+    for table in [ENDED_TASKS, ENDED_EXCEPTION, Table::RESULT, RESULT_TEXT, RESULT_SET] {
+        let found = tables.range(table, Bound::Included(&key), Bound::Excluded(&end), Order::Up, usize::MAX)?;
+        rows.extend(found.into_iter().map(|(key, _)| Row { table, key, value: None }));
+    }
+    Ok(())
+}
+
+fn answers(tables: &dyn TablesRead, until: WallTime, rows: &mut Vec<Row>) -> Result<(), TablesError> {
+    let mut from = Bound::Unbounded;
+    loop {
+        let low: Bound<&[u8]> = match &from {
+            Bound::Excluded(key) => Bound::Excluded(key),
+            _ => Bound::Unbounded,
+        };
+        let page = tables.range(ANSWER, low, Bound::Unbounded, Order::Up, 4_096)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = Bound::<Vec<u8>>::Excluded(last.clone());
+        for (key, value) in page {
+            // An answer that can't be read any more is of no use to anybody.
+            let old = decode::<KeyRecord>(&value).map_or(true, |record| record.at < until);
+            if old {
+                rows.push(Row { table: ANSWER, key, value: None });
+            }
+            if rows.len() >= ROWS_MAX {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::state::{Cluster, Touched};
+    use crate::core::tests_spec::job_record;
+    use crate::model::change::Change;
+    use crate::model::ids::{Incarnation, Position};
+    use crate::store::rows::rows_of;
+    use crate::store::tables::Tables;
+    use crate::store::tables::memory::MemoryTables;
+
+    #[test]
+    fn a_job_is_kept_for_ninety_days_and_not_longer() {
+        let mut tables = MemoryTables::new(Incarnation([1; 16]));
+        let (mut cluster, mut touched) = (Cluster::default(), Touched::default());
+        let ended = WallTime(1_000_000_000_000_000);
+        for change in [Change::Job(Box::new(job_record(JobId(5)))), Change::JobEnded { job: JobId(5), at: ended }] {
+            cluster.absorb(&change, &mut touched);
+        }
+        tables.apply(&rows_of(&cluster, &touched).unwrap(), Position(1)).unwrap();
+        let edge = ended.plus(HISTORY_KEPT);
+        assert!(outdated(&tables, edge).unwrap().is_empty());
+        let rows = outdated(&tables, edge.plus(Seconds(1))).unwrap();
+        tables.apply(&rows, Position(2)).unwrap();
+        for table in (128..=255).map(Table) {
+            let left = tables.range(table, Bound::Unbounded, Bound::Unbounded, Order::Up, 9).unwrap();
+            assert!(left.is_empty(), "{table:?}: {left:?}");
+        }
+    }
+}
