@@ -1,6 +1,8 @@
 //! Batch scripts in the forms that people write, and what `jsubmit --test-only --json` understands of them. The
 //! expected answers stand beside the scripts; `JSCHED_BLESS=1` writes them anew, to be read before they are kept.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

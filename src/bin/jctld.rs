@@ -37,11 +37,16 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
         Verb::Run => run::run(&settings).map_err(failed)?,
         Verb::Init { advertise } => new_cluster(&settings, advertise)?,
         Verb::Verify { dir: Some(dir) } => {
-            let lines = check::verify_folder(dir).map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
+            let lines = check::verify_folder(dir)
+                .map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl: _, out }) => issue(&settings, name, *role, *uid, out)?,
-        _ => return Err(failed("not merged yet")),
+        verb => {
+            let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
+            let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");
+            return asked.ok_or_else(later);
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -19,8 +19,9 @@ use super::wait::unexpected;
 pub const POLL_WAIT_MS: u32 = 10_000;
 /// The least between two requests that brought nothing.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
-/// How often in a row an ended job's missing bytes are asked for before they count as lost.
-const MISSING_TRIES_MAX: u32 = 3;
+/// How long an ended job's missing bytes are asked for before they count as lost: a node daemon that was killed is back
+/// by then.
+pub const MISSING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Followed {
     pub id: String,
     /// Its state: an end, if it was followed to there.
     pub state: State,
+    /// What the controller said when there was nothing more to be had; may be empty.
+    pub note: String,
     /// Gaps: bytes that could not be had, first and first after, and why.
     pub gaps: Vec<Gap>,
 }
@@ -66,7 +69,7 @@ struct Reader {
     live: bool,
     offset: Option<u64>,
     attempt: Option<Attempt>,
-    missing: u32,
+    missing_since: Option<Instant>,
     gaps: Vec<Gap>,
 }
 
@@ -101,7 +104,7 @@ impl Client {
                     continue;
                 }
             };
-            match reader.take(output, &mut sink)? {
+            match reader.take(output, Instant::now(), &mut sink)? {
                 Step::More => {}
                 Step::Nothing => sleep(EMPTY_PAUSE.saturating_sub(asked.elapsed())).await,
                 Step::End(followed) => return Ok(followed),
@@ -130,12 +133,13 @@ impl Reader {
             bytes: CHUNK_BYTES_MAX,
             wait_ms: if follow.live { POLL_WAIT_MS } else { 0 },
         };
-        Reader { log, live: follow.live, offset: None, attempt: None, missing: 0, gaps: Vec::new() }
+        Reader { log, live: follow.live, offset: None, attempt: None, missing_since: None, gaps: Vec::new() }
     }
 
     fn take(
         &mut self,
         output: Output,
+        now: Instant,
         sink: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Step, ClientError> {
         let asked = match self.log.from {
@@ -158,7 +162,7 @@ impl Reader {
             // Bytes from before the place that was asked for are already out.
             let skip = usize::try_from(asked.saturating_sub(output.offset)).unwrap_or(usize::MAX);
             sink(output.bytes.get(skip..).unwrap_or_default())?;
-            self.missing = 0;
+            self.missing_since = None;
         }
         let reached = asked.max(output.offset.saturating_add(length));
         let settled = output.state.is_end() || !self.live;
@@ -172,15 +176,17 @@ impl Reader {
         if !settled {
             return Ok(Step::Nothing);
         }
-        if output.size > reached && self.missing < MISSING_TRIES_MAX {
-            self.missing += 1;
+        // Attempt 0: nothing was ever started, so nothing can be missing.
+        let missing = output.attempt.0 > 0 && (output.size > reached || !output.note.is_empty());
+        let since = *self.missing_since.get_or_insert(now);
+        if missing && self.live && now.saturating_duration_since(since) < MISSING_PATIENCE {
             return Ok(Step::Nothing);
         }
         if output.size > reached {
             self.gaps.push(Gap { first: reached, end: output.size, note: output.note.clone() });
         }
         let gaps = std::mem::take(&mut self.gaps);
-        Ok(Step::End(Followed { id: output.id, state: output.state, gaps }))
+        Ok(Step::End(Followed { id: output.id, state: output.state, note: output.note, gaps }))
     }
 }
 
@@ -230,17 +236,17 @@ mod tests {
             let mut reader = Reader::new(&follow());
             let mut seen = Vec::new();
             let mut sink = |bytes: &[u8]| { seen.extend_from_slice(bytes); Ok(()) };
-            let mut grown = 0;
+            let (now, mut grown) = (Instant::now(), 0);
             for window in windows {
                 grown = (grown + window).min(file.len());
                 let answer = answer(&reader.log, &file[..grown], State::Running, window);
-                let step = reader.take(answer, &mut sink).unwrap();
+                let step = reader.take(answer, now, &mut sink).unwrap();
                 prop_assert!(!matches!(step, Step::End(_)));
             }
             // It has ended, and the file is longer than what was read so far.
             let followed = loop {
                 let answer = answer(&reader.log, &file, State::Completed, 17);
-                if let Step::End(followed) = reader.take(answer, &mut sink).unwrap() {
+                if let Step::End(followed) = reader.take(answer, now, &mut sink).unwrap() {
                     break followed;
                 }
             };
@@ -285,27 +291,43 @@ mod tests {
     }
 
     #[test]
-    fn missing_bytes_are_named_and_a_new_file_begins_anew() {
+    fn missing_bytes_are_waited_for_and_named() {
+        let now = Instant::now();
         let mut seen = Vec::new();
         let mut sink = |bytes: &[u8]| {
             seen.extend_from_slice(bytes);
             Ok(())
         };
         let mut reader = Reader::new(&follow());
-        reader.take(output(1, State::Running, 0, b"head", 4), &mut sink).unwrap();
+        reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
         // The node is lost; what the controller has kept begins later.
-        reader.take(output(1, State::NodeFail, 10, b"tail", 20), &mut sink).unwrap();
-        let mut last = None;
-        for _ in 0..=MISSING_TRIES_MAX {
-            let answer = Output { note: "n1 is gone".to_owned(), ..output(1, State::NodeFail, 14, b"", 20) };
-            last = Some(reader.take(answer, &mut sink).unwrap());
-        }
-        let Some(Step::End(followed)) = last else { panic!("no end") };
+        reader.take(output(1, State::NodeFail, 10, b"tail", 20), now, &mut sink).unwrap();
+        let gone = || Output { note: "n1 is gone".to_owned(), ..output(1, State::NodeFail, 14, b"", 20) };
+        assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::Nothing));
+        let now = now + MISSING_PATIENCE;
+        let Step::End(followed) = reader.take(gone(), now, &mut sink).unwrap() else { panic!("no end") };
         let gaps: Vec<(u64, u64)> = followed.gaps.iter().map(|gap| (gap.first, gap.end)).collect();
-        assert_eq!(gaps, vec![(4, 10), (14, 20)]);
-
-        reader.take(output(2, State::Running, 0, b"", 0), &mut sink).unwrap();
-        assert_eq!(reader.log.from, From::Offset(0));
+        assert_eq!((gaps, followed.note.as_str()), (vec![(4, 10), (14, 20)], "n1 is gone"));
         assert_eq!(seen, b"headtail");
+    }
+
+    #[test]
+    fn what_never_started_and_what_is_only_looked_at_ends_at_once() {
+        let (now, mut sink) = (Instant::now(), |_: &[u8]| Ok(()));
+        let never = Output { note: "it never started".to_owned(), ..output(0, State::Cancelled, 0, b"", 0) };
+        let mut reader = Reader::new(&follow());
+        assert!(matches!(reader.take(never, now, &mut sink).unwrap(), Step::End(_)));
+        let mut reader = Reader::new(&Follow { live: false, ..follow() });
+        let nothing = output(1, State::Running, 0, b"", 0);
+        assert!(matches!(reader.take(nothing, now, &mut sink).unwrap(), Step::End(_)));
+    }
+
+    #[test]
+    fn the_next_attempts_own_file_is_read_from_its_beginning() {
+        let (now, mut sink) = (Instant::now(), |_: &[u8]| Ok(()));
+        let mut reader = Reader::new(&follow());
+        reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
+        reader.take(output(2, State::Running, 4, b"", 0), now, &mut sink).unwrap();
+        assert_eq!(reader.log.from, From::Offset(0));
     }
 }

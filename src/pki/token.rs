@@ -66,7 +66,11 @@ impl Secret {
         TokenHash(blake3::derive_key(SECRET_CONTEXT, &self.0))
     }
 
-    fn random() -> Result<Secret, TokenError> {
+    /// A new one. Whoever asks for a token makes the secret first and shows the controller its hash alone.
+    ///
+    /// # Errors
+    /// [`TokenError::Random`].
+    pub fn random() -> Result<Secret, TokenError> {
         let mut bytes = [0u8; 32];
         getrandom::fill(&mut bytes).map_err(TokenError::Random)?;
         Ok(Secret(bytes))
@@ -111,7 +115,21 @@ impl JoinToken {
         role: Role,
         name: TokenName,
     ) -> Result<JoinToken, TokenError> {
-        let secret = Secret::random()?;
+        JoinToken::with_secret(Secret::random()?, addresses, authority, cluster, role, name)
+    }
+
+    /// The same with a secret that was made before.
+    ///
+    /// # Errors
+    /// [`TokenError::Make`] for fields that a token cannot carry.
+    pub fn with_secret(
+        secret: Secret,
+        addresses: Vec<String>,
+        authority: Fingerprint,
+        cluster: &str,
+        role: Role,
+        name: TokenName,
+    ) -> Result<JoinToken, TokenError> {
         let token = JoinToken { addresses, authority, cluster: cluster.to_owned(), role, name, secret };
         match token.fault() {
             Some(fault) => Err(TokenError::Make(fault)),

@@ -1,12 +1,21 @@
 //! What the commands do: one file each. The doors in `src/bin` call these functions and end with what they return.
 
 mod act;
+mod admin;
+mod admin_user;
+mod cancel;
 mod context;
 mod failure;
 mod hist;
 mod list;
 mod log;
 mod login;
+mod node;
+mod node_act;
+mod node_add;
+mod node_list;
+mod node_wait;
+mod partition;
 mod queue;
 mod selection;
 mod set;
@@ -18,5 +27,8 @@ mod waiting;
 mod watch;
 mod why;
 
+pub use admin::admin;
+pub use cancel::jcancel;
+pub use node::jnode;
 pub use queue::jqueue;
 pub use submit::jsubmit;

@@ -21,6 +21,7 @@ use crate::client::key;
 use crate::client::session::Client;
 use crate::client::wait::unexpected;
 use crate::model::ids::JobId;
+use crate::model::spec::Output;
 use crate::wire::client::{
     KEY_BYTES_MAX, Receipt, Reply, Request, SUBMIT_JOBS_MAX, Selection, Selector, Submit,
 };
@@ -210,6 +211,11 @@ async fn stay(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Resul
 async fn follow(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Result<ExitCode, CliError> {
     let Some(id) = jobs.first() else { return Ok(ExitCode::Done) };
     let selector = Selector::Number(*id);
+    let kept = prepared.jobs.iter().any(|job| !matches!(job.spec.files.output, Output::Nothing));
+    if !kept {
+        say("--output=none: there is no output to follow");
+        return stay(client, prepared, jobs).await;
+    }
     let manner = Manner { start: true, quiet: true, names: id.to_string(), ..Manner::default() };
     let mut interrupt = Interrupt::listen()?;
     tell_of_losses(client, PROGRAM);
@@ -236,10 +242,13 @@ pub(super) fn write_out(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// Names the bytes that could not be had.
+/// Names the bytes that could not be had, and why.
 pub(super) fn tell_gaps(followed: &Followed) {
     for gap in &followed.gaps {
         let note = if gap.note.is_empty() { String::new() } else { format!(": {}", escape(&gap.note)) };
         say(&format!("{}: bytes {} to {} of the output are missing{note}", followed.id, gap.first, gap.end));
+    }
+    if followed.gaps.is_empty() && !followed.note.is_empty() {
+        say(&format!("{}: {}", followed.id, escape(&followed.note)));
     }
 }

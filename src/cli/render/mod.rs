@@ -3,9 +3,12 @@
 pub mod act;
 pub mod eff;
 pub mod format;
+#[cfg(test)]
+mod golden;
 pub mod hist;
 pub mod job_field;
 pub mod job_json;
+pub mod lines;
 pub mod node;
 pub mod partition;
 pub mod quantity;

@@ -31,12 +31,12 @@ pub fn request_json(spec: &JobSpec) -> Value {
     put("ntasks_per_node", json!(spec.request.tasks_per_node));
     put("cpus_per_task", json!(spec.request.cpus_per_task));
     let (per_node, per_cpu) = match spec.request.memory {
-        MemoryRequest::Default => (None, None),
-        MemoryRequest::PerNode(bytes) => (Some(bytes), None),
-        MemoryRequest::PerCpu(bytes) => (None, Some(bytes)),
-        MemoryRequest::WholeNode => (Some(0), None),
+        MemoryRequest::Default => (Value::Null, None),
+        MemoryRequest::PerNode(bytes) => (json!(bytes), None),
+        MemoryRequest::PerCpu(bytes) => (Value::Null, Some(bytes)),
+        MemoryRequest::WholeNode => (json!("all"), None),
     };
-    put("mem_bytes", json!(per_node));
+    put("mem_bytes", per_node);
     put("mem_per_cpu_bytes", json!(per_cpu));
     put("tmp_bytes", json!(Some(spec.request.tmp_bytes).filter(|bytes| *bytes > 0)));
     put("mincpus", json!(Some(spec.request.cpus_min).filter(|cpus| *cpus > 0)));

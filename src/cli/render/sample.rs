@@ -1,6 +1,6 @@
 //! Jobs, nodes and the cluster for tests: one moment, one zone, hostile names.
 
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 
 use super::quantity::Clock;
 use crate::model::ids::{Attempt, ContentHash, JobId, NodeId, TaskIndex};
@@ -15,12 +15,6 @@ pub(crate) const NOW: WallTime = WallTime(1_795_362_116_000_000);
 /// [`NOW`], an hour east of Greenwich.
 pub(crate) fn clock() -> Clock {
     Clock { now: NOW, zone: Offset::from_seconds(3_600).unwrap().to_time_zone() }
-}
-
-/// The same in UTC.
-#[allow(dead_code)]
-pub(crate) fn clock_utc() -> Clock {
-    Clock { now: NOW, zone: TimeZone::UTC }
 }
 
 pub(crate) fn ago(seconds: i64) -> WallTime {

@@ -70,7 +70,6 @@ impl Understanding<'_> {
 
     fn memory(&mut self) -> Result<MemoryRequest, CliError> {
         let show = |amount: &Amount| match amount {
-            Amount::Bytes(0) => json!("all"),
             Amount::Bytes(bytes) => json!(bytes),
             Amount::Range(least, most) => {
                 json!(format!("{}..{}", memory::write(*least), memory::write(*most)))
@@ -165,7 +164,7 @@ fn write_range((least, most): (u32, u32)) -> Value {
 }
 
 /// Names between commas, each once.
-fn names(text: &str) -> Result<Vec<String>, String> {
+pub fn names(text: &str) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split(',').map(str::trim) {
         if !name_is_valid(name) {
@@ -179,7 +178,7 @@ fn names(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A hostlist, each name once.
-fn hosts(text: &str) -> Result<Vec<String>, hostlist::HostlistError> {
+pub fn hosts(text: &str) -> Result<Vec<String>, hostlist::HostlistError> {
     let mut names = hostlist::expand(text)?;
     names.sort_unstable();
     names.dedup();

@@ -33,7 +33,8 @@ pub(super) fn specify(
     let mut u = Understanding::new(merged, around, workshop.fields);
     u.field("script", json!(program.file), Source::CommandLine);
     u.field("arguments", json!(program.arguments), Source::CommandLine);
-    let name = u.text("job-name", JOB_NAME_BYTES_MAX, json!(program.name))?.filter(|name| !name.is_empty());
+    let default_name = shortened(&program.name);
+    let name = u.text("job-name", JOB_NAME_BYTES_MAX, json!(default_name))?.filter(|name| !name.is_empty());
     let work_dir = u.work_dir()?;
     let array = u.array(workshop)?;
     let files = u.files(array.is_some())?;
@@ -59,7 +60,7 @@ pub(super) fn specify(
     u.standings()?;
     workshop.warn(std::mem::take(&mut u.warnings));
     let spec = JobSpec {
-        name: name.unwrap_or(program.name),
+        name: name.unwrap_or(default_name),
         script: workshop.keep(program.script.bytes),
         environment,
         arguments: program.arguments,
@@ -84,6 +85,12 @@ pub(super) fn specify(
         harmless: u.harmless,
     };
     Ok(PreparedJob { spec, label: None, fields: u.fields, refused: u.refused, talk })
+}
+
+/// A name that nobody chose is cut rather than refused.
+fn shortened(name: &str) -> String {
+    let fits = |(at, letter): &(usize, char)| at + letter.len_utf8() <= JOB_NAME_BYTES_MAX;
+    name.char_indices().take_while(fits).map(|(_, letter)| letter).collect()
 }
 
 impl Understanding<'_> {

@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStringExt;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::understanding::HARMLESS_BYTES_MAX;
 use super::*;
 use crate::cli::error::ExitCode;
 use crate::model::ids::JobId;
-use crate::model::spec::{MemoryRequest, Output, Parent, WorkDir};
+use crate::model::spec::{JOB_NAME_BYTES_MAX, MemoryRequest, Output, Parent, WorkDir};
 use crate::model::time::{Seconds, TimeLimit, WallTime};
 
 /// A process at noon, UTC, with no variables, in that directory.
@@ -60,6 +61,7 @@ fn the_smallest_request() {
 
 #[test]
 fn commands_are_arguments_and_need_no_quotes() {
+    assert_eq!(one(&["--", &"é".repeat(200)]).name, "é".repeat(JOB_NAME_BYTES_MAX / 2));
     let spec = one(&["-n2", "--", "/bin/echo", "a b", "$HOME", "--wrap"]);
     assert_eq!(spec.name, "echo");
     assert_eq!(spec.arguments, ["/bin/echo", "a b", "$HOME", "--wrap"]);
@@ -123,7 +125,7 @@ fn command_line_over_environment_over_script() {
     let source = |name: &str| {
         prepared.jobs[0].fields.iter().find(|field| field.name == name).unwrap().source.to_string()
     };
-    assert_eq!(source("time"), "SBATCH_TIMELIMIT");
+    assert_eq!(source("time_seconds"), "SBATCH_TIMELIMIT");
     assert_eq!(source("job_name"), "standard input line 3");
 }
 
@@ -165,7 +167,7 @@ fn nothing_is_ignored_in_silence() {
 
 #[test]
 fn every_bad_input_has_its_word_and_its_code() {
-    let table: [(&[&str], &str, u8); 16] = [
+    let table: [(&[&str], &str, u8); 17] = [
         (&[], "no_script", 64),
         (&["--"], "no_script", 64),
         (&["--gers=1", "x"], "unknown_option", 64),
@@ -175,6 +177,7 @@ fn every_bad_input_has_its_word_and_its_code() {
         (&["--wrap=x", "job.sh"], "unwanted_word", 64),
         (&["--mem=1G", "--mem-per-cpu=1G", "--wrap=x"], "contradiction", 64),
         (&["--key=a b", "--wrap=x"], "malformed_value", 64),
+        (&["--key", &"k".repeat(KEY_BYTES_MAX + 1), "--wrap=x"], "malformed_value", 64),
         (&["-a", "5-1", "--wrap=x"], "malformed_value", 64),
         (&["-w", "n[1-999999999]", "--wrap=x"], "malformed_value", 64),
         (&["-A", "a/b", "--wrap=x"], "malformed_value", 64),
@@ -189,6 +192,14 @@ fn every_bad_input_has_its_word_and_its_code() {
     }
     let bad = OsString::from_vec(vec![0xff]);
     assert_eq!(prepare(&[bad], &around("/"), &mut &b""[..]).unwrap_err().word, "not_text");
+}
+
+#[test]
+fn what_changes_nothing_is_kept_up_to_a_limit() {
+    let script =
+        |bytes: usize| format!("#!/bin/sh\n#SBATCH --hint={}\n", "x".repeat(bytes - "--hint=".len()));
+    assert!(piped(&[], &script(HARMLESS_BYTES_MAX)).is_ok());
+    assert_eq!(piped(&[], &script(HARMLESS_BYTES_MAX + 1)).unwrap_err().place.line, Some(2));
 }
 
 #[test]

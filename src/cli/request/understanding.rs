@@ -13,10 +13,13 @@ use crate::cli::options::{OptionDef, Standing, all};
 use crate::model::identity::name_is_valid;
 use crate::model::time::WallTime;
 
+/// The most bytes of all options together that are kept although they change nothing.
+pub const HARMLESS_BYTES_MAX: usize = 16 << 10;
+
 /// One option as understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The option's long name as a key of JSON: `cpus_per_task`.
+    /// The option's long name as a key of JSON, its unit last: `cpus_per_task`, `time_seconds`.
     pub name: String,
     /// Its value: counts as numbers, amounts in bytes, spans in seconds, moments in RFC 3339; null where the
     /// controller fills it in.
@@ -121,13 +124,13 @@ impl<'a> Understanding<'a> {
     /// Leaves a field.
     pub fn field(&mut self, long: &str, value: Value, source: Source) {
         if self.keep_fields {
-            self.fields.push(Field { name: long.replace('-', "_"), value, source });
+            self.fields.push(Field { name: key(long), value, source });
         }
     }
 
     /// Puts a default in the field of an option that was not said, now that the others are known.
     pub fn amend(&mut self, long: &str, value: Value) {
-        let name = long.replace('-', "_");
+        let name = key(long);
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
             field.value = value;
         }
@@ -143,7 +146,7 @@ impl<'a> Understanding<'a> {
     /// Sorts out the options that the table itself refuses or lets pass.
     ///
     /// # Errors
-    /// `--clusters` that names another cluster (the place's exit code).
+    /// `--clusters` that names another cluster, or too much that changes nothing (the place's exit code).
     pub fn standings(&mut self) -> Result<(), CliError> {
         let mut said: Vec<&Given> =
             self.merged.heard().filter(|g| g.option.standing != Standing::Honoured).collect();
@@ -168,6 +171,11 @@ impl<'a> Understanding<'a> {
                         }
                     }
                 }
+            }
+            if self.harmless.iter().map(String::len).sum::<usize>() > HARMLESS_BYTES_MAX {
+                let message =
+                    format!("more than {HARMLESS_BYTES_MAX} bytes of options that change nothing here");
+                return Err(given.error("too_long", message));
             }
             let shown = given.value.as_deref().map_or(json!(true), |value| json!(value));
             self.field(option.long, shown, given.source.clone());
@@ -200,6 +208,16 @@ impl<'a> Understanding<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The key of an option, its unit last.
+fn key(long: &str) -> String {
+    let unit = match long {
+        "time" | "time-min" => "_seconds",
+        "mem" | "mem-per-cpu" | "tmp" => "_bytes",
+        _ => "",
+    };
+    format!("{}{unit}", long.replace('-', "_"))
 }
 
 /// Whether a request for GPUs and the like asks for none of them, which any node can give.

@@ -6,7 +6,7 @@ use crate::model::spec::JOB_NAME_BYTES_MAX;
 use crate::model::task_set::{IndexError, IndexSet};
 
 /// The most selectors that one list may hold.
-pub const SELECTORS_MAX: usize = 65_536;
+pub const SELECTORS_MAX: usize = 10_000;
 
 /// Which jobs somebody means.
 #[derive(Clone, Debug, PartialEq, Eq)]
