@@ -1,4 +1,5 @@
 //! The real node daemon, with real supervisors and processes, against a controller that is only its protocol.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "worker/controller.rs"]
 mod controller;

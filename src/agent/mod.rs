@@ -13,6 +13,7 @@ mod brain;
 mod contents;
 mod effects;
 mod jobs;
+mod lost;
 mod orders;
 mod records;
 mod reports;

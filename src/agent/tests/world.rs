@@ -1,10 +1,8 @@
-//! The agent between a model of supervisors and a model of the controller, under everything that can die or repeat.
+//! Models of supervisors and of the controller, and what goes back and forth between them and an agent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use proptest::prelude::*;
-
-use super::*;
+use super::super::*;
 use crate::model::ids::*;
 use crate::model::resources::Resources;
 use crate::model::spec::{Files, LostPolicy, Output, WorkDir};
@@ -12,7 +10,7 @@ use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::time::{BootTime, Now, Seconds, TimeLimit, WallTime};
 use crate::wire::node::*;
 
-fn body() -> Box<JobBody> {
+pub(super) fn body() -> Box<JobBody> {
     Box::new(JobBody {
         name: "job".to_owned(),
         user: "ann".to_owned(),
@@ -45,17 +43,17 @@ fn body() -> Box<JobBody> {
     })
 }
 
-fn contents() -> Vec<Content> {
+pub(super) fn contents() -> Vec<Content> {
     [&b"script"[..], b"environment"]
         .map(|bytes| Content { hash: ContentHash::of(bytes), bytes: bytes.to_vec() })
         .to_vec()
 }
 
-fn run(which: Try) -> TaskRun {
+pub(super) fn run(which: Try) -> TaskRun {
     TaskRun { first: which.ordinal, last: which.ordinal, attempt: which.attempt }
 }
 
-fn end(which: Try, state: State, kind: CauseKind) -> End {
+pub(super) fn end(which: Try, state: State, kind: CauseKind) -> End {
     End {
         state,
         exit_code: 0,
@@ -71,22 +69,22 @@ fn end(which: Try, state: State, kind: CauseKind) -> End {
 
 /// A supervisor process and its records.
 #[derive(Default)]
-struct Process {
-    job: JobId,
-    alive: bool,
-    speaks: bool,
-    inbox: VecDeque<Tell>,
-    outbox: VecDeque<Said>,
-    queue: BTreeSet<Try>,
-    unacknowledged: BTreeMap<u64, Notice>,
-    numbers: u64,
-    intents: BTreeSet<Try>,
-    started: BTreeSet<Try>,
-    ended: BTreeMap<Try, End>,
+pub(super) struct Process {
+    pub(super) job: JobId,
+    pub(super) alive: bool,
+    pub(super) speaks: bool,
+    pub(super) inbox: VecDeque<Tell>,
+    pub(super) outbox: VecDeque<Said>,
+    pub(super) queue: BTreeSet<Try>,
+    pub(super) unacknowledged: BTreeMap<u64, Notice>,
+    pub(super) numbers: u64,
+    pub(super) intents: BTreeSet<Try>,
+    pub(super) started: BTreeSet<Try>,
+    pub(super) ended: BTreeMap<Try, End>,
 }
 
 impl Process {
-    fn remains(&self) -> Remains {
+    pub(super) fn remains(&self) -> Remains {
         Remains {
             intents: self.intents.iter().copied().collect(),
             started: self.started.iter().map(|which| (*which, WallTime(1))).collect(),
@@ -94,11 +92,11 @@ impl Process {
         }
     }
 
-    fn running(&self) -> Vec<Try> {
+    pub(super) fn running(&self) -> Vec<Try> {
         self.started.iter().filter(|which| !self.ended.contains_key(which)).copied().collect()
     }
 
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         self.speaks = true;
         self.outbox = VecDeque::from([Said::Ready {
             held: self.queue.iter().copied().collect(),
@@ -107,20 +105,20 @@ impl Process {
         }]);
     }
 
-    fn finish(&mut self, which: Try, state: State, kind: CauseKind) {
+    pub(super) fn finish(&mut self, which: Try, state: State, kind: CauseKind) {
         let end = end(which, state, kind);
         self.ended.insert(which, end.clone());
         self.notice(which, Some(Box::new(end)));
     }
 
-    fn notice(&mut self, which: Try, end: Option<Box<End>>) {
+    pub(super) fn notice(&mut self, which: Try, end: Option<Box<End>>) {
         self.numbers += 1;
         let notice = Notice { number: self.numbers, which, end };
         self.unacknowledged.insert(self.numbers, notice.clone());
         self.outbox.push_back(Said::Notices(vec![notice]));
     }
 
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         match self.inbox.pop_front() {
             Some(Tell::Run { attempts, .. }) => {
                 for which in tries_of(&attempts) {
@@ -153,36 +151,36 @@ impl Process {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Outcome {
+pub(super) enum Outcome {
     Never,
     Ended(End),
     /// The controller saw another boot.
     BootOver,
 }
 
-struct World {
-    agent: Option<Agent>,
-    now: Now,
-    instance: Instance,
-    log: Vec<Record>,
-    contents: BTreeSet<ContentHash>,
-    processes: BTreeMap<SupervisorId, Process>,
-    leftovers: BTreeSet<SupervisorId>,
-    starts: BTreeMap<(JobId, Try), u32>,
-    refusals: usize,
+pub(super) struct World {
+    pub(super) agent: Option<Agent>,
+    pub(super) now: Now,
+    pub(super) instance: Instance,
+    pub(super) log: Vec<Record>,
+    pub(super) contents: BTreeSet<ContentHash>,
+    pub(super) processes: BTreeMap<SupervisorId, Process>,
+    pub(super) leftovers: BTreeSet<SupervisorId>,
+    pub(super) starts: BTreeMap<(JobId, Try), u32>,
+    pub(super) refusals: usize,
     // The controller.
-    session: u64,
-    connected: bool,
-    position: u64,
-    inventory: bool,
-    to_node: VecDeque<ToNode>,
-    mentioned: BTreeSet<(JobId, Try)>,
-    ordered: BTreeMap<(JobId, Try), BootId>,
-    outcomes: BTreeMap<(JobId, Try), Outcome>,
+    pub(super) session: u64,
+    pub(super) connected: bool,
+    pub(super) position: u64,
+    pub(super) inventory: bool,
+    pub(super) to_node: VecDeque<ToNode>,
+    pub(super) mentioned: BTreeSet<(JobId, Try)>,
+    pub(super) ordered: BTreeMap<(JobId, Try), BootId>,
+    pub(super) outcomes: BTreeMap<(JobId, Try), Outcome>,
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let mut world = World {
             agent: None,
             now: Now::default(),
@@ -206,7 +204,7 @@ impl World {
         world
     }
 
-    fn disconnect(&mut self) {
+    pub(super) fn disconnect(&mut self) {
         self.connected = false;
         self.to_node.clear();
         if let Some(agent) = &mut self.agent {
@@ -215,7 +213,7 @@ impl World {
     }
 
     /// Whatever lived in the daemon's memory is gone; it lives again from its spool.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.disconnect();
         self.leftovers.clear();
         for process in self.processes.values_mut().filter(|process| process.alive) {
@@ -231,13 +229,13 @@ impl World {
         self.agent = Some(agent);
     }
 
-    fn reboot(&mut self) {
+    pub(super) fn reboot(&mut self) {
         self.processes.values_mut().for_each(|process| process.alive = false);
         self.instance.boot.0[0] += 1;
         self.restart();
     }
 
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         let agent = self.agent.as_mut().unwrap();
         if self.connected || !agent.is_settled() {
             return;
@@ -254,7 +252,7 @@ impl World {
     }
 
     /// Ends a turn; with a number, the daemon dies after so many effects.
-    fn flush(&mut self, dies_after: Option<usize>) {
+    pub(super) fn flush(&mut self, dies_after: Option<usize>) {
         let effects = self.agent.as_mut().unwrap().flush(self.now);
         let count = dies_after.map_or(effects.len(), |n| n.min(effects.len()));
         for effect in effects.into_iter().take(count) {
@@ -265,7 +263,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Keep(content) => drop(self.contents.insert(content.hash)),
             Effect::Drop(hash) => drop(self.contents.remove(&hash)),
@@ -295,11 +293,11 @@ impl World {
         }
     }
 
-    fn runs(&self, job: JobId, which: Try) -> bool {
+    pub(super) fn runs(&self, job: JobId, which: Try) -> bool {
         self.processes.values().any(|process| process.job == job && process.running().contains(&which))
     }
 
-    fn controller_hears(&mut self, report: Report) {
+    pub(super) fn controller_hears(&mut self, report: Report) {
         assert!(self.connected);
         for ended in &report.ended {
             let which = Try { attempt: ended.end.attempt, ordinal: ended.task.ordinal };
@@ -329,13 +327,13 @@ impl World {
         }
     }
 
-    fn settle(&mut self, key: (JobId, Try), outcome: Outcome) {
+    pub(super) fn settle(&mut self, key: (JobId, Try), outcome: Outcome) {
         let known = self.outcomes.entry(key).or_insert_with(|| outcome.clone());
         let late = *known == Outcome::BootOver;
         assert!(late || *known == outcome, "{key:?}: first {known:?}, then {outcome:?}");
     }
 
-    fn order(&mut self, job: JobId, act: Act) {
+    pub(super) fn order(&mut self, job: JobId, act: Act) {
         self.position += 1;
         self.to_node.push_back(ToNode::Order(Order {
             incarnation: Incarnation([5; 16]),
@@ -349,7 +347,7 @@ impl World {
     }
 
     /// The controller wants something of the `n`th open attempt, or of a new one.
-    fn controller_acts(&mut self, what: u8, n: usize) {
+    pub(super) fn controller_acts(&mut self, what: u8, n: usize) {
         if !self.connected || !self.inventory {
             return;
         }
@@ -374,7 +372,7 @@ impl World {
         self.order(job, act);
     }
 
-    fn node_hears(&mut self) {
+    pub(super) fn node_hears(&mut self) {
         let agent = self.agent.as_mut().unwrap();
         match self.to_node.pop_front() {
             Some(ToNode::Order(order)) => agent.on_order(self.now, order),
@@ -385,7 +383,7 @@ impl World {
     }
 
     /// One step of one supervisor, or of the daemon's dealings with it.
-    fn supervisor_acts(&mut self, what: u8, n: usize) {
+    pub(super) fn supervisor_acts(&mut self, what: u8, n: usize) {
         let ids: Vec<SupervisorId> = self.processes.keys().copied().collect();
         let Some(&id) = ids.get(n % ids.len().max(1)) else { return };
         let agent = self.agent.as_mut().unwrap();
@@ -442,7 +440,7 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         assert!(self.starts.values().all(|starts| *starts <= 1), "{:?}", self.starts);
         for process in self.processes.values() {
             for (which, end) in &process.ended {
@@ -454,7 +452,7 @@ impl World {
     }
 
     /// Lets everything come to rest, fairly; true when it has.
-    fn come_to_rest(&mut self) -> bool {
+    pub(super) fn come_to_rest(&mut self) -> bool {
         for _ in 0..2_000 {
             self.now.boot = BootTime(self.now.boot.0 + FINISH_LINGER_MICROS);
             self.connect();
@@ -476,93 +474,12 @@ impl World {
     }
 }
 
-fn launch(which: Try) -> Act {
+pub(super) fn launch(which: Try) -> Act {
     let (body, contents) = (Some(body()), contents());
     Act::Launch(Launch { body, contents, attempts: vec![run(which)], slots: 2, not_after: None })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-    #[test]
-    fn no_attempt_starts_twice_and_no_end_is_lost(
-        steps in prop::collection::vec((0u8..100, 0u8..11, 0usize..60), 1..300)
-    ) {
-        let mut world = World::new();
-        for (kind, what, n) in steps {
-            match kind {
-                0..=19 => world.controller_acts(what % 7, n),
-                20..=39 => world.node_hears(),
-                40..=84 => world.supervisor_acts(what, n),
-                85 | 86 => world.disconnect(),
-                87..=91 => world.connect(),
-                92..=95 => world.flush(Some(n % 8)),
-                96 if what == 0 => world.reboot(),
-                97 => world.now.boot = BootTime(world.now.boot.0 + FINISH_LINGER_MICROS),
-                _ => {}
-            }
-            if n % 3 > 0 {
-                world.flush(None);
-            }
-            if kind == 99 {
-                world.flush(None);
-                world.log = world.agent.as_ref().unwrap().snapshot();
-            }
-            world.check();
-        }
-        prop_assert!(world.come_to_rest());
-        prop_assert!(world.agent.as_ref().unwrap().contents_match(&world.contents));
-    }
-}
-
-#[test]
-fn a_supervisor_is_given_so_many_and_no_more() {
-    let mut world = World::new();
-    world.connect();
-    world.flush(None);
-    let last = Ordinal(GIVEN_MAX as u32);
-    let attempts = vec![TaskRun { first: Ordinal(0), last, attempt: Attempt(1) }];
-    let (body, contents) = (Some(body()), contents());
-    world.order(JobId(1), Act::Launch(Launch { body, contents, attempts, slots: 2, not_after: None }));
-    for ordinal in 0..=last.0 {
-        let which = Try { attempt: Attempt(1), ordinal: Ordinal(ordinal) };
-        world.ordered.insert((JobId(1), which), world.instance.boot);
-    }
-    let mut step = |what| {
-        world.node_hears();
-        world.supervisor_acts(what, 0);
-        world.flush(None);
-        world.processes.values().map(|process| process.queue.len()).sum::<usize>()
-    };
-    while step(2) == 0 {
-        step(0);
-    }
-    assert_eq!(step(2), GIVEN_MAX);
-    assert_eq!(step(5), GIVEN_MAX - 1);
-    step(2);
-    assert_eq!(step(0), GIVEN_MAX, "a start makes room for the one that was held");
-    assert!(world.agent.as_ref().unwrap().jobs[&JobId(1)].held.is_empty());
-}
-
-/// An agent in its first session, and an order that it would obey.
-fn agent_and_order() -> (Agent, Order) {
-    let instance = Instance { spool: SpoolId([1; 16]), boot: BootId([1; 16]) };
-    let facts = Facts { instance, records: vec![], supervisors: vec![], contents: vec![] };
-    let mut agent = Agent::new(Now::default(), facts);
-    agent.on_connected(Now::default(), &welcome(Incarnation([5; 16]), 7, 90));
-    agent.flush(Now::default());
-    let order = Order {
-        incarnation: Incarnation([5; 16]),
-        epoch: Epoch(7),
-        position: Position(100),
-        session: SessionId(1),
-        instance,
-        job: JobId(1),
-        act: launch(Try { attempt: Attempt(1), ordinal: Ordinal(0) }),
-    };
-    (agent, order)
-}
-
-fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> Welcome {
+pub(super) fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> Welcome {
     Welcome {
         incarnation,
         epoch: Epoch(epoch),
@@ -572,93 +489,4 @@ fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> Welcome {
         beat: Seconds(5),
         lease: Seconds(60),
     }
-}
-
-fn refusal(agent: &mut Agent, order: Order) -> Option<String> {
-    let before = agent.snapshot();
-    agent.on_order(Now::default(), order);
-    let effects = agent.flush(Now::default());
-    let reason = effects.iter().find_map(|effect| match effect {
-        Effect::Refuse(refused) => Some(refused.reason.clone()),
-        _ => None,
-    });
-    if reason.is_some() {
-        assert_eq!(agent.snapshot(), before, "refused, and yet something was done");
-        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Start { .. } | Effect::Tell { .. })));
-    }
-    reason
-}
-
-#[test]
-fn orders_that_do_not_bind_are_refused() {
-    type Change = fn(&mut Order);
-    let changes: [(&str, Change); 9] = [
-        ("session", |order| order.session = SessionId(2)),
-        ("instance", |order| order.instance.boot = BootId([2; 16])),
-        ("instance", |order| order.instance.spool = SpoolId([2; 16])),
-        ("incarnation", |order| order.incarnation = Incarnation([6; 16])),
-        ("deposed", |order| order.epoch = Epoch(6)),
-        ("attempt 0", |order| order.act = launch(Try { attempt: Attempt(0), ordinal: Ordinal(0) })),
-        ("tasks", |order| order.act = Act::Withdraw { attempts: vec![many(ORDER_TASKS_MAX)] }),
-        (MISSING_CONTENT, |order| {
-            if let Act::Launch(launch) = &mut order.act {
-                launch.contents.pop();
-            }
-        }),
-        ("hash", |order| {
-            if let Act::Launch(launch) = &mut order.act {
-                launch.contents[0].bytes.push(0);
-            }
-        }),
-    ];
-    for (word, change) in changes {
-        let (mut agent, mut order) = agent_and_order();
-        change(&mut order);
-        let reason = refusal(&mut agent, order);
-        assert!(reason.as_ref().is_some_and(|reason| reason.contains(word)), "{word}: {reason:?}");
-    }
-    let (mut agent, mut order) = agent_and_order();
-    order.act = Act::Withdraw { attempts: vec![many(ORDER_TASKS_MAX - 1)] };
-    assert_eq!(refusal(&mut agent, order), None);
-    let (mut agent, order) = agent_and_order();
-    assert_eq!(refusal(&mut agent, order), None);
-}
-
-fn many(last: u64) -> TaskRun {
-    TaskRun { first: Ordinal(0), last: Ordinal(last as u32), attempt: Attempt(1) }
-}
-
-#[test]
-fn controllers_that_lost_something_are_not_obeyed() {
-    for (word, other) in [
-        ("rewound", welcome(Incarnation([5; 16]), 8, 99)),
-        ("deposed", welcome(Incarnation([5; 16]), 6, 100)),
-        ("accept", welcome(Incarnation([6; 16]), 8, 100)),
-    ] {
-        let (mut agent, order) = agent_and_order();
-        assert_eq!(refusal(&mut agent, order.clone()), None);
-        let facts = Facts {
-            instance: order.instance,
-            records: agent.snapshot(),
-            supervisors: vec![],
-            contents: vec![],
-        };
-        let mut agent = Agent::new(Now::default(), facts);
-        agent.on_connected(Now::default(), &other);
-        assert!(agent.disobeys().is_some_and(|reason| reason.contains(word)), "{word}");
-        agent.flush(Now::default());
-        let (incarnation, epoch, position) = (other.incarnation, other.epoch, Position(200));
-        assert!(refusal(&mut agent, Order { incarnation, epoch, position, ..order }).is_some());
-        assert_eq!(agent.office(), (Some(Incarnation([5; 16])), Epoch(7), Position(100)));
-    }
-}
-
-#[test]
-fn an_order_from_before_the_hello_is_rewound() {
-    let (mut agent, order) = agent_and_order();
-    assert_eq!(refusal(&mut agent, order.clone()), None);
-    agent.on_connected(Now::default(), &welcome(Incarnation([5; 16]), 7, 100));
-    let reason = refusal(&mut agent, Order { position: Position(99), ..order.clone() });
-    assert!(reason.is_some_and(|reason| reason.contains("rewound")));
-    assert_eq!(refusal(&mut agent, order), None);
 }

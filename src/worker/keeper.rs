@@ -1,0 +1,389 @@
+//! Looks after one supervisor: starts it, connects, passes messages both ways, connects again when the socket breaks,
+//! and reads its records when it is dead. It is dead when nothing listens on its socket any more.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
+use tokio::task::spawn_blocking;
+
+use super::accounts;
+use super::spool::{Contents, Folder};
+use super::supervisor::client::{self, SocketPath};
+use super::supervisor::records::{self, Fate, Recorded};
+use super::supervisors::News;
+use super::translate::{self, Lines, Place};
+use crate::agent::{Remains, Said, SupervisorId, Tell};
+use crate::wire::node::JobBody;
+use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
+
+/// Between tries of what should never fail: reading a dead supervisor's records, ending its leftovers.
+pub const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+
+/// The first and the longest pause between two tries to reach a supervisor that is coming up.
+const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+const READ_BYTES: usize = 64 << 10;
+
+/// What it takes to start a supervisor.
+pub struct Start {
+    /// The program.
+    pub program: PathBuf,
+    /// What the node adds to the job.
+    pub place: Arc<Place>,
+}
+
+/// Looks after one supervisor.
+pub struct Keeper {
+    id: SupervisorId,
+    folder: Folder,
+    body: Option<Arc<JobBody>>,
+    lines: Lines,
+    contents: Contents,
+    /// Told as long as the supervisor has no job.
+    job_to_tell: Option<Box<Job>>,
+    child: Option<Child>,
+    /// Kills that a broken connection may have swallowed: no cancel may be lost.
+    kills: Vec<Tell>,
+    news: Sender<(SupervisorId, News)>,
+}
+
+/// How a conversation came to its end.
+enum Over {
+    /// The socket is closed or broken.
+    Broken,
+    /// The supervisor holds nothing and will not get a job.
+    Useless,
+    /// It does not take the job.
+    Refused(String),
+    /// Nobody wants to hear of it any more.
+    Forgotten,
+}
+
+impl Keeper {
+    /// For the supervisor in that folder; `body` is there if the agent knows its job.
+    pub fn new(
+        folder: Folder,
+        body: Option<Arc<JobBody>>,
+        contents: Contents,
+        news: Sender<(SupervisorId, News)>,
+    ) -> Keeper {
+        Keeper {
+            id: folder.supervisor,
+            folder,
+            body,
+            lines: Lines::default(),
+            contents,
+            job_to_tell: None,
+            child: None,
+            kills: Vec::new(),
+            news,
+        }
+    }
+
+    /// Starts the supervisor, if it is to be started, and looks after it until it is dead.
+    pub async fn run(mut self, start: Option<Start>) {
+        let over = match self.begin(start).await {
+            Ok(()) => self.keep().await,
+            Err(text) => Over::Refused(text),
+        };
+        match over {
+            Over::Refused(text) => self.say(News::Failed(text)).await,
+            Over::Forgotten => {}
+            Over::Useless | Over::Broken => {
+                let remains = self.remains().await;
+                self.say(News::Lost(remains)).await;
+            }
+        }
+        if let Some(mut child) = self.child.take() {
+            // It exits by itself; whoever started it has to reap it.
+            spawn_blocking(move || child.wait());
+        }
+    }
+
+    async fn say(&self, news: News) {
+        // Nobody listens only when the daemon ends.
+        let _ = self.news.send((self.id, news)).await;
+    }
+
+    /// Reads what the job needs, and starts the supervisor if it is not there yet.
+    async fn begin(&mut self, start: Option<Start>) -> Result<(), String> {
+        let Some(body) = self.body.clone() else { return Ok(()) };
+        let (contents, folder) = (self.contents.clone(), self.folder.clone());
+        let prepared = spawn_blocking(move || prepare(&folder, &body, &contents, start.as_ref()));
+        let prepared = prepared.await.map_err(|error| error.to_string())??;
+        self.lines = prepared.lines;
+        (self.job_to_tell, self.child) = prepared.started.unzip();
+        Ok(())
+    }
+
+    /// Speaks with the supervisor until it is dead.
+    async fn keep(&mut self) -> Over {
+        loop {
+            let Some(stream) = self.connect().await else { return Over::Broken };
+            match self.converse(stream).await {
+                Over::Broken => {}
+                over => return over,
+            }
+        }
+    }
+
+    /// Connects as soon as the supervisor listens; `None` when it is dead.
+    async fn connect(&mut self) -> Option<UnixStream> {
+        let mut pause = CONNECT_PAUSES.0;
+        loop {
+            let path = match SocketPath::of(&self.folder.path) {
+                Ok(path) => path,
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                Err(error) => {
+                    tracing::error!(folder = %self.folder.path.display(), %error, "a supervisor can't be reached");
+                    tokio::time::sleep(TROUBLE_PAUSE).await;
+                    continue;
+                }
+            };
+            match UnixStream::connect(path.path()).await {
+                Ok(stream) => return Some(stream),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    // Not up yet, or finished; and one that an earlier daemon was just about to start has nothing.
+                    let lives = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+                    if !lives {
+                        return None;
+                    }
+                }
+                Err(error) => tracing::warn!(supervisor = %self.id, %error, "a supervisor can't be reached"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(CONNECT_PAUSES.1);
+        }
+    }
+
+    async fn converse(&mut self, mut stream: UnixStream) -> Over {
+        let mut decoder = FrameDecoder::new();
+        let Ok((said, has_job)) = greet(&mut stream, &mut decoder).await else { return Over::Broken };
+        if has_job {
+            self.job_to_tell = None;
+        } else if let Some(job) = &self.job_to_tell {
+            if stream.write_all(&frames(&[ToSupervisor::Job(job.clone())])).await.is_err() {
+                return Over::Broken;
+            }
+        } else {
+            let _ = stream.write_all(&frames(&[ToSupervisor::Finish])).await;
+            return Over::Useless;
+        }
+        let (tell, mut told) = unbounded_channel();
+        for kill in std::mem::take(&mut self.kills) {
+            let _ = tell.send(kill);
+        }
+        self.say(News::Ready(said, tell)).await;
+        let (read, write) = stream.split();
+        let body = self.body.clone();
+        let writer =
+            Writer { folder: &self.folder, body: body.as_deref(), lines: &self.lines, stream: write };
+        let reader = Reader {
+            id: self.id,
+            decoder,
+            stream: read,
+            job_to_tell: &mut self.job_to_tell,
+            news: &self.news,
+        };
+        let over = tokio::select! {
+            over = reader.run() => over,
+            over = writer.run(&mut told, &mut self.kills) => over,
+        };
+        while let Ok(tell) = told.try_recv() {
+            if matches!(tell, Tell::Kill { .. }) {
+                self.kills.push(tell);
+            }
+        }
+        over
+    }
+
+    /// What the records say. Nothing is concluded as long as they can't be read.
+    async fn remains(&self) -> Remains {
+        loop {
+            let path = self.folder.path.clone();
+            match spawn_blocking(move || records::read(&path)).await {
+                Ok(Ok(recorded)) => return remains_of(recorded),
+                Ok(Err(error)) => tracing::error!(%error, "a dead supervisor's records can't be read"),
+                Err(error) => tracing::error!(%error, "a dead supervisor's records can't be read"),
+            }
+            tokio::time::sleep(TROUBLE_PAUSE).await;
+        }
+    }
+}
+
+/// Passes on what is said to a supervisor.
+struct Writer<'a> {
+    folder: &'a Folder,
+    body: Option<&'a JobBody>,
+    lines: &'a Lines,
+    stream: WriteHalf<'a>,
+}
+
+impl Writer<'_> {
+    /// Everything that is there goes out at once. `kills` are left behind if it may not have arrived.
+    async fn run(mut self, told: &mut UnboundedReceiver<Tell>, kills: &mut Vec<Tell>) -> Over {
+        while let Some(first) = told.recv().await {
+            kills.clear();
+            let mut bytes = Vec::new();
+            let mut next = Some(first);
+            while let Some(tell) = next {
+                if matches!(tell, Tell::Kill { .. }) {
+                    kills.push(tell.clone());
+                }
+                bytes.extend(frames(&self.messages(tell)));
+                next = told.try_recv().ok();
+            }
+            if self.stream.write_all(&bytes).await.is_err() {
+                return Over::Broken;
+            }
+        }
+        Over::Forgotten
+    }
+
+    fn messages(&self, tell: Tell) -> Vec<ToSupervisor> {
+        match (self.body, tell) {
+            (Some(body), tell) => translate::to_supervisor(self.folder.job, body, self.lines, tell),
+            // Of a job that nothing is known of, there is nothing else to say.
+            (None, Tell::Acknowledge(up_to)) => vec![ToSupervisor::Acknowledge { up_to }],
+            (None, Tell::Finish) => vec![ToSupervisor::Finish],
+            (None, _) => Vec::new(),
+        }
+    }
+}
+
+/// Passes on what a supervisor says.
+struct Reader<'a> {
+    id: SupervisorId,
+    decoder: FrameDecoder,
+    stream: ReadHalf<'a>,
+    job_to_tell: &'a mut Option<Box<Job>>,
+    news: &'a Sender<(SupervisorId, News)>,
+}
+
+impl Reader<'_> {
+    async fn run(mut self) -> Over {
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            loop {
+                match self.decoder.cut::<FromSupervisor>() {
+                    Ok(Some(FromSupervisor::Refused { text })) => {
+                        tracing::error!(supervisor = %self.id, %text, "a supervisor refuses");
+                        if self.job_to_tell.is_some() {
+                            return Over::Refused(text);
+                        }
+                    }
+                    Ok(Some(message)) => {
+                        // It works, so it has its job.
+                        *self.job_to_tell = None;
+                        if let Some(said) = translate::said(message) {
+                            let _ = self.news.send((self.id, News::Said(said))).await;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::error!(supervisor = %self.id, %error, "a supervisor can't be understood");
+                        tokio::time::sleep(TROUBLE_PAUSE).await;
+                        return Over::Broken;
+                    }
+                }
+            }
+            match self.stream.read(&mut bytes).await {
+                Ok(count) if count > 0 => self.decoder.push(bytes.get(..count).unwrap_or_default()),
+                _ => return Over::Broken,
+            }
+        }
+    }
+}
+
+struct PreparedJob {
+    lines: Lines,
+    started: Option<(Box<Job>, Child)>,
+}
+
+/// Looks up the user, reads the contents, starts the supervisor. Blocks.
+fn prepare(
+    folder: &Folder,
+    body: &JobBody,
+    contents: &Contents,
+    start: Option<&Start>,
+) -> Result<PreparedJob, String> {
+    let read = |hash| contents.read(hash).map_err(|error| error.to_string());
+    let lines = body.lines.as_ref().map(read).transpose();
+    let Some(Start { program, place }) = start else {
+        let lines = lines.unwrap_or_else(|error| {
+            tracing::error!(job = %folder.job, %error, "the job's lines can't be read");
+            None
+        });
+        return Ok(PreparedJob { lines: lines.map(Lines::new).unwrap_or_default(), started: None });
+    };
+    let in_words = |text: String| format!("{}: {text}", place.node);
+    let user = accounts::look_up(&body.user, body.uid, place.root_allowed);
+    let user = user.map_err(|error| in_words(error.to_string()))?;
+    let lines = lines.map_err(in_words)?;
+    let (script, environment) =
+        (read(&body.script).map_err(in_words)?, read(&body.environment).map_err(in_words)?);
+    let job = translate::job(folder.job, body, user, script, environment, place);
+    let child = client::start(program, &folder.path, &folder.name)
+        .map_err(|error| in_words(format!("a supervisor can't be started: {error}")))?;
+    Ok(PreparedJob {
+        lines: lines.map(Lines::new).unwrap_or_default(),
+        started: Some((Box::new(job), child)),
+    })
+}
+
+/// Says hello and gets the inventory, and whether the supervisor has its job.
+async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
+    let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
+    stream.write_all(&hello).await.map_err(|error| error.to_string())?;
+    let mut bytes = vec![0; READ_BYTES];
+    loop {
+        if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
+            let has_job =
+                matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
+            if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
+            {
+                return Ok((said, has_job));
+            }
+            return Err("it does not begin with Welcome".to_owned());
+        }
+        match stream.read(&mut bytes).await {
+            Ok(count) if count > 0 => decoder.push(bytes.get(..count).unwrap_or_default()),
+            Ok(_) => return Err("it has closed".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+fn frames(messages: &[ToSupervisor]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for message in messages {
+        match encode(message) {
+            Ok(frame) => bytes.extend(frame),
+            Err(error) => tracing::error!(%error, "a message to a supervisor can't be written"),
+        }
+    }
+    bytes
+}
+
+fn remains_of(recorded: Recorded) -> Remains {
+    let mut remains = Remains::default();
+    for (task, fate) in recorded.attempts {
+        let which = translate::try_of(task);
+        match fate {
+            Fate::Intended => remains.intents.push(which),
+            Fate::Started { start, .. } => remains.started.push((which, start)),
+            Fate::Ended(mut end) => {
+                end.node = None;
+                remains.ended.push((which, *end));
+            }
+        }
+    }
+    remains
+}
