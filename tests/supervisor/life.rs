@@ -145,17 +145,24 @@ fn nothing_is_left_of_a_tree() {
 #[test]
 fn ends_of_neighbours_do_not_touch_each_other() {
     let mut node = Node::start();
-    let lines = "(setsid sleep 1000 &); echo $SLURM_ARRAY_TASK_ID > ready.$SLURM_ARRAY_TASK_ID
+    let lines = "(setsid sh -c 'echo $$ > daemon.$SLURM_ARRAY_TASK_ID; exec sleep 1000' &)
+        while [ ! -s daemon.$SLURM_ARRAY_TASK_ID ]; do sleep 0.01; done; echo > ready.$SLURM_ARRAY_TASK_ID
         [ $SLURM_ARRAY_TASK_ID = 0 ] && exit 0
-        while [ ! -e go ]; do sleep 0.01; done; kill -0 $(pgrep -f 'sleep 1000' -s 0) ; exit 4";
+        while [ ! -e go ]; do sleep 0.01; done; exit 4";
     let job = as_array(node.job(lines), 2, 2);
     node.send(ToSupervisor::Job(Box::new(job)));
-    node.send(ToSupervisor::Run { tasks: vec![array_run(1), array_run(0)] });
+    node.send(ToSupervisor::Run { tasks: vec![array_run(1)] });
     wait_for(|| node.work().join("ready.1").exists().then_some(()));
+    node.send(ToSupervisor::Run { tasks: vec![array_run(0)] });
     assert_eq!(node.end_of(&array_run(0)).state, State::Completed);
-    assert_eq!(node.marked(), 3, "the other, its daemon, and what it waits with");
+    let lives = |node: &Node, task: u32| {
+        let pid = node.read(&format!("daemon.{task}")).trim().parse().unwrap();
+        jsched::worker::tree::process(pid).is_some_and(|process| process.is_alive())
+    };
+    assert!(!lives(&node, 0) && lives(&node, 1));
     std::fs::write(node.work().join("go"), "").unwrap();
     assert_eq!(node.end_of(&array_run(1)).exit_code, 4);
+    assert!(!lives(&node, 1));
     assert_eq!(node.marked(), 0);
     node.finish();
 }
@@ -270,19 +277,20 @@ fn suspended_processes_stand_still() {
     node.send(ToSupervisor::Run { tasks: vec![run(1)] });
     let first = node.start_of(&run(1)).pid;
     wait_for(|| (!node.read("beat").is_empty()).then_some(()));
-    let stopped = |wanted: bool| {
+    // A shell that was stopped while its new child had not yet executed its program waits for that in state D.
+    let stand_still = || {
         let table = jsched::worker::tree::table();
         let all = jsched::worker::tree::with_descendants(&table, [first as i32]);
         let mut states = all.iter().filter_map(|pid| table.get(pid)).filter(|process| process.is_alive());
-        states.all(|process| process.is_stopped() == wanted).then_some(())
+        states.all(|process| process.is_stopped() || process.state == b'D').then_some(())
     };
     node.send(ToSupervisor::Suspend { which: Which::All });
-    wait_for(|| stopped(true));
+    wait_for(stand_still);
     let before = node.read("beat").len();
     node.send(ToSupervisor::Resume { which: Which::All });
     wait_for(|| (node.read("beat").len() > before).then_some(()));
     node.send(ToSupervisor::Suspend { which: Which::All });
-    wait_for(|| stopped(true));
+    wait_for(stand_still);
     let reason = KillReason::Preempt { text: String::new() };
     node.send(ToSupervisor::Kill { which: Which::All, reason, grace: None });
     assert_eq!(node.end_of(&run(1)).state, State::Preempted);

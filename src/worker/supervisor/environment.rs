@@ -199,3 +199,64 @@ fn is_ours(name: &[u8]) -> bool {
         || name == b"TMPDIR"
         || std::str::from_utf8(name).is_ok_and(|name| SLURM_NAMES.binary_search(&name).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::worker::supervisor::test_job::{job, run};
+
+    #[test]
+    fn our_names_are_sorted_and_complete() {
+        assert!(SLURM_NAMES.is_sorted());
+        let mut job = job();
+        job.request.tasks = Some(2);
+        job.request.tasks_per_node = Some(2);
+        job.request.cpus_per_task = Some(3);
+        job.request.memory = MemoryRequest::PerCpu(5 << 20);
+        let pairs = of_job(&job).into_iter().chain(of_task(&job, &run(), WallTime(7_900_000)));
+        let mut seen = std::collections::BTreeMap::new();
+        for (name, value) in pairs {
+            let known =
+                is_ours(name.as_bytes()) || ["HOME", "USER", "LOGNAME", "SHELL", "PATH"].contains(&name);
+            assert!(known, "{name} could be forged");
+            assert_eq!(seen.insert(name, value), None, "{name} stands twice");
+        }
+        for (name, value) in [
+            ("SLURM_NTASKS", "2"),
+            ("SLURM_CPUS_PER_TASK", "3"),
+            ("SLURM_MEM_PER_CPU", "5"),
+            ("SLURM_ARRAY_TASK_ID", "6"),
+            ("SLURM_ARRAY_JOB_ID", "123"),
+            ("SLURM_JOB_ID", "130"),
+            ("JSCHED_JOB_ID", "123_6"),
+            ("SLURM_JOB_START_TIME", "7"),
+            ("SLURM_JOB_END_TIME", "67"),
+            ("SLURM_RESTART_COUNT", "1"),
+            ("JSCHED_LINE", "a line"),
+        ] {
+            assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        let plain = of_job(&Job { request: Default::default(), array: None, ..job });
+        let asked = |(name, _): &(&str, String)| {
+            name.contains("NTASKS") || name.contains("MEM_PER") || name.contains("ARRAY")
+        };
+        assert!(!plain.iter().any(asked));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_our_names_win(mut entries in prop::collection::vec(".*", 0..8), at in 0usize..60, value in ".*") {
+            let name = SLURM_NAMES.get(at).copied().unwrap_or("JSCHED_ANYTHING");
+            entries.push(format!("{name}={value}"));
+            entries.push("OTHER_SLURM=1".to_owned());
+            let bytes = entries.join("\0").into_bytes();
+            let through: Vec<&[u8]> = sent(&bytes).collect();
+            prop_assert!(through.contains(&b"OTHER_SLURM=1".as_slice()));
+            prop_assert!(through.iter().all(|entry| entry.contains(&b'=') && !entry.starts_with(b"=")));
+            let forged = format!("{name}=");
+            prop_assert!(!through.iter().any(|entry| entry.starts_with(forged.as_bytes())));
+        }
+    }
+}

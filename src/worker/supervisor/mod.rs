@@ -18,6 +18,8 @@ pub mod records;
 pub mod seen;
 pub mod service;
 mod signals;
+#[cfg(test)]
+mod test_job;
 pub mod verdict;
 
 use std::ffi::OsString;

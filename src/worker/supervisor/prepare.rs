@@ -66,7 +66,7 @@ pub struct TaskFiles {
 /// A job, ready to run tasks.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The job.
+    /// The job, without script, environment and arguments.
     pub job: Job,
     /// The user to become.
     pub switch: Option<Switch>,
@@ -81,7 +81,7 @@ pub struct Prepared {
 impl Prepared {
     /// Checks the job and writes what all its tasks need.
     pub fn new(
-        job: Job,
+        mut job: Job,
         folder: &Path,
         supervisor: &str,
         reset_oom_score: bool,
@@ -99,6 +99,8 @@ impl Prepared {
         for (name, value) in environment::of_job(&job) {
             environment.push_pair(name, &value);
         }
+        // What is large is kept in one form only.
+        (job.script, job.environment, job.arguments) = (Vec::new(), Vec::new(), Vec::new());
         let user = &job.user;
         let groups = user.groups.clone();
         let switch = user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups });

@@ -176,6 +176,19 @@ impl Records {
         append(record, &mut self.pending)
     }
 
+    /// Writes intents, after all that was taken before. On failure they are forgotten, and nothing may be started.
+    pub fn intend(&mut self, tasks: impl IntoIterator<Item = AttemptRef>) -> Result<(), RecordsError> {
+        let before = self.pending.len();
+        for task in tasks {
+            append(&Record::Intent(task), &mut self.pending)?;
+        }
+        let written = self.flush();
+        if written.is_err() {
+            self.pending.truncate(before);
+        }
+        written
+    }
+
     /// Writes what was taken. After a failure it is still held, and the next flush tries again.
     pub fn flush(&mut self) -> Result<(), RecordsError> {
         if self.pending.is_empty() {
@@ -275,7 +288,7 @@ mod tests {
             let mut records = Records::create(folder.path(), JobId(5)).unwrap();
             let mut ends = Vec::new();
             for ordinal in 0..count {
-                records.push(&Record::Intent(task(ordinal))).unwrap();
+                records.intend([task(ordinal)]).unwrap();
                 records.push(&started(ordinal)).unwrap();
                 records.flush().unwrap();
                 ends.push(records.length as usize);

@@ -17,11 +17,12 @@ use super::link::Link;
 use super::prepare::Prepared;
 use super::records::{Record, Records, RecordsError};
 use super::{SupervisorError, protect};
+use crate::model::ids::{ContentHash, JobId, NodeId};
 use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
-    VERSION, VERSION_OLDEST,
+    VERSION, VERSION_OLDEST, encode,
 };
 
 /// How long a supervisor that holds nothing waits for its daemon.
@@ -56,7 +57,10 @@ pub struct Service {
 struct Work {
     records: Records,
     crew: Result<Crew, Broken>,
-    job: Job,
+    job: JobId,
+    node: NodeId,
+    /// Tells whether a job that comes again is the same.
+    fingerprint: ContentHash,
 }
 
 /// The job can't be run here; each of its tasks ends with this text.
@@ -222,7 +226,7 @@ impl Service {
         self.greeted = true;
         self.unsaid = Unsaid::default();
         let inventory = Inventory {
-            job: self.work.as_ref().map(|work| work.job.job),
+            job: self.work.as_ref().map(|work| work.job),
             slots: self.slots,
             queued: self.desk.queued().collect(),
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
@@ -233,9 +237,13 @@ impl Service {
     }
 
     fn take_job(&mut self, job: Job) {
+        let fingerprint = match encode(&job) {
+            Ok(bytes) => ContentHash::of(&bytes),
+            Err(error) => return self.refuse(error.to_string()),
+        };
         if let Some(work) = &self.work {
-            if work.job != job {
-                self.refuse(format!("it supervises job {} already", work.job.job));
+            if work.fingerprint != fingerprint {
+                self.refuse(format!("it supervises job {} already", work.job));
             }
             return;
         }
@@ -243,12 +251,12 @@ impl Service {
             Ok(records) => records,
             Err(error) => return self.refuse(error.to_string()),
         };
-        let crew = Prepared::new(job.clone(), &self.folder, &self.id, self.protected)
-            .map_err(|error| Broken(format!("{}: {error}", job.node_name)))
-            .and_then(|prepared| Crew::new(prepared, &self.id).map_err(|error| Broken(error.to_string())));
         self.slots = job.slots.min(SLOTS_MAX);
-        // What is large is kept once, where it is used; the copy here only tells whether a job comes again.
-        self.work = Some(Work { records, crew, job });
+        let (number, node, node_name) = (job.job, job.node, job.node_name.clone());
+        let crew = Prepared::new(job, &self.folder, &self.id, self.protected)
+            .map_err(|error| Broken(format!("{node_name}: {error}")))
+            .and_then(|prepared| Crew::new(prepared, &self.id).map_err(|error| Broken(error.to_string())));
+        self.work = Some(Work { records, crew, job: number, node, fingerprint });
     }
 
     fn queue(&mut self, tasks: Vec<TaskRun>) {
@@ -287,10 +295,8 @@ impl Service {
             runs.push(run);
         }
         let Some(work) = self.work.as_mut().filter(|_| !runs.is_empty()) else { return };
-        let intents = runs.iter().try_for_each(|run| work.records.push(&Record::Intent(run.task)));
-        if intents.and_then(|()| work.records.flush()).is_err() {
-            // Nothing is started that could not be written down; it is tried again. Intents that may have been
-            // taken down are of attempts that will be started by this same process, so they do no harm.
+        if work.records.intend(runs.iter().map(|run| run.task)).is_err() {
+            // Nothing is started that could not be written down; it is tried again.
             runs.into_iter().rev().for_each(|run| self.desk.put_back(run));
             self.retry_at = Some(now.boot.plus(RETRY_AFTER));
             return;
@@ -304,7 +310,7 @@ impl Service {
                 Err(Broken(text)) => {
                     let cause = Cause::said(CauseKind::Launch, super::verdict::shortened(text));
                     let mut end = end_without_start(State::NodeFail, cause, now.wall, task);
-                    end.node = Some(work.job.node);
+                    end.node = Some(work.node);
                     Err(Finished { task, end })
                 }
             };
