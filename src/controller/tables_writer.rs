@@ -12,7 +12,7 @@ use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
 use crate::model::ids::JobId;
 use crate::model::time::{Seconds, WallTime};
-use crate::store::prune::outdated;
+use crate::store::prune;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 
@@ -75,7 +75,7 @@ fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::co
         let written = rows_of(&view.cluster, &touched).map_err(|error| error.to_string()).and_then(|mut rows| {
             if due {
                 // Before the rows of this batch: what they say comes after what is removed.
-                let old = outdated(&tables, view.at).map_err(|error| error.to_string())?;
+                let old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;
                 rows.splice(0..0, old);
             }
             tables.apply(&rows, view.position).map_err(|error| error.to_string())

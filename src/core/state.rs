@@ -1,7 +1,6 @@
 //! The cluster's state. It changes only by absorbing changes, so that replaying the log gives the same state.
 //! All maps share structure: cloning the state is how a view is taken.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};

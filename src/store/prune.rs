@@ -58,15 +58,12 @@ fn job(tables: &dyn TablesRead, id: JobId, rows: &mut Vec<Row>) -> Result<(), Ta
 }
 
 fn answers(tables: &dyn TablesRead, until: WallTime, rows: &mut Vec<Row>) -> Result<(), TablesError> {
-    let mut from = Bound::Unbounded;
+    let mut from: Bound<Vec<u8>> = Bound::Unbounded;
     loop {
-        let low: Bound<&[u8]> = match &from {
-            Bound::Excluded(key) => Bound::Excluded(key),
-            _ => Bound::Unbounded,
-        };
+        let low = from.as_ref().map(Vec::as_slice);
         let page = tables.range(ANSWER, low, Bound::Unbounded, Order::Up, 4_096)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
-        from = Bound::<Vec<u8>>::Excluded(last.clone());
+        from = Bound::Excluded(last.clone());
         for (key, value) in page {
             // An answer that can't be read any more is of no use to anybody.
             let old = decode::<KeyRecord>(&value).map_or(true, |record| record.at < until);
