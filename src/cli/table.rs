@@ -40,7 +40,10 @@ pub fn render(columns: &[Column], rows: &[Vec<String>], header: bool, width: Opt
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if header {
-        table.set_header(columns.iter().map(|column| cell(column.title, column)));
+        let mut heads =
+            Row::from(columns.iter().map(|column| cell(column.title, column)).collect::<Vec<_>>());
+        heads.max_height(1);
+        table.set_header(heads);
     }
     for row in rows {
         let cells = row.iter().zip(columns).map(|(text, column)| cell(&escape(text), column));

@@ -158,7 +158,9 @@ fn is_address(text: &str) -> bool {
     match text.split_once(':') {
         // More colons: an address of the longer family, judged when it is dialled.
         Some((_, rest)) if rest.contains(':') => well_formed,
-        Some((host, port)) => well_formed && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0),
+        Some((host, port)) => {
+            well_formed && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        }
         None => well_formed,
     }
 }

@@ -199,7 +199,13 @@ mod tests {
     use crate::model::ids::JobId;
 
     fn follow() -> Follow {
-        Follow { selector: Selector::Number(JobId(7)), attempt: None, error: false, from: From::Offset(0), live: true }
+        Follow {
+            selector: Selector::Number(JobId(7)),
+            attempt: None,
+            error: false,
+            from: From::Offset(0),
+            live: true,
+        }
     }
 
     fn output(attempt: u32, state: State, offset: u64, bytes: &[u8], size: u64) -> Output {

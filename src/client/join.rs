@@ -54,7 +54,10 @@ pub async fn join_into(token: &JoinToken, name: &str, file: &Path) -> Result<Cre
     let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
     let system = |what: String| ClientError::System(what);
     if file.exists() {
-        return Err(system(format!("{} is there already: move it away, or name another with --config", file.display())));
+        return Err(system(format!(
+            "{} is there already: move it away, or name another with --config",
+            file.display()
+        )));
     }
     std::fs::create_dir_all(&folder).map_err(|error| system(format!("{}: {error}", folder.display())))?;
     let files = CredentialFiles::in_folder(&folder);
@@ -95,7 +98,9 @@ async fn exchange(link: &Link, asked: &JoinRequest) -> Result<JoinReply, ClientE
     };
     let body = codec::encode(asked).map_err(|error| ClientError::Protocol(error.to_string()))?;
     let (send, receive) = link.connection().open_bi().await.map_err(|error| lost(error.to_string()))?;
-    write_frame(send, &body, JOIN_FRAME_BYTES_MAX, JOIN_TIMEOUT).await.map_err(|error| lost(error.to_string()))?;
+    write_frame(send, &body, JOIN_FRAME_BYTES_MAX, JOIN_TIMEOUT)
+        .await
+        .map_err(|error| lost(error.to_string()))?;
     let frame = read_frame(receive, JOIN_FRAME_BYTES_MAX, Patience::of(JOIN_TIMEOUT)).await;
     let frame = frame.map_err(|error| lost(error.to_string()))?;
     codec::decode(&frame).map_err(|error| ClientError::Protocol(format!("the controller's answer: {error}")))

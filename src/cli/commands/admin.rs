@@ -46,7 +46,9 @@ pub fn admin(general: &General, verb: &Verb) -> Result<Option<ExitCode>, CliErro
         Verb::Ca(Ca::List) => lines(&context, Admin::CertificateList)?,
         Verb::Ca(Ca::Revoke { which }) => revoke(&context, which)?,
         Verb::Audit { verify: true, .. } => {
-            return Err(CliError::script("not_supported", "not supported yet: audit --verify").option("--verify"));
+            return Err(
+                CliError::script("not_supported", "not supported yet: audit --verify").option("--verify")
+            );
         }
         Verb::Audit { .. } => audit(&context, verb)?,
         _ => return Ok(None),
@@ -118,7 +120,11 @@ fn revoke(context: &Context, which: &str) -> Result<ExitCode, CliError> {
             }
         };
         if serials.is_empty() {
-            let error = CliError::new(ExitCode::Refused, "no_such_certificate", format!("no certificate of `{which}`"));
+            let error = CliError::new(
+                ExitCode::Refused,
+                "no_such_certificate",
+                format!("no certificate of `{which}`"),
+            );
             return Err(error.hint("`jctld ca list` shows serials and names"));
         }
         for serial in serials {
@@ -167,6 +173,9 @@ mod tests {
     fn serials_are_read_as_they_are_written() {
         let one = Serial([0xab; 16]);
         assert_eq!(serial(&one.to_string()), Some(one));
-        assert_eq!((serial("alice"), serial(&"a".repeat(33)), serial(&format!("+{}", "a".repeat(31)))), (None, None, None));
+        assert_eq!(
+            (serial("alice"), serial(&"a".repeat(33)), serial(&format!("+{}", "a".repeat(31)))),
+            (None, None, None)
+        );
     }
 }

@@ -12,8 +12,8 @@ use crate::cli::error::{CliError, ExitCode};
 use crate::cli::render::quantity::rfc3339;
 use crate::cli::text::{print, say};
 use crate::client::join::join_into;
-use crate::model::ids::Uid;
 use crate::model::identity::Role;
+use crate::model::ids::Uid;
 use crate::model::time::Seconds;
 use crate::wire::client::{Admin, Request};
 

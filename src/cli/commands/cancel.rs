@@ -77,7 +77,9 @@ async fn until_dead(context: &Context, client: &mut Client, lines: &[ActLine]) -
 /// What an id of the controller names; `%limit` within it says nothing about that.
 fn named(id: &str) -> Option<Selector> {
     let plain = match id.split_once('%') {
-        Some((before, after)) => format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit())),
+        Some((before, after)) => {
+            format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
         None => id.to_owned(),
     };
     parse::selector::job(&plain).ok().map(selector)

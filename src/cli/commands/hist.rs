@@ -83,12 +83,16 @@ impl Columns {
         if text.eq_ignore_ascii_case("tasks") {
             return Ok(Columns::Tasks);
         }
-        let known: Vec<&str> =
-            hist_table(&[], &crate::cli::render::quantity::Clock::system()).columns.iter().map(|c| c.title).collect();
+        let known: Vec<&str> = hist_table(&[], &crate::cli::render::quantity::Clock::system())
+            .columns
+            .iter()
+            .map(|c| c.title)
+            .collect();
         let find = |word: &str| known.iter().copied().find(|title| title.eq_ignore_ascii_case(word.trim()));
         let titles: Option<Vec<_>> = text.split(',').map(find).collect();
         titles.map(Columns::Some).ok_or_else(|| {
-            let error = CliError::usage("malformed_value", format!("`{text}` names a column that is not there"));
+            let error =
+                CliError::usage("malformed_value", format!("`{text}` names a column that is not there"));
             error.option("--format").hint(format!("`tasks`, or some of {}", known.join(",")))
         })
     }

@@ -79,8 +79,7 @@ impl Look {
 fn selection(context: &Context, list: &List) -> Result<Selection, CliError> {
     let named: Vec<_> = list.filters.jobs.iter().flat_map(|jobs| jobs.0.iter().cloned()).collect();
     let is_named = !named.is_empty();
-    let mut selection =
-        select(named, &list.filters, &list.names.name, Ended::IfAsked, context.clock.now)?;
+    let mut selection = select(named, &list.filters, &list.names.name, Ended::IfAsked, context.clock.now)?;
     if list.all && !list.filters.me {
         selection.filter.own = false;
     }
@@ -140,5 +139,7 @@ async fn starts(
 }
 
 fn bad_format(error: &FormatError, option: &str) -> CliError {
-    CliError::usage("malformed_value", error.to_string()).option(option).hint("`jqueue -o help` lists the fields")
+    CliError::usage("malformed_value", error.to_string())
+        .option(option)
+        .hint("`jqueue -o help` lists the fields")
 }

@@ -25,7 +25,8 @@ pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Prints output.
 pub(super) fn log(context: &Context, log: &Log) -> Result<ExitCode, CliError> {
-    let named = log.selectors.iter().chain(&log.filters.jobs).flat_map(|jobs| jobs.0.iter().cloned()).collect();
+    let named =
+        log.selectors.iter().chain(&log.filters.jobs).flat_map(|jobs| jobs.0.iter().cloned()).collect();
     let selection = select(named, &log.filters, &[], Ended::Always, context.clock.now)?;
     if log.follow && context.json {
         return Err(CliError::usage("contradiction", "--follow prints bytes, no JSON").option("--json"));
@@ -49,12 +50,7 @@ pub(super) fn log(context: &Context, log: &Log) -> Result<ExitCode, CliError> {
     })
 }
 
-async fn one(
-    context: &Context,
-    client: &mut Client,
-    log: &Log,
-    id: &str,
-) -> Result<ExitCode, CliError> {
+async fn one(context: &Context, client: &mut Client, log: &Log, id: &str) -> Result<ExitCode, CliError> {
     let wanted = follow(log, id)?;
     let mut interrupt = Interrupt::listen()?;
     tell_of_losses(client, context.program);
@@ -115,7 +111,10 @@ async fn kept(client: &mut Client, wanted: &Follow) -> Result<(Vec<u8>, Followed
         })
         .await?;
     if cut > 0 {
-        say(&format!("{}: the first {cut} bytes are left out; `jqueue log {}` has them", followed.id, followed.id));
+        say(&format!(
+            "{}: the first {cut} bytes are left out; `jqueue log {}` has them",
+            followed.id, followed.id
+        ));
     }
     Ok((bytes, followed))
 }

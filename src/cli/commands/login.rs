@@ -27,7 +27,8 @@ pub(super) fn login(context: &Context, general: &General, token: &str) -> Result
     let file = target(general)?;
     run(async { Ok(join_into(&token, &name, &file).await?) })?;
     if context.json {
-        let data = json!({"config": file, "name": name, "cluster": token.cluster(), "role": token.role().word()});
+        let data =
+            json!({"config": file, "name": name, "cluster": token.cluster(), "role": token.role().word()});
         context.print_json(data)?;
     } else {
         let words = format!("logged in to {} as {name} ({})\n", token.cluster(), token.role());

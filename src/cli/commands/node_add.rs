@@ -10,8 +10,8 @@ use crate::cli::text::{print, say};
 use crate::client::error::ClientError;
 use crate::client::session::Client;
 use crate::client::wait::unexpected;
-use crate::model::ids::ContentHash;
 use crate::model::identity::Role;
+use crate::model::ids::ContentHash;
 use crate::model::time::{Seconds, WallTime};
 use crate::pki::certificate::Fingerprint;
 use crate::pki::token::{JoinToken, Secret, TokenName};
@@ -46,7 +46,9 @@ pub(super) fn add(
         }
         print(&issued.tokens.iter().map(|(_, token)| token.encode() + "\n").collect::<String>())?;
         let until = context.clock.local(issued.expires);
-        say(&format!("good until {until}, each once; next, on each node: jworkerd join TOKEN && jworkerd run"));
+        say(&format!(
+            "good until {until}, each once; next, on each node: jworkerd join TOKEN && jworkerd run"
+        ));
         Ok(ExitCode::Done)
     })
 }

@@ -87,7 +87,8 @@ pub(super) fn named(nodes: Vec<NodeInfo>, names: &[String]) -> Result<Vec<NodeIn
             Some(node) => found.push(node),
             None if found.iter().any(|node: &NodeInfo| node.name == *name) => {}
             None => {
-                let error = CliError::new(ExitCode::Refused, "no_such_node", format!("there is no node {name}"));
+                let error =
+                    CliError::new(ExitCode::Refused, "no_such_node", format!("there is no node {name}"));
                 return Err(error.hint("`jnode` lists the nodes"));
             }
         }
@@ -115,7 +116,8 @@ fn word(state: &NodeState) -> String {
 fn text(list: &List, nodes: &[NodeInfo], partitions: &[PartitionInfo], clock: &Clock) -> String {
     let sheet = match list.summary {
         true => {
-            let wanted = |one: &&PartitionInfo| list.partition.is_empty() || list.partition.contains(&one.name);
+            let wanted =
+                |one: &&PartitionInfo| list.partition.is_empty() || list.partition.contains(&one.name);
             let partitions: Vec<PartitionInfo> = partitions.iter().filter(wanted).cloned().collect();
             summary(&partitions, nodes)
         }

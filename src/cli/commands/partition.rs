@@ -49,7 +49,9 @@ fn settings(name: String, given: &[Setting]) -> Result<PartitionSettings, CliErr
 
 fn one(setting: &Setting, settings: &mut PartitionSettings) -> Result<(), CliError> {
     let value = setting.value.trim();
-    let wrong = |why: String| CliError::usage("malformed_value", format!("{}: {why}", setting.key)).option(&setting.key);
+    let wrong = |why: String| {
+        CliError::usage("malformed_value", format!("{}: {why}", setting.key)).option(&setting.key)
+    };
     let limit = || span::limit(value).map_err(|error| wrong(error.to_string()));
     match setting.key.as_str() {
         "nodes" if value.is_empty() => settings.nodes = Some(Vec::new()),
@@ -100,9 +102,13 @@ mod tests {
 
     #[test]
     fn settings_are_read_or_refused_with_their_code() {
-        let set = read(&["nodes=n[1-3]", "default=yes", "state=closed", "max-time=UNLIMITED", "priority=-3"]).unwrap();
+        let set = read(&["nodes=n[1-3]", "default=yes", "state=closed", "max-time=UNLIMITED", "priority=-3"])
+            .unwrap();
         assert_eq!(set.nodes.as_ref().map(Vec::len), Some(3));
-        assert_eq!((set.default, set.state, set.priority), (Some(true), Some(PartitionState::Closed), Some(-3)));
+        assert_eq!(
+            (set.default, set.state, set.priority),
+            (Some(true), Some(PartitionState::Closed), Some(-3))
+        );
         assert_eq!(set.max_time.map(|limit| limit.0), Some(None));
         assert_eq!(read(&["nodes=all"]).unwrap().nodes, Some(vec!["ALL".to_owned()]));
         for word in ["default=maybe", "state=open", "max-time=x", "nodes=n["] {

@@ -23,7 +23,9 @@ pub fn jqueue(given: JQueue) -> Result<ExitCode, CliError> {
         Some(jqueue::Verb::Why { selection, what_if }) => why::why(&context, selection, what_if),
         Some(jqueue::Verb::Prio(selection)) => why::prio(&context, selection),
         Some(jqueue::Verb::Log(wanted)) => log::log(&context, wanted),
-        Some(jqueue::Verb::Wait { selection, what, timeout }) => wait::wait(&context, selection, *what, *timeout),
+        Some(jqueue::Verb::Wait { selection, what, timeout }) => {
+            wait::wait(&context, selection, *what, *timeout)
+        }
         Some(jqueue::Verb::Hist(wanted)) => hist::hist(&context, wanted),
         Some(jqueue::Verb::Eff(selection)) => hist::eff(&context, selection),
         Some(jqueue::Verb::Usage { by }) => usage::usage(&context, *by),
@@ -56,11 +58,7 @@ pub fn jqueue(given: JQueue) -> Result<ExitCode, CliError> {
     }
 }
 
-fn change(
-    context: &Context,
-    wanted: &jqueue::Act,
-    verb: Verb,
-) -> Result<ExitCode, CliError> {
+fn change(context: &Context, wanted: &jqueue::Act, verb: Verb) -> Result<ExitCode, CliError> {
     let selection = selection(&wanted.selection, Ended::IfAsked, context.clock.now)?;
     let (dry_run, key) = (wanted.dry_run, wanted.key.as_deref());
     act(context, Wanted { verb, selection, dry_run, key, is_verb: true })

@@ -22,9 +22,12 @@ pub(super) fn settings(given: &[Setting], clock: &Clock) -> Result<Settings, Cli
 
 fn one(setting: &Setting, clock: &Clock, settings: &mut Settings) -> Result<(), CliError> {
     let value = setting.value.trim();
-    let wrong = |why: String| CliError::usage("malformed_value", format!("{}: {why}", setting.key)).option(&setting.key);
+    let wrong = |why: String| {
+        CliError::usage("malformed_value", format!("{}: {why}", setting.key)).option(&setting.key)
+    };
     let number = || value.parse::<u32>().map_err(|_| wrong(format!("`{value}` is no whole number")));
-    let list = || value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let list =
+        || value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let nodes = || match value {
         "" => Ok(Vec::new()),
         _ => hostlist::expand(value).map_err(|error| wrong(error.to_string())),
@@ -32,7 +35,9 @@ fn one(setting: &Setting, clock: &Clock, settings: &mut Settings) -> Result<(), 
     let at = || moment(value, clock, Towards::Future, &setting.key);
     match setting.key.as_str() {
         "time" => settings.time = Some(span::limit(value).map_err(|error| wrong(error.to_string()))?),
-        "mem" => settings.memory_bytes = Some(memory::bytes(value).map_err(|error| wrong(error.to_string()))?),
+        "mem" => {
+            settings.memory_bytes = Some(memory::bytes(value).map_err(|error| wrong(error.to_string()))?)
+        }
         "cpus" => settings.cpus = Some(number()?),
         "partition" => settings.partitions = Some(list()),
         "account" => settings.account = Some(value.to_owned()),
@@ -71,7 +76,15 @@ mod tests {
     #[test]
     fn settings_are_read_as_options_are() {
         let read = |words: &[&str]| read(words).unwrap();
-        let set = read(&["time=2h", "mem=8G", "partition=a,b", "begin=now+1h", "nodelist=n[1-2]", "nice=-5", "comment="]);
+        let set = read(&[
+            "time=2h",
+            "mem=8G",
+            "partition=a,b",
+            "begin=now+1h",
+            "nodelist=n[1-2]",
+            "nice=-5",
+            "comment=",
+        ]);
         assert_eq!(set.time, Some(TimeLimit(Some(Seconds(7_200)))));
         assert_eq!(set.memory_bytes, Some(8 << 30));
         assert_eq!(set.partitions, Some(vec!["a".to_owned(), "b".to_owned()]));

@@ -22,7 +22,9 @@ use crate::client::session::Client;
 use crate::client::wait::unexpected;
 use crate::model::ids::JobId;
 use crate::model::spec::Output;
-use crate::wire::client::{KEY_BYTES_MAX, Receipt, Reply, Request, SUBMIT_JOBS_MAX, Selection, Selector, Submit};
+use crate::wire::client::{
+    KEY_BYTES_MAX, Receipt, Reply, Request, SUBMIT_JOBS_MAX, Selection, Selector, Submit,
+};
 use crate::wire::data::From;
 use crate::wire::node::Content;
 
@@ -38,7 +40,8 @@ pub fn jsubmit(mut prepared: Prepared) -> Result<ExitCode, CliError> {
     }
     let is_array = prepared.jobs.iter().any(|job| job.spec.array.is_some());
     if prepared.waiting == Waiting::Follow && is_array {
-        let error = CliError::usage("contradiction", "--follow shows one job; an array has many").option("--follow");
+        let error =
+            CliError::usage("contradiction", "--follow shows one job; an array has many").option("--follow");
         return Err(error.hint("--wait waits for all its tasks; `jqueue log -f 123_4` follows one"));
     }
     warn(&prepared, &prepared.warnings);
@@ -74,9 +77,8 @@ fn test_only(mut prepared: Prepared) -> Result<ExitCode, CliError> {
     let mut answer = None;
     if prepared.jobs.iter().all(|job| job.refused.is_empty()) {
         let request = Request::Submit(request(&mut prepared, "test-only".to_owned(), true)?);
-        let asked = with_client(config(&prepared), async |client| {
-            client.ask(&request).await.map_err(CliError::from)
-        });
+        let asked =
+            with_client(config(&prepared), async |client| client.ask(&request).await.map_err(CliError::from));
         match asked {
             Ok(Reply::Submitted { receipt, warnings, .. }) => {
                 said.extend(warnings);
@@ -84,7 +86,9 @@ fn test_only(mut prepared: Prepared) -> Result<ExitCode, CliError> {
             }
             Ok(Reply::Refused(refusal)) => answer = Some(Err(refused(&refusal))),
             Ok(other) => return Err(unexpected(&other).into()),
-            Err(error) if matches!(error.code, ExitCode::Refused | ExitCode::BadScript | ExitCode::Forbidden) => {
+            Err(error)
+                if matches!(error.code, ExitCode::Refused | ExitCode::BadScript | ExitCode::Forbidden) =>
+            {
                 answer = Some(Err(error));
             }
             Err(error) => said.push(format!("the controller was not asked: {error}")),
@@ -134,7 +138,10 @@ fn config(prepared: &Prepared) -> Option<PathBuf> {
 /// Moves the jobs and their contents into a request.
 fn request(prepared: &mut Prepared, key: String, test_only: bool) -> Result<Submit, CliError> {
     if key.len() > KEY_BYTES_MAX {
-        let error = CliError::usage("malformed_value", format!("--key: {} characters are more than {KEY_BYTES_MAX}", key.len()));
+        let error = CliError::usage(
+            "malformed_value",
+            format!("--key: {} characters are more than {KEY_BYTES_MAX}", key.len()),
+        );
         return Err(error.option("--key"));
     }
     if prepared.jobs.len() > SUBMIT_JOBS_MAX {
@@ -176,8 +183,8 @@ fn ids(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> String {
             Some(label) => json!({"id": id.to_string(), "label": label}),
             None => json!({"id": id.to_string()}),
         };
-        let each = jobs.iter().zip(prepared.jobs.iter().map(|job| &job.label)).map(one);
-        let data = if prepared.many { Value::Array(each.collect()) } else { each.last().unwrap_or_default() };
+        let mut each = jobs.iter().zip(prepared.jobs.iter().map(|job| &job.label)).map(one);
+        let data = if prepared.many { Value::Array(each.collect()) } else { each.next().unwrap_or_default() };
         let all: Vec<String> = prepared.warnings.iter().chain(warnings).cloned().collect();
         return envelope(data, &all) + "\n";
     }
@@ -217,7 +224,8 @@ async fn follow(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Res
     if let Waited::Interrupted = wait_for(client, selection, &manner, None, &mut interrupt).await? {
         return Ok(interrupted(&manner.names));
     }
-    let follow = Follow { selector: selector.clone(), attempt: None, error: false, from: From::Offset(0), live: true };
+    let follow =
+        Follow { selector: selector.clone(), attempt: None, error: false, from: From::Offset(0), live: true };
     let followed = tokio::select! {
         followed = client.follow(&follow, write_out) => followed?,
         () = interrupt.heard() => return Ok(interrupted(&manner.names)),

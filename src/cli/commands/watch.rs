@@ -32,7 +32,8 @@ pub(super) fn watch(
     selection: Selection,
 ) -> Result<ExitCode, CliError> {
     if !selection.selectors.is_empty() {
-        let error = CliError::usage("contradiction", "--watch takes filters, no jobs by number").option("--jobs");
+        let error =
+            CliError::usage("contradiction", "--watch takes filters, no jobs by number").option("--jobs");
         return Err(error.hint("`jqueue wait 123` and `jqueue log -f 123` follow single jobs"));
     }
     let filter = selection.filter;
@@ -147,7 +148,8 @@ mod tests {
         let mut screen = Screen::new(false);
         let snapshot = (1..=3).map(|id| sample::job(JobId(id), State::Pending)).collect();
         screen.take(View::Snapshot { jobs: snapshot, position: Position(1), footer: None, number: 0 });
-        screen.take(changed(vec![sample::job(JobId(1), State::Running), sample::job(JobId(2), State::Failed)]));
+        screen
+            .take(changed(vec![sample::job(JobId(1), State::Running), sample::job(JobId(2), State::Failed)]));
         let states = |screen: &Screen| screen.jobs.values().map(|job| job.state).collect::<Vec<_>>();
         assert_eq!(states(&screen), vec![State::Running, State::Pending]);
         assert_eq!(screen.ends.len(), 1);
@@ -164,7 +166,8 @@ mod tests {
     fn json_has_one_snapshot_and_a_line_for_each_change() {
         let clock = sample::clock();
         let jobs = vec![sample::job(JobId(1), State::Running), sample::job(JobId(2), State::Running)];
-        let snapshot = |number| View::Snapshot { jobs: jobs.clone(), position: Position(5), footer: None, number };
+        let snapshot =
+            |number| View::Snapshot { jobs: jobs.clone(), position: Position(5), footer: None, number };
         let first: Value = serde_json::from_str(&json_lines(&snapshot(0), &clock)).unwrap();
         assert_eq!((first["position"].as_u64(), first["snapshot"][1]["id"].as_str()), (Some(5), Some("2")));
         let again = json_lines(&snapshot(1), &clock);

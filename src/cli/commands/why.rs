@@ -67,7 +67,10 @@ async fn tail(client: &mut Client, detail: &JobDetail) -> String {
     let request = Request::Log(Log {
         selector: super::selection::selector(named),
         attempt: None,
-        error: job.private.as_ref().is_some_and(|private| !private.error.is_empty() && private.error != private.output),
+        error: job
+            .private
+            .as_ref()
+            .is_some_and(|private| !private.error.is_empty() && private.error != private.output),
         from: From::LastLines(LAST_LINES),
         bytes: CHUNK_BYTES_MAX,
         wait_ms: 0,

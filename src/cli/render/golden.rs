@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::format::{Format, parse_sort, sort};
 use super::sample::{ago, array, clock, ended, job, node, partition, task};
 use super::*;
-use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, Position, Uid};
 use crate::model::identity::Role;
+use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, Position, Uid};
 use crate::model::spec::{
     Files, JobSpec, MemoryRequest, Output, Place, Request, Restart, RetryOn, Times, WorkDir,
 };
@@ -35,7 +35,8 @@ fn pretty(value: &Value) -> String {
 }
 
 fn jobs() -> Vec<wire_info::JobInfo> {
-    let mut rows: Vec<_> = State::ALL.iter().enumerate().map(|(k, state)| job(JobId(101 + k as u64), *state)).collect();
+    let mut rows: Vec<_> =
+        State::ALL.iter().enumerate().map(|(k, state)| job(JobId(101 + k as u64), *state)).collect();
     rows.push(array(JobId(200)));
     rows.push(task(JobId(200), 7, State::Failed));
     rows
@@ -72,7 +73,11 @@ fn spec() -> JobSpec {
         array: None,
         dependencies: Default::default(),
         hold: false,
-        restart: Restart { retries: 3, on: RetryOn { oom: true, ..RetryOn::default() }, ..Restart::default() },
+        restart: Restart {
+            retries: 3,
+            on: RetryOn { oom: true, ..RetryOn::default() },
+            ..Restart::default()
+        },
         signal: None,
         comment: String::new(),
         harmless: vec!["--mail-type=END".to_owned()],
@@ -118,7 +123,12 @@ fn lists_of_jobs() {
 #[test]
 fn jobs_as_json() {
     let clock = clock();
-    let rows = [job(JobId(1), State::Pending), job(JobId(2), State::Cancelled), array(JobId(200)), task(JobId(200), 7, State::Timeout)];
+    let rows = [
+        job(JobId(1), State::Pending),
+        job(JobId(2), State::Cancelled),
+        array(JobId(200)),
+        task(JobId(200), 7, State::Timeout),
+    ];
     let rows: Vec<Value> = rows.iter().map(|row| Value::Object(job_json::job_json(row, &clock))).collect();
     golden("jobs.json", &pretty(&Value::Array(rows)));
     golden("detail.json", &pretty(&Value::Object(job_json::detail_json(&detail(State::Failed), &clock))));
@@ -138,25 +148,35 @@ fn one_job_in_words() {
     let array = JobDetail { info: array(JobId(200)), spec: None, ..detail(State::Running) };
     golden("show-array.txt", &show::show(&array, &clock));
     let tail = "Traceback\n\u{1b}[31mMemoryError\n";
-    let whys: Vec<String> = [State::Pending, State::Running, State::Timeout, State::OutOfMemory, State::NodeFail]
-        .iter()
-        .map(|state| why::why(&detail(*state), tail, &clock))
-        .collect();
+    let whys: Vec<String> =
+        [State::Pending, State::Running, State::Timeout, State::OutOfMemory, State::NodeFail]
+            .iter()
+            .map(|state| why::why(&detail(*state), tail, &clock))
+            .collect();
     golden("why.txt", &whys.join("\n"));
-    golden("why.json", &pretty(&json!([
-        why::why_json(&detail(State::Pending), ""),
-        why::why_json(&detail(State::Timeout), tail),
-    ])));
+    golden(
+        "why.json",
+        &pretty(&json!([
+            why::why_json(&detail(State::Pending), ""),
+            why::why_json(&detail(State::Timeout), tail),
+        ])),
+    );
     golden("prio.txt", &why::prio(&detail(State::Pending)));
 }
 
 #[test]
 fn what_has_ended() {
     let clock = clock();
-    let rows: Vec<_> = [(3, State::Failed), (17, State::Timeout), (91, State::Cancelled), (90, State::Completed), (92, State::OutOfMemory)]
-        .iter()
-        .map(|(index, state)| ended(JobId(200), Some(*index), *state))
-        .collect();
+    let rows: Vec<_> = [
+        (3, State::Failed),
+        (17, State::Timeout),
+        (91, State::Cancelled),
+        (90, State::Completed),
+        (92, State::OutOfMemory),
+    ]
+    .iter()
+    .map(|(index, state)| ended(JobId(200), Some(*index), *state))
+    .collect();
     golden("hist.txt", &hist::hist(&rows, &clock).text(true, None));
     golden("eff.txt", &eff::eff(&rows).text(true, None));
     golden("eff.json", &pretty(&Value::Object(eff::eff_json(&rows[0]))));
@@ -194,8 +214,8 @@ fn lines_for_people() {
         line("13_[0-9]", "pending", "held", "", 10),
         line("14", "completed", "completed", "already ended", 1),
     ];
-    let mut text: String = lines.iter().map(|line| act::act_line(line, false) + "\n").collect();
-    text += &(act::act_line(&lines[0], true) + "\n");
+    let mut text: String = lines.iter().map(|line| act::act_line(line) + "\n").collect();
+    text += &(act::act_total(&lines, true).unwrap() + "\n");
     text += &(act::act_total(&lines, false).unwrap() + "\n");
     assert_eq!(act::act_total(&lines[..1], false), None);
     let understood = Receipt {
@@ -210,7 +230,8 @@ fn lines_for_people() {
         tasks: 1,
     };
     text += &(receipt::receipt(&understood, &clock) + "\n");
-    let soon = Receipt { start: Some(ago(0)), tasks: 100, memory_bytes: 0, limit: TimeLimit(None), ..understood };
+    let soon =
+        Receipt { start: Some(ago(0)), tasks: 100, memory_bytes: 0, limit: TimeLimit(None), ..understood };
     text += &(receipt::receipt(&soon, &clock) + "\n");
     let footer = Footer { others: 2, ended_lately: 3, failed_lately: 1, failed_example: Some(JobId(124)) };
     text += &(receipt::footer(&footer).unwrap() + "\n");
