@@ -5,6 +5,7 @@
 //! else as possible; `store` keeps the log and the tables; `core`, `commit`, `session`, `agent` and `sched` are
 //! pure; `wire` and `model` are the ground. `ARCHITECTURE.md` follows a job through them.
 
+pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod commit;

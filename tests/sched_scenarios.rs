@@ -8,6 +8,8 @@
 //! [exclusive] [refills]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
 //! started) · `at 30` · `plan` · `why A`.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,16 +1,90 @@
-//! The node daemon's door. So far only its supervisors go through it.
+//! The node daemon's door.
 
-use std::process::ExitCode;
+use std::path::Path;
 
-use jsched::worker::supervisor;
+use jsched::cli::args::jworkerd::{JWorkerd, Verb};
+use jsched::cli::door;
+use jsched::cli::error::{CliError, ExitCode};
+use jsched::client::join;
+use jsched::model::identity::Role;
+use jsched::pki::file::{Publish, write_public};
+use jsched::pki::token::{JoinToken, TokenName};
+use jsched::worker::{config, probe, serve, supervisor, unit};
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
+    // Supervisors are started often and have to be small: they do not even read their arguments the long way.
     let mut arguments = std::env::args_os().skip(1);
-    match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("supervise") => ExitCode::from(supervisor::main(arguments)),
-        _ => {
-            eprintln!("jworkerd: no such subcommand; there is `supervise`");
-            ExitCode::from(64)
-        }
+    if arguments.next().is_some_and(|verb| verb == "supervise") {
+        return std::process::ExitCode::from(supervisor::main(arguments));
     }
+    door::open::<JWorkerd>("jworkerd", run)
+}
+
+fn run(arguments: JWorkerd) -> Result<ExitCode, CliError> {
+    let folder = arguments.dir.clone().unwrap_or_else(config::usual_folder);
+    match arguments.verb {
+        Verb::Run { login: false, r#virtual: None } => serve::run(&folder).map_err(|error| {
+            let code = if error.is_configuration() { ExitCode::Configuration } else { ExitCode::Refused };
+            CliError::new(code, "not_serving", error.to_string())
+        })?,
+        Verb::Join { token } => join_cluster(&folder, &token)?,
+        Verb::Probe => look(arguments.json),
+        Verb::Run { .. } => return Err(later("run --login` and `jworkerd run --virtual")),
+        Verb::Status => return Err(later("status")),
+        Verb::Doctor => return Err(later("doctor")),
+    }
+    Ok(ExitCode::Done)
+}
+
+fn join_cluster(folder: &Path, token: &str) -> Result<(), CliError> {
+    let failed = |error: String| CliError::new(ExitCode::Refused, "not_joined", error);
+    let token = JoinToken::decode(token).map_err(|error| failed(error.to_string()))?;
+    if token.role() != Role::Node {
+        let text = format!("this token is for a {}, not for a node", token.role());
+        return Err(
+            failed(text).hint("`jnode add NAME` prints tokens of nodes; for people: `jqueue login TOKEN`")
+        );
+    }
+    let name = match token.name() {
+        TokenName::One(name) => name.clone(),
+        TokenName::Pool => probe::hostname(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let file = folder.join(config::CONFIG_FILE);
+    runtime.block_on(join::join_into(&token, &name, &file)).map_err(CliError::from)?;
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let folder = std::path::absolute(folder).map_err(|error| failed(error.to_string()))?;
+    let unit_file = folder.join(unit::UNIT_FILE);
+    write_public(&unit_file, unit::text(&program, &folder).as_bytes(), Publish::Replace)
+        .map_err(|error| failed(error.to_string()))?;
+    println!("this host has joined {} as {name}; its settings are in {}", token.cluster(), file.display());
+    println!("next: {} --dir {} run", program.display(), folder.display());
+    println!(
+        "or with systemd: cp {} /etc/systemd/system/ && systemctl enable --now {}",
+        unit_file.display(),
+        unit::UNIT_FILE
+    );
+    Ok(())
+}
+
+/// What a job could get here, if nothing in the configuration says otherwise.
+fn look(as_json: bool) {
+    let found = probe::hardware(&std::env::temp_dir());
+    if as_json {
+        let data = serde_json::json!({
+            "hostname": found.hostname, "cores": found.cores, "threads": found.threads, "sockets": found.sockets,
+            "memory_bytes": found.memory_bytes, "tmp_bytes": found.tmp_bytes,
+        });
+        println!("{}", serde_json::json!({ "schema": "jsched/1", "data": data, "warnings": [] }));
+        return;
+    }
+    println!("host     {}", found.hostname);
+    println!("cores    {} ({} threads, {} sockets)", found.cores, found.threads, found.sockets);
+    println!("memory   {} MiB", found.memory_bytes >> 20);
+    println!("tmp disk {} MiB", found.tmp_bytes >> 20);
+}
+
+fn later(verb: &str) -> CliError {
+    CliError::new(ExitCode::BadScript, "not_supported_yet", format!("`jworkerd {verb}` is not supported yet"))
 }

@@ -7,6 +7,7 @@ pub mod documents;
 pub mod door;
 pub mod error;
 pub mod json;
+pub mod meaning;
 pub mod moment;
 pub mod options;
 pub mod render;

@@ -156,6 +156,7 @@ struct Loop<O: Outside> {
     sessions: BTreeMap<SessionId, NodeSender>,
     flying: VecDeque<Flying>,
     jobs: BTreeSet<JobId>,
+    looked: bool,
     lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
@@ -228,6 +229,7 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         sessions: BTreeMap::new(),
         flying: VecDeque::new(),
         jobs: BTreeSet::new(),
+        looked: false,
         lingering: VecDeque::new(),
         welcome: parts.welcome,
         stopping: false,
@@ -343,8 +345,10 @@ impl<O: Outside> Loop<O> {
                 Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
             }
         }
-        if self.flying.is_empty() && !self.jobs.is_empty() {
+        self.looked |= self.core.take_looked();
+        if self.flying.is_empty() && (self.looked || !self.jobs.is_empty()) {
             // Nothing durable has changed, but what is seen of nodes may have.
+            self.looked = false;
             let view = self.core.view(self.committer.durable(), clock::wall());
             let jobs = std::mem::take(&mut self.jobs);
             self.published.publish(view, &jobs);

@@ -14,6 +14,7 @@ use crate::net::close::CloseCode;
 use crate::net::frame::{FrameReader, FrameWriter, JOIN_FRAME_BYTES_MAX, Patience};
 use crate::pki::certificate::{Subject, Validity};
 use crate::pki::request::PublicKey;
+use crate::pki::token::Secret;
 use crate::wire::client::{Refusal, RefusalCode, Reply};
 use crate::wire::codec::{decode, encode};
 use crate::wire::join::{JoinReply, JoinRequest};
@@ -48,7 +49,7 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
         Ok(key) => key,
         Err(error) => return refuse(RefusalCode::Invalid, error.to_string(), ""),
     };
-    let hash = ContentHash::of(&request.secret);
+    let hash = ContentHash(Secret::from_bytes(request.secret).hash().0);
     let command = Command::Join { hash, name: request.name };
     let Some(answer) = office.driver.ask(command, None).await else {
         return refuse(RefusalCode::Stopping, "the controller is stopping".to_owned(), "try again");
@@ -67,8 +68,7 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
 }
 
 async fn issue(office: &Office, token: &TokenRecord, key: &PublicKey) -> Result<String, String> {
-    let subject =
-        Subject::new(token.role, &token.name, token.uid).map_err(|error| error.to_string())?;
+    let subject = Subject::new(token.role, &token.name, token.uid).map_err(|error| error.to_string())?;
     let now = clock::wall();
     let validity = Validity::usual(token.role, now);
     let issued = office.authority.issue(&subject, key, validity).map_err(|error| error.to_string())?;

@@ -18,6 +18,7 @@ use crate::model::time::WallTime;
 use crate::net::close::CloseCode;
 use crate::pki::authority::Authority;
 use crate::store::content::Content;
+use crate::store::disk::Disk;
 use crate::store::tables::TablesRead;
 
 /// The most connections of one user at once.
@@ -37,6 +38,8 @@ pub struct Office {
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
     pub content: Content,
+    /// The state folder's files, with the lock.
+    pub disk: Arc<dyn Disk>,
     /// Why jobs wait.
     pub explainer: Explainer,
     /// How the cluster is set up.
@@ -105,9 +108,10 @@ impl Office {
     /// Enters a connection, unless its bearer has too many.
     pub fn enter(&self, identity: &Identity, connection: &Connection) -> Option<u64> {
         let mut connections = lock(&self.connections);
-        let same = connections.open.values().filter(|(other, _)| {
-            other.role == identity.role && other.name == identity.name
-        });
+        let same = connections
+            .open
+            .values()
+            .filter(|(other, _)| other.role == identity.role && other.name == identity.name);
         if same.count() >= USER_CONNECTIONS_MAX {
             return None;
         }

@@ -105,7 +105,8 @@ async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, w
     let request: Request = match decode(&frame) {
         Ok(request) => request,
         Err(error) => {
-            let refusal = Refusal::new(RefusalCode::Invalid, error.to_string(), "are both sides of one version?");
+            let refusal =
+                Refusal::new(RefusalCode::Invalid, error.to_string(), "are both sides of one version?");
             let _ = replies.last(&Reply::Refused(refusal)).await;
             return;
         }

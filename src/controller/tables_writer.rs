@@ -10,7 +10,7 @@ use super::driver::Message;
 use crate::core::View;
 use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
-use crate::model::ids::{JobId, Position};
+use crate::model::ids::JobId;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 
@@ -110,6 +110,3 @@ pub fn outdated_by(touched: &Touched, cluster: &Cluster) -> Vec<Outdated> {
     outdated.extend(ended.into_iter().map(Outdated::Job));
     outdated
 }
-
-/// Where the tables are, for those who ask.
-pub type TablesPosition = Position;

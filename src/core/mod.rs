@@ -9,6 +9,7 @@ pub mod command;
 pub mod depend;
 pub mod dispatch;
 pub mod info;
+pub mod invariants;
 pub mod job;
 pub mod node_act;
 pub mod notes;
@@ -59,6 +60,8 @@ pub struct Core {
     timers: BTreeSet<(WallTime, JobId)>,
     /// The position of the group that is being filled.
     position: Position,
+    /// Whether what is seen of nodes has changed since the last view of it.
+    looked: bool,
 }
 
 impl Core {
@@ -77,6 +80,7 @@ impl Core {
             partition_ids: BTreeMap::new(),
             timers: BTreeSet::new(),
             position,
+            looked: true,
         };
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
@@ -142,6 +146,11 @@ impl Core {
         View { cluster: self.cluster.clone(), nodes: self.sights.clone(), position, at }
     }
 
+    /// Whether what is seen of nodes has changed since the last call: a view may be due that no change brings.
+    pub fn take_looked(&mut self) -> bool {
+        std::mem::take(&mut self.looked)
+    }
+
     /// What was touched since the last call, to be turned into rows.
     pub fn take_unwritten(&mut self) -> Touched {
         std::mem::take(&mut self.unwritten)
@@ -196,3 +205,6 @@ impl Core {
 fn refuse(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>) -> Reply {
     Reply::Refused(Refusal::new(code, message, hint))
 }
+
+#[cfg(test)]
+mod tests;

@@ -419,6 +419,7 @@ impl Core {
     }
 
     pub(super) fn sight(&mut self, node: NodeId) -> &mut super::NodeSight {
+        self.looked = true;
         Arc::make_mut(self.sights.entry(node).or_default())
     }
 

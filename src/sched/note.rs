@@ -83,7 +83,7 @@ pub struct Rank {
     pub priority: i64,
     /// Then lower: the order of submission.
     pub submit: u64,
-    /// Then lower. Must be the job's own number.
+    /// Then lower. Set by the scheduler to the job's own number.
     pub job: JobId,
 }
 
@@ -130,11 +130,12 @@ pub struct Supply {
 pub struct Held {
     /// Slots, at least 1.
     pub slots: u32,
-    /// All of them together.
+    /// All of them together. A part of the slots is taken to have that part of it.
     pub charge: Resources,
     /// Nobody else may be on the node.
     pub exclusive: bool,
-    /// When they come free at the latest. Slots that are missing here never do. May be coarser than the truth,
+    /// When they come free at the latest. Slots that are missing here never do; no
+    /// more than there are slots. May be coarser than the truth,
     /// but never earlier.
     pub releases: Vec<Release>,
     /// Whether freed slots take the next task by themselves.

@@ -20,7 +20,11 @@ use super::scheduler::{Job, Listed, Scheduler, last_start};
 use super::yard::Reserved;
 
 /// Up to so many gained nodes are asked one by one who fits there; beyond, the pool as a whole is asked.
-const GAINED_SINGLY_MAX: usize = 16;
+/// Small in tests, so that these hold both ways equal.
+const GAINED_SINGLY_MAX: usize = if cfg!(test) { 2 } else { 16 };
+
+/// Up to so many fresh jobs are tried one by one; beyond, those who can fit nowhere are passed over.
+const FRESH_SINGLY_MAX: usize = if cfg!(test) { 2 } else { 64 };
 
 /// What a pass has still to do: for each pool at most one job, the next to be tried.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,7 @@ impl Scheduler {
         self.lifted.clear();
         for pool in &mut self.pools {
             pool.gained.clear();
+            pool.fresh.clear();
         }
         self.settle_rights(now, &mut plan);
         plan.reservations = self.reservations(now);
@@ -257,7 +262,9 @@ impl Scheduler {
         if !pool.headed {
             return pool.queue.first(after);
         }
+        let singly = pool.gained.len() <= GAINED_SINGLY_MAX && pool.fresh.len() <= FRESH_SINGLY_MAX;
         let mut next = match after {
+            _ if !singly => None,
             Some(after) => pool.fresh.range(after..).find(|rank| **rank > after).copied(),
             None => pool.fresh.first().copied(),
         };
@@ -266,11 +273,12 @@ impl Scheduler {
             let found = pool.queue.next(after, room, span);
             next = [next, found].into_iter().flatten().min();
         };
-        if pool.gained.len() <= GAINED_SINGLY_MAX {
+        if singly {
             let yards = pool.gained.iter().map(|leaf| &self.yards[pool.order[*leaf]]);
             yards.flat_map(|yard| yard.stairs(now)).for_each(|stair| ask(&stair.axes, stair.span));
             return next;
         }
+        // Whoever fits on any node passes this, fresh or not.
         ask(&pool.tree.root(), UNLIMITED);
         let reserved = self.reserved.iter().filter(|yard| self.leaf_of(**yard, at).is_some());
         reserved

@@ -92,7 +92,8 @@ impl Scheduler {
         }
     }
 
-    fn note_demand(&mut self, job: JobId, demand: Demand) {
+    fn note_demand(&mut self, job: JobId, mut demand: Demand) {
+        demand.rank.job = job;
         let old = self.jobs.get_mut(&job);
         let stay_before = old.as_ref().and_then(|old| stay(&old.demand));
         if let Some(old) = old {

@@ -29,7 +29,12 @@ impl View {
     /// Takes a change in.
     pub fn note(&mut self, note: Note) {
         match note {
-            Note::Job { job, demand } => set(&mut self.jobs, job, demand),
+            Note::Job { job, mut demand } => {
+                if let Some(demand) = &mut demand {
+                    demand.rank.job = job;
+                }
+                set(&mut self.jobs, job, demand);
+            }
             Note::Node { node, supply } => set(&mut self.nodes, node, supply),
             Note::Held { job, node, held } => {
                 set(&mut self.held, (job, node), held.filter(|held| held.slots > 0));

@@ -204,7 +204,8 @@ impl Yard {
         seen.departures.sort_by_key(|departure| departure.at);
         let before = seen.reserved.iter().position(|other| other == reserved).unwrap_or(0);
         seen.reserved.truncate(before);
-        seen.room_for(reserved, now).count(&reserved.shape, &seen.total()) > 0
+        let room = seen.room_at(reserved.due, reserved.start(now), reserved.rank, now);
+        room.count(&reserved.shape, &seen.total()) > 0
     }
 
     fn earliest_plain(&self, need: &Axes, best: WallTime) -> Option<WallTime> {
@@ -237,7 +238,8 @@ impl Yard {
     fn fits_from(&self, shape: &Shape, due: WallTime, now: WallTime) -> bool {
         let (total, start) = (self.total(), due.max(now));
         let end = shape.end(start);
-        let mut coming = self.reserved.iter().filter(|r| r.start(now) > start && r.start(now) < end);
+        let before_end = |at: WallTime| at < end || end == FAR;
+        let mut coming = self.reserved.iter().filter(|r| r.start(now) > start && before_end(r.start(now)));
         self.room_at(due, start, Rank::default(), now).count(shape, &total) > 0
             && coming.all(|reserved| self.room_for(reserved, now).count(shape, &total) > 0)
     }
@@ -246,8 +248,12 @@ impl Yard {
         self.room_for(reserved, now).axes(&self.total())
     }
 
-    /// The room when a reservation starts, itself and others that are active by then deducted.
+    /// The room when a reservation starts, itself and others that are active by then deducted. None beside one
+    /// that waits for something without limit: whoever else has none would only have to be waited for, too.
     fn room_for(&self, reserved: &Reserved, now: WallTime) -> Room {
+        if reserved.due == FAR {
+            return Room { loners: 1, ..self.room };
+        }
         self.room_at(reserved.due, reserved.start(now), reserved.rank, now)
     }
 

@@ -7,5 +7,4 @@ pub mod info;
 pub mod join;
 pub mod node;
 pub mod records;
-
 pub mod supervisor;

@@ -1,6 +1,19 @@
 //! The node daemon's rooms: how processes are started, supervised, measured and ended.
 
+pub mod accounts;
 pub mod cgroup;
+pub mod config;
+pub mod daemon;
+pub mod data;
 pub mod launch;
+pub mod link;
+pub mod machine;
+pub mod probe;
+pub mod read_file;
+pub mod serve;
+pub mod spool;
 pub mod supervisor;
+pub mod supervisors;
+pub mod translate;
 pub mod tree;
+pub mod unit;

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values::{Setting, seconds};
 use super::{Definition, General};
+use crate::model::identity::Role;
 use crate::model::time::Seconds;
 
 /// The controller, and what its admins do
@@ -37,6 +38,16 @@ pub enum UserRole {
     Operator,
     /// Also users, certificates and configuration
     Admin,
+}
+
+impl From<UserRole> for Role {
+    fn from(role: UserRole) -> Role {
+        match role {
+            UserRole::User => Role::User,
+            UserRole::Operator => Role::Operator,
+            UserRole::Admin => Role::Admin,
+        }
+    }
 }
 
 /// Arguments of `dev`.

@@ -173,7 +173,7 @@ fn misplaced_filters(matches: &clap::ArgMatches) -> Result<(), CliError> {
     let Some((verb, _)) = matches.subcommand() else { return Ok(()) };
     let typed = |id: &&clap::Id| {
         matches.value_source(id.as_str()) == Some(clap::parser::ValueSource::CommandLine)
-            && !["config", "json"].contains(&id.as_str())
+            && !["config", "json", "settings", "dir"].contains(&id.as_str())
             && matches.try_contains_id(id.as_str()).unwrap_or(false)
     };
     match matches.ids().find(|id| typed(id) && !is_group(id.as_str())) {

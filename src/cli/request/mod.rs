@@ -17,9 +17,11 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::rc::Rc;
 
+pub(in crate::cli) use self::needs::{COUNT_MAX, hosts, names};
 use self::program::Program;
 pub use self::surroundings::{Surroundings, Variables};
 pub use self::understanding::Field;
+pub(in crate::cli) use self::understanding::{bounded, count};
 use super::error::{CliError, ExitCode};
 use super::options::given::{Given, Merged, Source};
 use super::options::{environment as defaults, reader};

@@ -164,7 +164,7 @@ fn write_range((least, most): (u32, u32)) -> Value {
 }
 
 /// Names between commas, each once.
-fn names(text: &str) -> Result<Vec<String>, String> {
+pub fn names(text: &str) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split(',').map(str::trim) {
         if !name_is_valid(name) {
@@ -178,7 +178,7 @@ fn names(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A hostlist, each name once.
-fn hosts(text: &str) -> Result<Vec<String>, hostlist::HostlistError> {
+pub fn hosts(text: &str) -> Result<Vec<String>, hostlist::HostlistError> {
     let mut names = hostlist::expand(text)?;
     names.sort_unstable();
     names.dedup();

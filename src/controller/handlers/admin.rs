@@ -11,7 +11,6 @@ use crate::core::state::View;
 use crate::model::change::AuditRecord;
 use crate::model::ids::Position;
 use crate::model::time::WallTime;
-use crate::store::disk::real::folder_bytes;
 use crate::store::tables::{Order, Table, TablesError};
 use crate::wire::client::{Admin, Refusal, RefusalCode, Reply};
 use crate::wire::codec::decode;
@@ -67,10 +66,17 @@ fn status(office: &Office, view: &View) -> ClusterStatus {
         live: view.cluster.totals.live,
         nodes: (view.cluster.nodes.len() as u64, reachable),
         connections: office.connection_count() as u64,
-        log_bytes: folder_bytes(&office.state_folder.join("journal")).unwrap_or(0),
+        log_bytes: folder_bytes(&office.state_folder.join("journal")),
         memory_bytes: resident_bytes(),
         warnings,
     }
+}
+
+fn folder_bytes(folder: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
+    sizes.map(|metadata| metadata.blocks() * 512).sum()
 }
 
 fn resident_bytes() -> u64 {
@@ -82,9 +88,11 @@ fn resident_bytes() -> u64 {
 
 fn users(view: &View) -> Reply {
     let mut lines = vec![words(["USER", "UID", "ROLE"])];
-    let rows = view.cluster.users.values().map(|user| {
-        words([user.name.as_str(), &user.uid.to_string(), user.role.word()])
-    });
+    let rows = view
+        .cluster
+        .users
+        .values()
+        .map(|user| words([user.name.as_str(), &user.uid.to_string(), user.role.word()]));
     lines.extend(rows);
     Reply::Lines(lines)
 }
@@ -125,7 +133,7 @@ fn audit(office: &Office, since: WallTime) -> Result<Reply, TablesError> {
 }
 
 fn verify(office: &Office) -> Reply {
-    match crate::controller::check::verify_running(&office.state_folder) {
+    match crate::controller::check::verify_disk(&*office.disk) {
         Ok(lines) => Reply::Done { lines, warnings: Vec::new() },
         Err(message) => Reply::Refused(Refusal::new(RefusalCode::Conflict, message, "")),
     }

@@ -58,9 +58,10 @@ pub async fn ended(
 fn row(view: &View, one: &Chosen, task: TaskRef, end: End) -> EndedRow {
     let job = &one.job;
     let record = &job.record;
-    let total = end.node.and_then(|node| view.cluster.nodes.get(&node)).and_then(|node| {
-        node.record.hardware.as_ref().map(|hardware| hardware.resources)
-    });
+    let total = end
+        .node
+        .and_then(|node| view.cluster.nodes.get(&node))
+        .and_then(|node| node.record.hardware.as_ref().map(|hardware| hardware.resources));
     EndedRow {
         id: job.task_id(task.ordinal),
         job: job.id(),

@@ -70,7 +70,10 @@ pub fn complete(
 }
 
 /// Why jobs wait, by the scheduler. Of a long listing only the first are asked: each answer costs it time.
-pub fn explain<'a>(office: &'a Office, _rows: usize) -> Box<dyn Fn(JobId) -> Option<Reason> + Send + Sync + 'a> {
+pub fn explain<'a>(
+    office: &'a Office,
+    _rows: usize,
+) -> Box<dyn Fn(JobId) -> Option<Reason> + Send + Sync + 'a> {
     const EXPLAINED_MAX: usize = 200;
     let asked = std::sync::atomic::AtomicUsize::new(0);
     Box::new(move |job| {
@@ -87,9 +90,11 @@ fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
     let uid = caller.identity.uid;
     let mine = uid.map_or(0, |uid| {
         let range = (uid, JobId(0))..=(uid, JobId(u64::MAX));
-        let open = view.cluster.by_user.range(range).filter(|(_, id)| {
-            view.cluster.jobs.get(id).is_some_and(|job| job.ended.is_none())
-        });
+        let open = view
+            .cluster
+            .by_user
+            .range(range)
+            .filter(|(_, id)| view.cluster.jobs.get(id).is_some_and(|job| job.ended.is_none()));
         open.count()
     });
     let all = view.cluster.jobs.len();

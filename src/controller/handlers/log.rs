@@ -6,9 +6,9 @@ use std::time::Duration;
 use quinn::Connection;
 
 use super::{found, refuse, tables_failed};
+use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
-use crate::controller::history;
 use crate::core::Caller;
 use crate::core::act::pattern_of;
 use crate::core::authorise::may_see;
@@ -82,7 +82,8 @@ async fn window(
                 }
                 continue;
             }
-            output.note = if state.is_end() { "it never started" } else { "it has not started yet" }.to_owned();
+            output.note =
+                if state.is_end() { "it never started" } else { "it has not started yet" }.to_owned();
             return Ok(Some(output));
         };
         let Some(path) = path_of(&view, &job, ordinal, node, log.error) else {
@@ -243,7 +244,8 @@ async fn read(
         bytes: log.bytes.min(CHUNK_BYTES_MAX),
         wait_ms,
     };
-    let asked = tokio::time::timeout(PATIENCE + Duration::from_millis(u64::from(wait_ms)), ask(&link, &request));
+    let asked =
+        tokio::time::timeout(PATIENCE + Duration::from_millis(u64::from(wait_ms)), ask(&link, &request));
     match asked.await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(format!("node {name}: {error}")),

@@ -10,15 +10,16 @@ use crate::controller::server::{Replies, Undelivered};
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
-use crate::model::spec::{
-    DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX,
-};
+use crate::model::spec::{DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX};
 use crate::store::tables::TablesError;
-use crate::wire::client::{KEY_BYTES_MAX, Refusal, RefusalCode, Request, SELECTORS_MAX, Selection, Selector, Submit};
+use crate::wire::client::{
+    KEY_BYTES_MAX, Refusal, RefusalCode, Request, SELECTORS_MAX, Selection, Selector, Submit,
+};
 use crate::wire::codec::encode;
 
 /// The most bytes of one piece of content.
-const CONTENT_BYTES_MAX: usize = if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
+const CONTENT_BYTES_MAX: usize =
+    if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
 
 /// Answers a request that changes something.
 ///
@@ -81,7 +82,11 @@ fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
             return Err(Refusal::new(RefusalCode::Limit, message, ""));
         }
         if ContentHash::of(&content.bytes) != content.hash {
-            return Err(Refusal::new(RefusalCode::Invalid, "content does not have the hash it came with", ""));
+            return Err(Refusal::new(
+                RefusalCode::Invalid,
+                "content does not have the hash it came with",
+                "",
+            ));
         }
     }
     Ok(())
@@ -177,4 +182,3 @@ fn keep_content(
     }
     Ok(found)
 }
-

@@ -51,7 +51,11 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
     let record = &job.record;
     JobDetail {
         spec: may_see(&caller.identity, record.uid).then(|| Box::new(record.spec.clone())),
-        dependencies: record.waits_for.iter().map(|wait| format!("{:?} job {}", wait.condition.kind, wait.parent)).collect(),
+        dependencies: record
+            .waits_for
+            .iter()
+            .map(|wait| format!("{:?} job {}", wait.condition.kind, wait.parent))
+            .collect(),
         timeline: timeline(office, view, one, &info),
         ahead: explanation.as_ref().map(|explanation| u64::from(explanation.ahead)),
         conditions: explanation.as_ref().map(conditions).unwrap_or_default(),
@@ -103,7 +107,11 @@ fn timeline(office: &Office, view: &View, one: &Chosen, info: &JobInfo) -> Vec<T
     let single = !job.is_array() || one.set().count() == 1;
     if !single {
         if let Some(start) = job.first_start {
-            entries.push(TimelineEntry { at: start, attempt: Attempt(0), text: "first task started".to_owned() });
+            entries.push(TimelineEntry {
+                at: start,
+                attempt: Attempt(0),
+                text: "first task started".to_owned(),
+            });
         }
         if let Some(end) = job.ended {
             entries.push(TimelineEntry { at: end, attempt: Attempt(0), text: "all tasks ended".to_owned() });
@@ -129,9 +137,17 @@ fn timeline(office: &Office, view: &View, one: &Chosen, info: &JobInfo) -> Vec<T
     if let Some(live) = job.live.get(&ordinal) {
         let node = view.node_name(live.node);
         let attempt = live.attempt;
-        entries.push(TimelineEntry { at: live.given, attempt, text: format!("attempt {attempt} given to {node}") });
+        entries.push(TimelineEntry {
+            at: live.given,
+            attempt,
+            text: format!("attempt {attempt} given to {node}"),
+        });
         if let Some(start) = live.start {
-            entries.push(TimelineEntry { at: start, attempt, text: format!("attempt {attempt} started on {node}") });
+            entries.push(TimelineEntry {
+                at: start,
+                attempt,
+                text: format!("attempt {attempt} started on {node}"),
+            });
         }
     }
     let _ = info;

@@ -7,8 +7,8 @@ use crate::controller::history;
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
-use crate::core::job::{Job, waiting_code};
 use crate::core::act::chosen_id;
+use crate::core::job::{Job, waiting_code};
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Ordinal, TaskRef};
@@ -31,10 +31,7 @@ pub async fn wait(
         Err(refusal) => return refuse(replies, refusal).await,
     };
     // From here on the jobs are meant by number, whatever is submitted under the same name later.
-    let fixed = Selection {
-        selectors: chosen.iter().map(fix).collect(),
-        ..Selection::default()
-    };
+    let fixed = Selection { selectors: chosen.iter().map(fix).collect(), ..Selection::default() };
     if fixed.selectors.is_empty() {
         return replies.last(&Reply::Waited { outcomes: Vec::new() }).await;
     }
@@ -69,8 +66,14 @@ pub async fn wait(
     }
 }
 
-fn look(office: &Office, view: &View, caller: &Caller, selection: &Selection) -> Result<Vec<Chosen>, Refusal> {
-    let history = found::jobs(office, view, &caller.identity, selection).map_err(|error| tables_failed(&error))?;
+fn look(
+    office: &Office,
+    view: &View,
+    caller: &Caller,
+    selection: &Selection,
+) -> Result<Vec<Chosen>, Refusal> {
+    let history =
+        found::jobs(office, view, &caller.identity, selection).map_err(|error| tables_failed(&error))?;
     choose(&view.cluster, &history, &caller.identity, selection)
 }
 
@@ -132,7 +135,8 @@ fn progress(chosen: &[Chosen]) -> Reply {
     let mut sums = [0u64; 4];
     for one in chosen {
         let tasks = &one.job.tasks;
-        let bad = State::ALL.iter().filter(|s| s.is_end() && **s != State::Completed).map(|s| tasks.counted(*s));
+        let bad =
+            State::ALL.iter().filter(|s| s.is_end() && **s != State::Completed).map(|s| tasks.counted(*s));
         sums[0] += u64::from(tasks.ended());
         sums[1] += u64::from(bad.sum::<u32>());
         sums[2] += u64::from(tasks.counted(State::Running));

@@ -60,7 +60,7 @@ impl FrameDecoder {
     }
 
     /// The next whole message, if one is there. After an error the stream is of no more use.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn cut<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let rest = self.bytes.get(self.read..).unwrap_or_default();
         let Some((head, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_le_bytes(*head) as usize;
@@ -111,7 +111,7 @@ mod tests {
             let mut got = Vec::new();
             for piece in bytes.chunks(cut) {
                 decoder.push(piece);
-                while let Some(message) = decoder.next::<ToSupervisor>().unwrap() {
+                while let Some(message) = decoder.cut::<ToSupervisor>().unwrap() {
                     got.push(message);
                 }
             }
@@ -123,7 +123,7 @@ mod tests {
             let mut decoder = FrameDecoder::new();
             decoder.push(&(bytes.len() as u32).to_le_bytes());
             decoder.push(&bytes);
-            let _ = decoder.next::<ToSupervisor>();
+            let _ = decoder.cut::<ToSupervisor>();
         }
     }
 
@@ -131,10 +131,10 @@ mod tests {
     fn the_limit_holds_before_anything_is_allocated() {
         let mut decoder = FrameDecoder::new();
         decoder.push(&(FRAME_BYTES_MAX as u32 + 1).to_le_bytes());
-        assert!(matches!(decoder.next::<ToSupervisor>(), Err(FrameError::TooLong(_))));
+        assert!(matches!(decoder.cut::<ToSupervisor>(), Err(FrameError::TooLong(_))));
         let mut decoder = FrameDecoder::new();
         decoder.push(&(FRAME_BYTES_MAX as u32).to_le_bytes());
-        assert!(matches!(decoder.next::<ToSupervisor>(), Ok(None)));
+        assert!(matches!(decoder.cut::<ToSupervisor>(), Ok(None)));
         let fits = vec![0u8; FRAME_BYTES_MAX - 5];
         assert_eq!(encode(&fits).unwrap().len(), FRAME_BYTES_MAX + LENGTH_BYTES);
         assert!(matches!(encode(&vec![0u8; FRAME_BYTES_MAX]), Err(FrameError::TooLong(_))));

@@ -179,7 +179,7 @@ fn become_program(plan: &Plan<'_>) -> Step {
                 return Step::Limits;
             }
         }
-        if let Some(failed) = plan.switch.as_ref().and_then(|switch| switch_user(switch)) {
+        if let Some(failed) = plan.switch.as_ref().and_then(switch_user) {
             return failed;
         }
         libc::syscall(libc::SYS_umask, plan.umask);
@@ -258,8 +258,8 @@ pub fn switch_user(switch: &Switch) -> Option<Step> {
 /// Opens the three streams in order onto 0, 1 and 2. The parent has those three open, so what is opened here
 /// lies above them.
 unsafe fn open_streams(streams: &[RawStream; 3]) -> Option<Step> {
-    let mut target = 0;
-    for (stream, step) in streams.iter().zip([Step::Input, Step::Output, Step::Error]) {
+    let targets = [(0, Step::Input), (1, Step::Output), (2, Step::Error)];
+    for (stream, (target, step)) in streams.iter().zip(targets) {
         // SAFETY: the path is null or a text of the plan; the descriptors are this child's own.
         unsafe {
             let source = if stream.path.is_null() { 1 } else { open(stream.path, stream.flags) };
@@ -271,7 +271,6 @@ unsafe fn open_streams(streams: &[RawStream; 3]) -> Option<Step> {
                 return Some(step);
             }
         }
-        target += 1;
     }
     None
 }

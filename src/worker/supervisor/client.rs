@@ -80,7 +80,7 @@ impl Connection {
         let mut bytes = vec![0; 64 << 10];
         loop {
             let message =
-                self.decoder.next().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+                self.decoder.cut().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             if message.is_some() {
                 return Ok(message);
             }

@@ -85,7 +85,7 @@ impl Link {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => is_over = true,
             }
-            while let Some(message) = peer.decoder.next()? {
+            while let Some(message) = peer.decoder.cut()? {
                 messages.push(message);
             }
             if is_over {

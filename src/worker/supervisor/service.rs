@@ -111,11 +111,13 @@ impl Service {
         loop {
             self.wait()?;
             self.drain_wakers();
+            let now = clock::now();
+            // What the old connection still holds was said before the new one was made.
+            self.obey(now);
             if self.link.accept() {
                 self.greeted = false;
+                self.obey(now);
             }
-            let now = clock::now();
-            self.obey(now);
             self.turn(now);
             self.tell(now);
             if self.is_done(now.boot) {
@@ -155,7 +157,8 @@ impl Service {
 
     fn set_timer(&self) {
         let crew = self.crew().and_then(Crew::deadline);
-        let idle = self.link.peer().is_none().then(|| self.alone_since.plus(IDLE_PATIENCE));
+        let is_waiting = self.link.peer().is_none() && self.is_idle();
+        let idle = is_waiting.then(|| self.alone_since.plus(IDLE_PATIENCE));
         let at = [crew, idle, self.retry_at].into_iter().flatten().min();
         let set = match at {
             None => self.timer.unset(),
@@ -372,8 +375,11 @@ impl Service {
         if self.link.peer().is_some() {
             self.alone_since = now;
         }
-        let is_idle = self.desk.is_clear() && self.crew().is_none_or(Crew::is_idle);
-        is_idle && (self.finishing || now >= self.alone_since.plus(IDLE_PATIENCE))
+        self.is_idle() && (self.finishing || now >= self.alone_since.plus(IDLE_PATIENCE))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.desk.is_clear() && self.crew().is_none_or(Crew::is_idle)
     }
 
     fn crew(&self) -> Option<&Crew> {

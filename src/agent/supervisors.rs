@@ -1,0 +1,494 @@
+//! One supervisor per job: what it is given, what it says, and what becomes of its attempts when it dies.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::brain::Agent;
+use super::effects::{Effect, Notice, Remains, Said, SupervisorId, Tell};
+use super::jobs::State;
+use super::records::{Record, Try, runs_of};
+use crate::model::ids::JobId;
+use crate::model::state::{Cause, CauseKind, End, State as EndState, Usage};
+use crate::model::time::{Now, WallTime};
+
+/// So many supervisors of a job may be lost in a row without having started anything; then what is held ends.
+pub const SUPERVISOR_TRIES_MAX: u32 = 3;
+/// The most attempts that one supervisor is given and has not started; the agent holds the others.
+pub const GIVEN_MAX: usize = 2_048;
+
+/// How far a supervisor is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Found in the spool; neither reached nor found dead yet.
+    Unknown,
+    /// Asked for.
+    Starting,
+    /// Speaks.
+    Ready,
+    /// Was told to go, or will be as soon as it speaks.
+    Finishing,
+    /// Dead; what it left is being ended.
+    Lost(Remains),
+}
+
+/// A supervisor.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) job: JobId,
+    pub(super) phase: Phase,
+    /// The numbers of the notices of ends that the controller has not confirmed.
+    pub(super) unsafe_notices: BTreeSet<u64>,
+    seen: u64,
+    acknowledged: u64,
+}
+
+impl Supervisor {
+    pub(super) fn new(job: JobId, phase: Phase) -> Supervisor {
+        Supervisor { job, phase, unsafe_notices: BTreeSet::new(), seen: 0, acknowledged: 0 }
+    }
+}
+
+impl Agent {
+    /// A supervisor speaks.
+    pub fn on_supervisor(&mut self, now: Now, id: SupervisorId, said: Said) {
+        let Some(supervisor) = self.supervisors.get(&id) else { return };
+        if matches!(supervisor.phase, Phase::Lost(_)) {
+            return;
+        }
+        let job = supervisor.job;
+        match said {
+            Said::Ready { held, started, notices } => self.on_ready(now, id, job, held, started, notices),
+            Said::Started(list) => {
+                list.into_iter().for_each(|(which, start)| self.on_started(id, job, which, start));
+            }
+            Said::Notices(list) => self.on_notices(id, job, list),
+            Said::Kept(list) => list.into_iter().for_each(|which| self.mark(job, which)),
+        }
+        if self.jobs.get(&job).is_some_and(|known| !known.held.is_empty()) {
+            self.hand_out(now, job);
+        }
+    }
+
+    /// A supervisor could not be started at all; the text says why and what to do.
+    pub fn on_supervisor_failed(&mut self, now: Now, id: SupervisorId, text: &str) {
+        let Some(supervisor) = self.supervisors.remove(&id) else { return };
+        self.effects.push(Effect::Remove { supervisor: id, job: supervisor.job });
+        self.leave(id, supervisor.job);
+        self.end_held(now, supervisor.job, &Cause::said(CauseKind::Launch, text));
+    }
+
+    /// A supervisor is dead, and this is what its records say.
+    pub fn on_supervisor_lost(&mut self, now: Now, id: SupervisorId, remains: Remains) {
+        let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
+        if matches!(supervisor.phase, Phase::Lost(_)) {
+            return;
+        }
+        let (job, before) = (supervisor.job, supervisor.phase.clone());
+        self.settle(job, &before);
+        let leftovers = self.absorb(id, job, &remains);
+        if let Some(supervisor) = self.supervisors.get_mut(&id) {
+            supervisor.phase = Phase::Lost(remains);
+        }
+        if leftovers {
+            self.effects.push(Effect::EndLeftovers { supervisor: id, job });
+        } else {
+            self.conclude(now, id);
+        }
+    }
+
+    /// Nothing of a dead supervisor's attempts runs any more.
+    pub fn on_leftovers_ended(&mut self, now: Now, id: SupervisorId) {
+        if self.supervisors.get(&id).is_some_and(|supervisor| matches!(supervisor.phase, Phase::Lost(_))) {
+            self.conclude(now, id);
+        }
+    }
+
+    /// Gives what is held to the job's supervisor, and starts one if there is none.
+    pub(super) fn hand_out(&mut self, now: Now, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        if job.unsettled > 0 {
+            return;
+        }
+        if job.earlier_boot {
+            return self.leave_earlier_boot(now, id);
+        }
+        if job.held.is_empty() || job.given >= GIVEN_MAX {
+            return;
+        }
+        if job.losses >= SUPERVISOR_TRIES_MAX {
+            let text =
+                format!("{SUPERVISOR_TRIES_MAX} supervisors in a row were lost before they started anything");
+            return self.end_held(now, id, &Cause::said(CauseKind::Supervisor, text));
+        }
+        let current =
+            job.current.and_then(|current| self.supervisors.get(&current).map(|s| (current, &s.phase)));
+        match current {
+            Some((current, Phase::Ready)) => self.give(id, current),
+            Some(_) => {}
+            None => self.start_supervisor(now, id),
+        }
+    }
+
+    /// Says how many tasks run at once.
+    pub(super) fn tell_slots(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(supervisor) = job.current else { return };
+        if self.supervisors.get(&supervisor).is_some_and(|current| current.phase == Phase::Ready) {
+            self.effects.push(Effect::Tell { supervisor, job: id, what: Tell::Slots(job.slots) });
+        }
+    }
+
+    /// Lets a job's supervisors go.
+    pub(super) fn finish_supervisors(&mut self, id: JobId) {
+        // It goes when it holds nothing, and it holds its ends until it hears that they are safe.
+        self.acknowledge_ends();
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        for supervisor in std::mem::take(&mut job.others).into_iter().chain(job.current.take()) {
+            let Some(known) = self.supervisors.get_mut(&supervisor) else { continue };
+            if known.phase == Phase::Ready {
+                self.effects.push(Effect::Tell { supervisor, job: id, what: Tell::Finish });
+            }
+            if matches!(known.phase, Phase::Ready | Phase::Starting) {
+                known.phase = Phase::Finishing;
+            }
+        }
+    }
+
+    /// Tells supervisors which ends the controller holds.
+    pub(super) fn acknowledge_ends(&mut self) {
+        for id in std::mem::take(&mut self.acknowledge) {
+            let Some(supervisor) = self.supervisors.get_mut(&id) else { continue };
+            let safe =
+                supervisor.unsafe_notices.first().map_or(supervisor.seen, |first| first.saturating_sub(1));
+            if safe > supervisor.acknowledged && !matches!(supervisor.phase, Phase::Lost(_)) {
+                supervisor.acknowledged = safe;
+                let (job, what) = (supervisor.job, Tell::Acknowledge(safe));
+                self.effects.push(Effect::Tell { supervisor: id, job, what });
+            }
+        }
+    }
+
+    fn on_ready(
+        &mut self,
+        now: Now,
+        id: SupervisorId,
+        job: JobId,
+        held: Vec<Try>,
+        started: Vec<(Try, WallTime)>,
+        notices: Vec<Notice>,
+    ) {
+        let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
+        let before = supervisor.phase.clone();
+        supervisor.acknowledged = 0;
+        if before != Phase::Finishing {
+            supervisor.phase = Phase::Ready;
+            self.adopt(now, id, job);
+        }
+        self.settle(job, &before);
+        let mut withdraw = Vec::new();
+        let holds: BTreeSet<Try> = held.into_iter().collect();
+        let entry_of = |agent: &Agent, which: &Try| {
+            let entry = agent.jobs.get(&job)?.entries.get(which)?;
+            Some((entry.state.clone(), entry.withdrawing))
+        };
+        for which in &holds {
+            match entry_of(self, which) {
+                Some((State::Held | State::Given(_), withdrawing)) => {
+                    self.set(job, *which, State::Given(id));
+                    if withdrawing {
+                        withdraw.push(*which);
+                    }
+                }
+                Some((State::Started(..), _)) => {}
+                Some((State::Ended(..) | State::Never, _)) | None => withdraw.push(*which),
+            }
+        }
+        started.into_iter().for_each(|(which, start)| self.on_started(id, job, which, start));
+        self.on_notices(id, job, notices);
+        // What was given over a connection that broke may never have arrived.
+        let lost: Vec<Try> = self.jobs.get(&job).map_or_else(Vec::new, |known| {
+            let given = known.entries.iter().filter(|(_, entry)| entry.state == State::Given(id));
+            given.map(|(which, _)| *which).filter(|which| !holds.contains(which)).collect()
+        });
+        lost.into_iter().for_each(|which| self.set(job, which, State::Held));
+        self.bury_withdrawn(job);
+        self.tell_slots(job);
+        if !withdraw.is_empty() {
+            let what = Tell::Withdraw(runs_of(withdraw));
+            self.effects.push(Effect::Tell { supervisor: id, job, what });
+        }
+        if before == Phase::Finishing {
+            self.acknowledge_ends();
+            self.effects.push(Effect::Tell { supervisor: id, job, what: Tell::Finish });
+        }
+    }
+
+    /// Makes a supervisor that speaks the job's current one, unless a newer one is.
+    fn adopt(&mut self, now: Now, id: SupervisorId, job: JobId) {
+        let known = self.jobs.entry(job).or_default();
+        match known.current {
+            Some(current) if current == id => {}
+            Some(current) if current > id => known.others.push(id),
+            older => {
+                known.others.extend(older);
+                known.current = Some(id);
+            }
+        }
+        if known.entries.is_empty() && known.idle.is_none() {
+            self.rest(now, job);
+        }
+    }
+
+    fn on_started(&mut self, id: SupervisorId, job: JobId, which: Try, start: WallTime) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        match known.entries.get(&which).map(|entry| &entry.state) {
+            Some(State::Held | State::Given(_)) => {
+                known.losses = 0;
+                known.set(which, State::Started(id, start));
+            }
+            Some(State::Started(..)) => {}
+            Some(State::Ended(..) | State::Never) | None => return,
+        }
+        self.mark(job, which);
+    }
+
+    fn on_notices(&mut self, id: SupervisorId, job: JobId, list: Vec<Notice>) {
+        let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
+        let last = list.iter().map(|notice| notice.number).max();
+        supervisor.seen = supervisor.seen.max(last.unwrap_or_default());
+        self.acknowledge.insert(id);
+        let mut never = Vec::new();
+        for Notice { number, which, end } in list {
+            match end {
+                Some(end) => self.on_ended(id, job, number, which, *end),
+                None => never.push(which),
+            }
+        }
+        // A tombstone is safe once it stands in the log, where it is before the acknowledgement goes out.
+        self.on_never(job, never);
+    }
+
+    fn on_ended(&mut self, id: SupervisorId, job: JobId, number: u64, which: Try, end: End) {
+        let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        match known.entries.get(&which).map(|entry| &entry.state) {
+            Some(State::Held | State::Given(_) | State::Started(..)) => {
+                known.losses = 0;
+                supervisor.unsafe_notices.insert(number);
+                known.set(which, State::Ended(Some((id, number)), Box::new(end)));
+                self.mark(job, which);
+            }
+            Some(State::Ended(..) | State::Never) | None => {}
+        }
+    }
+
+    fn on_never(&mut self, job: JobId, list: Vec<Try>) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        let waiting = |which: &Try| {
+            let state = known.entries.get(which).map(|entry| &entry.state);
+            matches!(state, Some(State::Held | State::Given(_)))
+        };
+        let never: Vec<Try> = list.into_iter().filter(waiting).collect();
+        self.bury(job, never);
+    }
+
+    fn set(&mut self, job: JobId, which: Try, state: State) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.set(which, state);
+        }
+    }
+
+    fn bury(&mut self, id: JobId, never: Vec<Try>) {
+        if never.is_empty() {
+            return;
+        }
+        for which in &never {
+            self.set(id, *which, State::Never);
+            self.mark(id, *which);
+        }
+        self.records.push(Record::Never { job: id, attempts: runs_of(never) });
+    }
+
+    /// What is wanted back and turns out to be with nobody never starts. Only who puts something back has to ask.
+    pub(super) fn bury_withdrawn(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.unsettled == 0 && !job.earlier_boot) else {
+            return;
+        };
+        let withdrawn = |which: &&Try| job.entries.get(which).is_some_and(|entry| entry.withdrawing);
+        let withdrawn: Vec<Try> = job.held.iter().filter(withdrawn).copied().collect();
+        self.bury(id, withdrawn);
+    }
+
+    fn give(&mut self, id: JobId, supervisor: SupervisorId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let room = GIVEN_MAX.saturating_sub(job.given);
+        let next: Vec<Try> = job.held.iter().take(room).copied().collect();
+        let mut by_time = std::collections::BTreeMap::<_, Vec<Try>>::new();
+        for which in next {
+            by_time.entry(job.entries.get(&which).and_then(|entry| entry.not_after)).or_default().push(which);
+            job.set(which, State::Given(supervisor));
+        }
+        for (not_after, tries) in by_time {
+            let what = Tell::Run { attempts: runs_of(tries), slots: job.slots, not_after };
+            self.effects.push(Effect::Tell { supervisor, job: id, what });
+        }
+    }
+
+    fn start_supervisor(&mut self, now: Now, id: JobId) {
+        let Some(body) = self.jobs.get(&id).and_then(|job| job.body.clone()) else {
+            let cause = Cause::said(CauseKind::Launch, "the node's spool does not have the job's record");
+            return self.end_held(now, id, &cause);
+        };
+        let supervisor = self.new_supervisor();
+        self.supervisors.insert(supervisor, Supervisor::new(id, Phase::Starting));
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.current = Some(supervisor);
+        }
+        self.effects.push(Effect::Start { supervisor, job: id, body: Arc::clone(&body) });
+    }
+
+    /// One of those found at the beginning is known now.
+    fn settle(&mut self, job: JobId, before: &Phase) {
+        if *before == Phase::Unknown {
+            self.unsettled = self.unsettled.saturating_sub(1);
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.unsettled = job.unsettled.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Takes over what a dead supervisor's records say; its ends now stand in the agent's log. True if something
+    /// of it may still run.
+    fn absorb(&mut self, id: SupervisorId, job: JobId, remains: &Remains) -> bool {
+        remains.started.iter().for_each(|(which, start)| self.on_started(id, job, *which, *start));
+        for (which, end) in &remains.ended {
+            self.on_ended(id, job, 0, *which, end.clone());
+        }
+        let Some(known) = self.jobs.get_mut(&job) else { return false };
+        for which in &remains.intents {
+            if known.entries.get(which).is_some_and(|entry| entry.state == State::Held) {
+                known.set(*which, State::Given(id));
+            }
+        }
+        let mut ends = Vec::new();
+        for (which, entry) in &mut known.entries {
+            if let State::Ended(from @ Some(_), end) = &mut entry.state
+                && from.is_some_and(|(from, _)| from == id)
+            {
+                *from = None;
+                ends.push((*which, End::clone(end)));
+            }
+        }
+        let intents: BTreeSet<&Try> = remains.intents.iter().collect();
+        let runs = known.entries.iter().any(|(which, entry)| match entry.state {
+            State::Started(supervisor, _) => supervisor == id,
+            State::Given(supervisor) => supervisor == id && intents.contains(which),
+            _ => false,
+        });
+        let runs = runs && !known.earlier_boot;
+        if !ends.is_empty() {
+            self.records.push(Record::Ended { job, ends });
+        }
+        runs
+    }
+
+    /// Says what became of a dead supervisor's attempts, and gives what it had not touched to the next one.
+    fn conclude(&mut self, now: Now, id: SupervisorId) {
+        let Some(supervisor) = self.supervisors.remove(&id) else { return };
+        let Phase::Lost(remains) = supervisor.phase else { return };
+        let job = supervisor.job;
+        self.effects.push(Effect::Remove { supervisor: id, job });
+        let was_current = self.jobs.get(&job).is_some_and(|known| known.current == Some(id));
+        self.leave(id, job);
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        if known.entries.is_empty() && known.idle.is_none() {
+            return self.rest(now, job);
+        }
+        let intents: BTreeSet<&Try> = remains.intents.iter().collect();
+        let mine: Vec<(Try, State)> =
+            known.entries.iter().map(|(which, entry)| (*which, entry.state.clone())).collect();
+        let mut ends = Vec::new();
+        for (which, state) in mine {
+            let (cause, start) = match state {
+                State::Started(by, start) if by == id => {
+                    (Cause::said(CauseKind::Supervisor, "supervisor lost"), Some(start))
+                }
+                State::Given(by) if by == id && intents.contains(&which) => {
+                    (Cause::said(CauseKind::Launch, "launch lost"), None)
+                }
+                State::Given(by) if by == id => {
+                    known.set(which, State::Held);
+                    continue;
+                }
+                _ => continue,
+            };
+            if !known.earlier_boot {
+                ends.push((which, end_of(which, now, start, &cause)));
+            }
+        }
+        if was_current && before_any_start(&remains) {
+            known.losses = known.losses.saturating_add(1);
+        }
+        self.record_ends(job, ends);
+        self.bury_withdrawn(job);
+        self.hand_out(now, job);
+    }
+
+    /// The supervisor is none of the job's any more.
+    fn leave(&mut self, id: SupervisorId, job: JobId) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.others.retain(|other| *other != id);
+            if job.current == Some(id) {
+                job.current = None;
+            }
+        }
+    }
+
+    /// What was ordered in an earlier boot and has neither end nor tombstone is gone; the controller knows by the boot.
+    fn leave_earlier_boot(&mut self, now: Now, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.earlier_boot = false;
+        let ended = |state: &State| matches!(state, State::Ended(..) | State::Never);
+        let gone: Vec<Try> =
+            job.entries.iter().filter(|(_, entry)| !ended(&entry.state)).map(|(which, _)| *which).collect();
+        if job.entries.is_empty() {
+            return self.rest(now, id);
+        }
+        gone.into_iter().for_each(|which| self.forget(now, id, which));
+    }
+
+    fn end_held(&mut self, now: Now, id: JobId, cause: &Cause) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let ends = job.held.iter().map(|which| (*which, end_of(*which, now, None, cause))).collect();
+        self.record_ends(id, ends);
+    }
+
+    fn record_ends(&mut self, job: JobId, ends: Vec<(Try, End)>) {
+        if ends.is_empty() {
+            return;
+        }
+        for (which, end) in &ends {
+            self.set(job, *which, State::Ended(None, Box::new(end.clone())));
+            self.mark(job, *which);
+        }
+        self.records.push(Record::Ended { job, ends });
+    }
+}
+
+fn before_any_start(remains: &Remains) -> bool {
+    remains.intents.is_empty() && remains.started.is_empty() && remains.ended.is_empty()
+}
+
+fn end_of(which: Try, now: Now, start: Option<WallTime>, cause: &Cause) -> End {
+    End {
+        state: EndState::NodeFail,
+        exit_code: 0,
+        signal: 0,
+        cause: cause.clone(),
+        node: None,
+        start,
+        end: now.wall,
+        usage: Usage::default(),
+        attempt: which.attempt,
+    }
+}

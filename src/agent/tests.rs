@@ -1,0 +1,664 @@
+//! The agent between a model of supervisors and a model of the controller, under everything that can die or repeat.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::ids::*;
+use crate::model::resources::Resources;
+use crate::model::spec::{Files, LostPolicy, Output, WorkDir};
+use crate::model::state::{Cause, CauseKind, End, State, Usage};
+use crate::model::time::{BootTime, Now, Seconds, TimeLimit, WallTime};
+use crate::wire::node::*;
+
+fn body() -> Box<JobBody> {
+    Box::new(JobBody {
+        name: "job".to_owned(),
+        user: "ann".to_owned(),
+        uid: Uid(1000),
+        partition: "main".to_owned(),
+        account: String::new(),
+        qos: String::new(),
+        script: ContentHash::of(b"script"),
+        environment: ContentHash::of(b"environment"),
+        arguments: vec![],
+        work_dir: WorkDir::Private,
+        submit_dir: "/".to_owned(),
+        submit_host: "login".to_owned(),
+        umask: 0o022,
+        files: Files { input: String::new(), output: Output::Nothing, error: None, append: false },
+        resources: Resources { cpus: 1, memory_bytes: 1, tmp_bytes: 0 },
+        tasks: None,
+        tasks_per_node: None,
+        cpus_per_task: None,
+        memory_per_node_bytes: None,
+        memory_per_cpu_bytes: None,
+        limit: TimeLimit(None),
+        grace: Seconds(30),
+        warning: None,
+        lost: LostPolicy::Fenced(None),
+        indexes: None,
+        lines: None,
+        submit_time: WallTime(0),
+        unstarted_attempts: 0,
+    })
+}
+
+fn contents() -> Vec<Content> {
+    [&b"script"[..], b"environment"]
+        .map(|bytes| Content { hash: ContentHash::of(bytes), bytes: bytes.to_vec() })
+        .to_vec()
+}
+
+fn run(which: Try) -> TaskRun {
+    TaskRun { first: which.ordinal, last: which.ordinal, attempt: which.attempt }
+}
+
+fn end(which: Try, state: State, kind: CauseKind) -> End {
+    End {
+        state,
+        exit_code: 0,
+        signal: 0,
+        cause: Cause::plain(kind),
+        node: None,
+        start: Some(WallTime(1)),
+        end: WallTime(2),
+        usage: Usage::default(),
+        attempt: which.attempt,
+    }
+}
+
+/// A supervisor process and its records.
+#[derive(Default)]
+struct Process {
+    job: JobId,
+    alive: bool,
+    speaks: bool,
+    inbox: VecDeque<Tell>,
+    outbox: VecDeque<Said>,
+    queue: BTreeSet<Try>,
+    unacknowledged: BTreeMap<u64, Notice>,
+    numbers: u64,
+    intents: BTreeSet<Try>,
+    started: BTreeSet<Try>,
+    ended: BTreeMap<Try, End>,
+}
+
+impl Process {
+    fn remains(&self) -> Remains {
+        Remains {
+            intents: self.intents.iter().copied().collect(),
+            started: self.started.iter().map(|which| (*which, WallTime(1))).collect(),
+            ended: self.ended.iter().map(|(which, end)| (*which, end.clone())).collect(),
+        }
+    }
+
+    fn running(&self) -> Vec<Try> {
+        self.started.iter().filter(|which| !self.ended.contains_key(which)).copied().collect()
+    }
+
+    fn connect(&mut self) {
+        self.speaks = true;
+        self.outbox = VecDeque::from([Said::Ready {
+            held: self.queue.iter().copied().collect(),
+            started: self.running().into_iter().map(|which| (which, WallTime(1))).collect(),
+            notices: self.unacknowledged.values().cloned().collect(),
+        }]);
+    }
+
+    fn finish(&mut self, which: Try, state: State, kind: CauseKind) {
+        let end = end(which, state, kind);
+        self.ended.insert(which, end.clone());
+        self.notice(which, Some(Box::new(end)));
+    }
+
+    fn notice(&mut self, which: Try, end: Option<Box<End>>) {
+        self.numbers += 1;
+        let notice = Notice { number: self.numbers, which, end };
+        self.unacknowledged.insert(self.numbers, notice.clone());
+        self.outbox.push_back(Said::Notices(vec![notice]));
+    }
+
+    fn hear(&mut self) {
+        match self.inbox.pop_front() {
+            Some(Tell::Run { attempts, .. }) => {
+                for which in tries_of(&attempts) {
+                    assert!(
+                        !self.intents.contains(&which) && self.queue.insert(which),
+                        "given twice: {which:?}"
+                    );
+                }
+            }
+            Some(Tell::Withdraw(attempts)) => {
+                let (never, rest): (Vec<Try>, Vec<Try>) =
+                    tries_of(&attempts).partition(|which| self.queue.remove(which));
+                never.into_iter().for_each(|which| self.notice(which, None));
+                self.outbox.push_back(Said::Kept(rest));
+            }
+            Some(Tell::Kill { attempts, .. }) => {
+                let running = self.running();
+                for which in tries_of(&attempts).filter(|which| running.contains(which)) {
+                    self.finish(which, State::Cancelled, CauseKind::Cancel);
+                }
+            }
+            Some(Tell::Acknowledge(up_to)) => self.unacknowledged.retain(|number, _| *number > up_to),
+            Some(Tell::Finish) if self.queue.is_empty() && self.running().is_empty() => {
+                assert!(self.unacknowledged.is_empty(), "told to go with ends unsafe");
+                self.alive = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Outcome {
+    Never,
+    Ended(End),
+    /// The controller saw another boot.
+    BootOver,
+}
+
+struct World {
+    agent: Option<Agent>,
+    now: Now,
+    instance: Instance,
+    log: Vec<Record>,
+    contents: BTreeSet<ContentHash>,
+    processes: BTreeMap<SupervisorId, Process>,
+    leftovers: BTreeSet<SupervisorId>,
+    starts: BTreeMap<(JobId, Try), u32>,
+    refusals: usize,
+    // The controller.
+    session: u64,
+    connected: bool,
+    position: u64,
+    inventory: bool,
+    to_node: VecDeque<ToNode>,
+    mentioned: BTreeSet<(JobId, Try)>,
+    ordered: BTreeMap<(JobId, Try), BootId>,
+    outcomes: BTreeMap<(JobId, Try), Outcome>,
+}
+
+impl World {
+    fn new() -> World {
+        let mut world = World {
+            agent: None,
+            now: Now::default(),
+            instance: Instance { spool: SpoolId([1; 16]), boot: BootId([1; 16]) },
+            log: vec![],
+            contents: BTreeSet::new(),
+            processes: BTreeMap::new(),
+            leftovers: BTreeSet::new(),
+            starts: BTreeMap::new(),
+            refusals: 0,
+            session: 0,
+            connected: false,
+            position: 0,
+            inventory: false,
+            to_node: VecDeque::new(),
+            mentioned: BTreeSet::new(),
+            ordered: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+        };
+        world.restart();
+        world
+    }
+
+    fn disconnect(&mut self) {
+        self.connected = false;
+        self.to_node.clear();
+        if let Some(agent) = &mut self.agent {
+            agent.on_disconnected();
+        }
+    }
+
+    /// Whatever lived in the daemon's memory is gone; it lives again from its spool.
+    fn restart(&mut self) {
+        self.disconnect();
+        self.leftovers.clear();
+        for process in self.processes.values_mut().filter(|process| process.alive) {
+            process.speaks = false;
+            while !process.inbox.is_empty() {
+                process.hear();
+            }
+        }
+        let supervisors = self.processes.iter().map(|(id, process)| (*id, process.job)).collect();
+        let contents = self.contents.iter().copied().collect();
+        let facts = Facts { instance: self.instance, records: self.log.clone(), supervisors, contents };
+        let agent = Agent::new(self.now, facts);
+        self.agent = Some(agent);
+    }
+
+    fn reboot(&mut self) {
+        self.processes.values_mut().for_each(|process| process.alive = false);
+        self.instance.boot.0[0] += 1;
+        self.restart();
+    }
+
+    fn connect(&mut self) {
+        let agent = self.agent.as_mut().unwrap();
+        if self.connected || !agent.is_settled() {
+            return;
+        }
+        self.session += 1;
+        self.connected = true;
+        self.inventory = false;
+        self.mentioned.clear();
+        let (incarnation, _, position) = agent.office();
+        assert!(incarnation.is_none_or(|mine| mine == Incarnation([5; 16])) && position.0 <= self.position);
+        let mut welcome = welcome(Incarnation([5; 16]), 1, self.position);
+        welcome.session = SessionId(self.session);
+        agent.on_connected(self.now, &welcome);
+    }
+
+    /// Ends a turn; with a number, the daemon dies after so many effects.
+    fn flush(&mut self, dies_after: Option<usize>) {
+        let effects = self.agent.as_mut().unwrap().flush(self.now);
+        let count = dies_after.map_or(effects.len(), |n| n.min(effects.len()));
+        for effect in effects.into_iter().take(count) {
+            self.carry_out(effect);
+        }
+        if dies_after.is_some() {
+            self.restart();
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Keep(content) => drop(self.contents.insert(content.hash)),
+            Effect::Drop(hash) => drop(self.contents.remove(&hash)),
+            Effect::Append(records) => self.log.extend(records),
+            Effect::Start { supervisor, job, body } => {
+                assert!(self.contents.contains(&body.script) && self.contents.contains(&body.environment));
+                let mut process = Process { job, alive: true, ..Process::default() };
+                process.connect();
+                assert!(self.processes.insert(supervisor, process).is_none());
+            }
+            Effect::Tell { supervisor, what, .. } => {
+                if let Some(process) = self.processes.get_mut(&supervisor).filter(|process| process.alive) {
+                    process.inbox.push_back(what);
+                }
+            }
+            Effect::EndLeftovers { supervisor, .. } => drop(self.leftovers.insert(supervisor)),
+            Effect::Remove { supervisor, .. } => {
+                let process = self.processes.remove(&supervisor).unwrap();
+                assert!(!process.alive, "the folder of a living supervisor");
+            }
+            Effect::Report(report) => self.controller_hears(report),
+            Effect::Refuse(refused) => {
+                self.refusals += 1;
+                assert!(refused.reason.starts_with(MISSING_CONTENT), "{}", refused.reason);
+            }
+            Effect::Beat(number) => self.to_node.push_back(ToNode::Beat { number }),
+        }
+    }
+
+    fn runs(&self, job: JobId, which: Try) -> bool {
+        self.processes.values().any(|process| process.job == job && process.running().contains(&which))
+    }
+
+    fn controller_hears(&mut self, report: Report) {
+        assert!(self.connected);
+        for ended in &report.ended {
+            let which = Try { attempt: ended.end.attempt, ordinal: ended.task.ordinal };
+            assert!(!self.runs(ended.task.job, which) || self.processes.values().any(|p| !p.alive));
+            self.settle((ended.task.job, which), Outcome::Ended(ended.end.clone()));
+        }
+        for never in &report.never {
+            let key = (never.task.job, Try { attempt: never.attempt, ordinal: never.task.ordinal });
+            assert!(!self.starts.contains_key(&key), "never, but it has started");
+            self.settle(key, Outcome::Never);
+        }
+        let refs = report.started.iter().map(|started| started.attempt).chain(report.queued.iter().copied());
+        self.mentioned
+            .extend(refs.map(|one| (one.task.job, Try { attempt: one.attempt, ordinal: one.task.ordinal })));
+        self.to_node.push_back(ToNode::Confirmed { report: report.number });
+        if report.last_of_inventory {
+            self.inventory = true;
+            let open = self.ordered.iter().filter(|(key, _)| !self.outcomes.contains_key(key));
+            let open: Vec<_> = open.map(|(key, boot)| (*key, *boot)).collect();
+            for (key, boot) in open {
+                if boot != self.instance.boot {
+                    self.outcomes.insert(key, Outcome::BootOver);
+                } else if !self.mentioned.contains(&key) {
+                    self.order(key.0, launch(key.1));
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, key: (JobId, Try), outcome: Outcome) {
+        let known = self.outcomes.entry(key).or_insert_with(|| outcome.clone());
+        let late = *known == Outcome::BootOver;
+        assert!(late || *known == outcome, "{key:?}: first {known:?}, then {outcome:?}");
+    }
+
+    fn order(&mut self, job: JobId, act: Act) {
+        self.position += 1;
+        self.to_node.push_back(ToNode::Order(Order {
+            incarnation: Incarnation([5; 16]),
+            epoch: Epoch(1),
+            position: Position(self.position),
+            session: SessionId(self.session),
+            instance: self.instance,
+            job,
+            act,
+        }));
+    }
+
+    /// The controller wants something of the `n`th open attempt, or of a new one.
+    fn controller_acts(&mut self, what: u8, n: usize) {
+        if !self.connected || !self.inventory {
+            return;
+        }
+        let open: Vec<_> =
+            self.ordered.keys().filter(|key| !self.outcomes.contains_key(key)).copied().collect();
+        if what < 3 || open.is_empty() {
+            let job = JobId(1 + n as u64 % 3);
+            let ordinal = Ordinal(n as u32 % 5);
+            let before = self.ordered.keys().filter(|key| key.0 == job && key.1.ordinal == ordinal).count();
+            let which = Try { attempt: Attempt(before as u32 + 1), ordinal };
+            self.ordered.insert((job, which), self.instance.boot);
+            return self.order(job, launch(which));
+        }
+        let (job, which) = open[n % open.len()];
+        let attempts = vec![run(which)];
+        let act = match what {
+            3 => launch(which),
+            4 => Act::Withdraw { attempts },
+            5 => Act::Signal { attempts, signal: 10, batch_only: false },
+            _ => Act::Kill { attempts, reason: KillReason::Deadline },
+        };
+        self.order(job, act);
+    }
+
+    fn node_hears(&mut self) {
+        let agent = self.agent.as_mut().unwrap();
+        match self.to_node.pop_front() {
+            Some(ToNode::Order(order)) => agent.on_order(self.now, order),
+            Some(ToNode::Confirmed { report }) => agent.on_confirmed(self.now, report),
+            Some(ToNode::Beat { number }) => agent.on_beat_answer(number),
+            None => {}
+        }
+    }
+
+    /// One step of one supervisor, or of the daemon's dealings with it.
+    fn supervisor_acts(&mut self, what: u8, n: usize) {
+        let ids: Vec<SupervisorId> = self.processes.keys().copied().collect();
+        let Some(&id) = ids.get(n % ids.len().max(1)) else { return };
+        let agent = self.agent.as_mut().unwrap();
+        let process = self.processes.get_mut(&id).unwrap();
+        if !process.alive {
+            let remains = process.remains();
+            if self.leftovers.remove(&id) {
+                // What still ran is ended, without a record.
+                process.started.clear();
+                agent.on_leftovers_ended(self.now, id);
+            } else {
+                agent.on_supervisor_lost(self.now, id, remains);
+            }
+            return;
+        }
+        if !process.speaks {
+            process.connect();
+        }
+        let (job, boot) = (process.job, self.instance.boot);
+        let first = process.queue.first().copied();
+        match (what, first) {
+            (0 | 1, _) => process.hear(),
+            (2..=4, _) => {
+                if let Some(said) = process.outbox.pop_front() {
+                    agent.on_supervisor(self.now, id, said);
+                }
+            }
+            (5 | 6, Some(which)) => {
+                process.queue.remove(&which);
+                process.intents.insert(which);
+                process.started.insert(which);
+                process.outbox.push_back(Said::Started(vec![(which, WallTime(1))]));
+                *self.starts.entry((job, which)).or_default() += 1;
+                assert_eq!(
+                    self.ordered[&(job, which)],
+                    boot,
+                    "started in another boot than it was ordered in"
+                );
+            }
+            (7, Some(which)) => {
+                // Dies between intent and record of the start; the process may have come to be.
+                process.queue.remove(&which);
+                process.intents.insert(which);
+                process.alive = false;
+                *self.starts.entry((job, which)).or_default() += 1;
+            }
+            (8 | 9, _) => {
+                if let Some(which) = process.running().first() {
+                    process.finish(*which, State::Completed, CauseKind::Exit);
+                }
+            }
+            (10, _) => process.alive = false,
+            _ => {}
+        }
+    }
+
+    fn check(&self) {
+        assert!(self.starts.values().all(|starts| *starts <= 1), "{:?}", self.starts);
+        for process in self.processes.values() {
+            for (which, end) in &process.ended {
+                if let Some(Outcome::Ended(known)) = self.outcomes.get(&(process.job, *which)) {
+                    assert_eq!(known, end, "an end was recorded, another was reported");
+                }
+            }
+        }
+    }
+
+    /// Lets everything come to rest, fairly; true when it has.
+    fn come_to_rest(&mut self) -> bool {
+        for _ in 0..2_000 {
+            self.now.boot = BootTime(self.now.boot.0 + FINISH_LINGER_MICROS);
+            self.connect();
+            self.node_hears();
+            for n in 0..self.processes.len() {
+                for what in [0, 2, 5, 8] {
+                    self.supervisor_acts(what, n);
+                }
+            }
+            self.flush(None);
+            self.check();
+            let open = self.ordered.keys().filter(|key| !self.outcomes.contains_key(key)).count();
+            let rest = self.agent.as_ref().unwrap().attempts() == 0;
+            if open == 0 && rest && self.processes.is_empty() && self.to_node.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn launch(which: Try) -> Act {
+    let (body, contents) = (Some(body()), contents());
+    Act::Launch(Launch { body, contents, attempts: vec![run(which)], slots: 2, not_after: None })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn no_attempt_starts_twice_and_no_end_is_lost(
+        steps in prop::collection::vec((0u8..100, 0u8..11, 0usize..60), 1..300)
+    ) {
+        let mut world = World::new();
+        for (kind, what, n) in steps {
+            match kind {
+                0..=19 => world.controller_acts(what % 7, n),
+                20..=39 => world.node_hears(),
+                40..=84 => world.supervisor_acts(what, n),
+                85 | 86 => world.disconnect(),
+                87..=91 => world.connect(),
+                92..=95 => world.flush(Some(n % 8)),
+                96 if what == 0 => world.reboot(),
+                97 => world.now.boot = BootTime(world.now.boot.0 + FINISH_LINGER_MICROS),
+                _ => {}
+            }
+            if n % 3 > 0 {
+                world.flush(None);
+            }
+            if kind == 99 {
+                world.flush(None);
+                world.log = world.agent.as_ref().unwrap().snapshot();
+            }
+            world.check();
+        }
+        prop_assert!(world.come_to_rest());
+        prop_assert!(world.agent.as_ref().unwrap().contents_match(&world.contents));
+    }
+}
+
+#[test]
+fn a_supervisor_is_given_so_many_and_no_more() {
+    let mut world = World::new();
+    world.connect();
+    world.flush(None);
+    let last = Ordinal(GIVEN_MAX as u32);
+    let attempts = vec![TaskRun { first: Ordinal(0), last, attempt: Attempt(1) }];
+    let (body, contents) = (Some(body()), contents());
+    world.order(JobId(1), Act::Launch(Launch { body, contents, attempts, slots: 2, not_after: None }));
+    for ordinal in 0..=last.0 {
+        let which = Try { attempt: Attempt(1), ordinal: Ordinal(ordinal) };
+        world.ordered.insert((JobId(1), which), world.instance.boot);
+    }
+    let mut step = |what| {
+        world.node_hears();
+        world.supervisor_acts(what, 0);
+        world.flush(None);
+        world.processes.values().map(|process| process.queue.len()).sum::<usize>()
+    };
+    while step(2) == 0 {
+        step(0);
+    }
+    assert_eq!(step(2), GIVEN_MAX);
+    assert_eq!(step(5), GIVEN_MAX - 1);
+    step(2);
+    assert_eq!(step(0), GIVEN_MAX, "a start makes room for the one that was held");
+    assert!(world.agent.as_ref().unwrap().jobs[&JobId(1)].held.is_empty());
+}
+
+/// An agent in its first session, and an order that it would obey.
+fn agent_and_order() -> (Agent, Order) {
+    let instance = Instance { spool: SpoolId([1; 16]), boot: BootId([1; 16]) };
+    let facts = Facts { instance, records: vec![], supervisors: vec![], contents: vec![] };
+    let mut agent = Agent::new(Now::default(), facts);
+    agent.on_connected(Now::default(), &welcome(Incarnation([5; 16]), 7, 90));
+    agent.flush(Now::default());
+    let order = Order {
+        incarnation: Incarnation([5; 16]),
+        epoch: Epoch(7),
+        position: Position(100),
+        session: SessionId(1),
+        instance,
+        job: JobId(1),
+        act: launch(Try { attempt: Attempt(1), ordinal: Ordinal(0) }),
+    };
+    (agent, order)
+}
+
+fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> Welcome {
+    Welcome {
+        incarnation,
+        epoch: Epoch(epoch),
+        position: Position(position),
+        session: SessionId(1),
+        cluster: "c".to_owned(),
+        beat: Seconds(5),
+        lease: Seconds(60),
+    }
+}
+
+fn refusal(agent: &mut Agent, order: Order) -> Option<String> {
+    let before = agent.snapshot();
+    agent.on_order(Now::default(), order);
+    let effects = agent.flush(Now::default());
+    let reason = effects.iter().find_map(|effect| match effect {
+        Effect::Refuse(refused) => Some(refused.reason.clone()),
+        _ => None,
+    });
+    if reason.is_some() {
+        assert_eq!(agent.snapshot(), before, "refused, and yet something was done");
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Start { .. } | Effect::Tell { .. })));
+    }
+    reason
+}
+
+#[test]
+fn orders_that_do_not_bind_are_refused() {
+    type Change = fn(&mut Order);
+    let changes: [(&str, Change); 9] = [
+        ("session", |order| order.session = SessionId(2)),
+        ("instance", |order| order.instance.boot = BootId([2; 16])),
+        ("instance", |order| order.instance.spool = SpoolId([2; 16])),
+        ("incarnation", |order| order.incarnation = Incarnation([6; 16])),
+        ("deposed", |order| order.epoch = Epoch(6)),
+        ("attempt 0", |order| order.act = launch(Try { attempt: Attempt(0), ordinal: Ordinal(0) })),
+        ("tasks", |order| order.act = Act::Withdraw { attempts: vec![many(ORDER_TASKS_MAX)] }),
+        (MISSING_CONTENT, |order| {
+            if let Act::Launch(launch) = &mut order.act {
+                launch.contents.pop();
+            }
+        }),
+        ("hash", |order| {
+            if let Act::Launch(launch) = &mut order.act {
+                launch.contents[0].bytes.push(0);
+            }
+        }),
+    ];
+    for (word, change) in changes {
+        let (mut agent, mut order) = agent_and_order();
+        change(&mut order);
+        let reason = refusal(&mut agent, order);
+        assert!(reason.as_ref().is_some_and(|reason| reason.contains(word)), "{word}: {reason:?}");
+    }
+    let (mut agent, mut order) = agent_and_order();
+    order.act = Act::Withdraw { attempts: vec![many(ORDER_TASKS_MAX - 1)] };
+    assert_eq!(refusal(&mut agent, order), None);
+    let (mut agent, order) = agent_and_order();
+    assert_eq!(refusal(&mut agent, order), None);
+}
+
+fn many(last: u64) -> TaskRun {
+    TaskRun { first: Ordinal(0), last: Ordinal(last as u32), attempt: Attempt(1) }
+}
+
+#[test]
+fn controllers_that_lost_something_are_not_obeyed() {
+    for (word, other) in [
+        ("rewound", welcome(Incarnation([5; 16]), 8, 99)),
+        ("deposed", welcome(Incarnation([5; 16]), 6, 100)),
+        ("accept", welcome(Incarnation([6; 16]), 8, 100)),
+    ] {
+        let (mut agent, order) = agent_and_order();
+        assert_eq!(refusal(&mut agent, order.clone()), None);
+        let facts = Facts {
+            instance: order.instance,
+            records: agent.snapshot(),
+            supervisors: vec![],
+            contents: vec![],
+        };
+        let mut agent = Agent::new(Now::default(), facts);
+        agent.on_connected(Now::default(), &other);
+        assert!(agent.disobeys().is_some_and(|reason| reason.contains(word)), "{word}");
+        agent.flush(Now::default());
+        let (incarnation, epoch, position) = (other.incarnation, other.epoch, Position(200));
+        assert!(refusal(&mut agent, Order { incarnation, epoch, position, ..order }).is_some());
+        assert_eq!(agent.office(), (Some(Incarnation([5; 16])), Epoch(7), Position(100)));
+    }
+}
+
+#[test]
+fn an_order_from_before_the_hello_is_rewound() {
+    let (mut agent, order) = agent_and_order();
+    assert_eq!(refusal(&mut agent, order.clone()), None);
+    agent.on_connected(Now::default(), &welcome(Incarnation([5; 16]), 7, 100));
+    let reason = refusal(&mut agent, Order { position: Position(99), ..order.clone() });
+    assert!(reason.is_some_and(|reason| reason.contains("rewound")));
+    assert_eq!(refusal(&mut agent, order), None);
+}

@@ -1,0 +1,192 @@
+//! `jctld run`: from settings to a serving daemon, and its stop in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::config::{Config, ConfigError};
+use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
+use super::office::{Connections, ContentCache, Office};
+use super::planner::Planner;
+use super::published::Published;
+use super::recovery::{RecoveryError, recover};
+use super::tables_writer::TablesWriter;
+use super::{clock, server};
+use crate::core::report::beat_interval;
+use crate::core::{Command, Core, Settings};
+use crate::model::identity::Serial;
+use crate::net::close::CloseCode;
+use crate::net::endpoint::{self, ListenError};
+use crate::pki::authority::{Authority, AuthorityError};
+use crate::pki::credentials::{CredentialFiles, Credentials, CredentialsError};
+use crate::sched::Scheduler;
+use crate::store::tables::Tables;
+
+/// How long connected peers are given to learn that the daemon stops.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why the daemon did not start.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The state.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The CA.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The daemon's own certificate.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The operating system.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What the driver tells the daemon.
+struct Bell {
+    stop: Arc<Notify>,
+    office: Arc<Mutex<Option<Arc<Office>>>>,
+}
+
+impl Outside for Bell {
+    fn cut_off(&self, serial: Serial) {
+        let office = super::office::lock(&self.office).clone();
+        if let Some(office) = office {
+            office.cut_off(serial);
+        }
+    }
+
+    fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    fn fatal(&self, why: &str) -> ! {
+        tracing::error!(why, "nothing may be told any more; the daemon ends");
+        eprintln!("jctld: {why}");
+        std::process::exit(70);
+    }
+}
+
+/// Serves until SIGTERM, SIGINT or `jctld stop`.
+///
+/// # Errors
+/// Why it did not start.
+pub fn run(settings: &Path) -> Result<(), RunError> {
+    let config = Config::load(settings)?;
+    let credentials = Credentials::load(&CredentialFiles::in_folder(&config.credentials))?;
+    let authority = Authority::load(&config.ca)?;
+    let recovered = recover(&config.state)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let _inside = runtime.enter();
+    let listener = endpoint::server(config.listen, &credentials)?;
+    let warnings: Vec<String> = listener.warning().map(str::to_owned).into_iter().collect();
+    for warning in &warnings {
+        tracing::warn!(warning, "set-up");
+    }
+    let core_settings = core_settings(&config, &authority);
+    let opened = recovered.opened;
+    let welcome = WelcomeFacts {
+        incarnation: opened.incarnation,
+        epoch: opened.epoch,
+        cluster: recovered.file.name.clone(),
+        beat: beat_interval(config.node_timeout.0),
+        lease: config.lease.0,
+    };
+    let mut core = Core::new(recovered.cluster, core_settings.clone(), opened.end);
+    core.expect_nodes(clock::now());
+    let published = Arc::new(Published::new(core.view(opened.end, clock::wall())));
+    let gauges = Arc::new(Gauges::default());
+    let (driver, receiver) = driver::channel_pair();
+    let reader = recovered.tables.reader();
+    let planner = Planner::start(Scheduler::new(), driver.clone())?;
+    let explainer = planner.explainer();
+    let tables = TablesWriter::start(recovered.tables, driver.clone())?;
+    let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
+    let (stop, slot) = (bell.stop.clone(), bell.office.clone());
+    let parts = Parts {
+        core,
+        end: opened.end,
+        log: recovered.journal,
+        published: published.clone(),
+        gauges: gauges.clone(),
+        welcome,
+    };
+    let thread = driver::start(parts, &driver, receiver, tables, planner, bell)?;
+    let office = Arc::new(Office {
+        driver: driver.clone(),
+        published,
+        tables: reader,
+        content: recovered.content,
+        disk: recovered.disk,
+        explainer,
+        settings: core_settings,
+        authority,
+        gauges,
+        incarnation: opened.incarnation,
+        epoch: opened.epoch,
+        started: clock::wall(),
+        recovery: recovered.words.clone(),
+        warnings,
+        state_folder: config.state.clone(),
+        connections: Mutex::new(Connections::default()),
+        data_links: Mutex::new(BTreeMap::new()),
+        cache: Mutex::new(ContentCache::default()),
+    });
+    *super::office::lock(&slot) = Some(office.clone());
+    runtime.block_on(async {
+        take_office(&driver, opened.incarnation, opened.epoch).await;
+        let address = listener.local_address()?;
+        tracing::info!(%address, epoch = opened.epoch.0, position = opened.end.0, recovery = recovered.words, "serving");
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            () = server::serve(&listener, &office) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.notified() => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+        tracing::info!("stopping; jobs go on");
+        driver.send(Message::Stop);
+        listener.close(CloseCode::Stopping, "the controller is stopping");
+        listener.closed(CLOSE_PATIENCE).await;
+        Ok::<(), RunError>(())
+    })?;
+    let joined = tokio::task::block_in_place(|| thread.join());
+    if joined.is_err() {
+        tracing::error!("the core's thread panicked");
+        std::process::exit(70);
+    }
+    Ok(())
+}
+
+async fn take_office(
+    driver: &Driver,
+    incarnation: crate::model::ids::Incarnation,
+    epoch: crate::model::ids::Epoch,
+) {
+    let _ = driver.ask(Command::Office { incarnation, epoch }, None).await;
+}
+
+fn core_settings(config: &Config, authority: &Authority) -> Settings {
+    Settings {
+        cluster: authority.cluster().to_owned(),
+        node_timeout: config.node_timeout.0,
+        lease: config.lease.0,
+        kill_grace: config.kill_grace.0,
+        jobs_per_user_max: config.jobs_per_user_max,
+        allow_root: config.allow_root,
+        addresses: config.advertise.clone(),
+        fingerprint: authority.fingerprint().0,
+    }
+}

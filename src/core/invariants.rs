@@ -1,0 +1,88 @@
+//! What must hold after every step, as code: used by every layer of tests.
+
+use std::collections::BTreeMap;
+
+use super::job::table_state;
+use super::state::Cluster;
+use crate::model::ids::{JobId, NodeId};
+use crate::model::record::Phase;
+use crate::model::resources::Resources;
+use crate::model::state::State;
+
+/// Looks at the whole state; for tests and checks, not for every step of a daemon.
+///
+/// # Errors
+/// The first thing that does not hold, in words.
+pub fn check(cluster: &Cluster) -> Result<(), String> {
+    let mut held: BTreeMap<NodeId, (Resources, u64)> = BTreeMap::new();
+    let (mut pending, mut live) = (0u64, 0u64);
+    for (id, job) in &cluster.jobs {
+        check_job(*id, job)?;
+        for (node, slots) in &job.slots {
+            let entry = held.entry(*node).or_default();
+            entry.0 = entry.0.plus(&slots.charge.times(slots.count));
+            entry.1 += u64::from(slots.count);
+            if !cluster.on_node.contains(&(*node, *id)) {
+                return Err(format!("job {id} holds slots on node {node}, which does not know it"));
+            }
+        }
+        pending += u64::from(job.tasks.counted(State::Pending) + job.tasks.counted(State::Held));
+        live += job.live.len() as u64;
+    }
+    if (pending, live) != (cluster.totals.pending, cluster.totals.live) {
+        return Err(format!("totals are {:?}, counted {pending} and {live}", cluster.totals));
+    }
+    for (id, node) in &cluster.nodes {
+        let (charge, slots) = held.remove(id).unwrap_or_default();
+        if node.allocated != charge || node.slots != slots {
+            return Err(format!("node {id} counts {:?}, jobs hold {charge:?}", node.allocated));
+        }
+        let total = node.record.hardware.as_ref().map(|hardware| hardware.resources).unwrap_or_default();
+        let fits = charge.cpus <= total.cpus && charge.memory_bytes <= total.memory_bytes;
+        if !fits {
+            return Err(format!("node {id} is oversubscribed: {charge:?} of {total:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_job(id: JobId, job: &super::job::Job) -> Result<(), String> {
+    let states: u32 = job.tasks.counts().iter().sum();
+    if states != job.tasks.count() {
+        return Err(format!("job {id} has {} tasks and {states} states", job.tasks.count()));
+    }
+    let on_nodes: u32 =
+        State::ALL.iter().filter(|state| state.is_live()).map(|s| job.tasks.counted(*s)).sum();
+    if on_nodes as usize != job.live.len() {
+        return Err(format!("job {id} has {on_nodes} tasks in live states and {} on nodes", job.live.len()));
+    }
+    let mut running: BTreeMap<NodeId, u32> = BTreeMap::new();
+    for (ordinal, live) in &job.live {
+        if job.tasks.get(*ordinal) != Some(table_state(live.phase)) {
+            return Err(format!(
+                "job {id}: task {ordinal} is {:?} and {:?}",
+                live.phase,
+                job.tasks.get(*ordinal)
+            ));
+        }
+        if !job.slots.contains_key(&live.node) {
+            return Err(format!("job {id}: task {ordinal} is on node {} without a slot", live.node));
+        }
+        let used = job.exceptions.get(ordinal).copied().unwrap_or_default().attempts;
+        if live.attempt <= used {
+            return Err(format!("job {id}: task {ordinal} has attempt {} again", live.attempt));
+        }
+        *running.entry(live.node).or_default() += u32::from(live.phase != Phase::Handed);
+    }
+    let handed = job.live.values().filter(|live| live.phase == Phase::Handed).count() as u32;
+    if handed != job.handed {
+        return Err(format!("job {id} counts {} handed tasks of {handed}", job.handed));
+    }
+    if job.ended.is_some() && (job.unfinished() > 0 || !job.slots.is_empty()) {
+        return Err(format!("job {id} has ended with {} tasks unfinished", job.unfinished()));
+    }
+    if job.ended.is_none() && job.unfinished() == 0 {
+        return Err(format!("job {id} has no unfinished task and has not ended"));
+    }
+    Ok(())
+}

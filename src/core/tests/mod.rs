@@ -1,0 +1,4 @@
+//! The core with the real scheduler and plain model nodes, driven by random events.
+
+mod model;
+mod properties;

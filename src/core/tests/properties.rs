@@ -1,0 +1,162 @@
+//! Random events never break an invariant, never start an attempt twice, and end in rest.
+
+use proptest::prelude::*;
+
+use super::model::{World, spec};
+use crate::model::ids::{JobId, NodeId};
+use crate::model::state::State;
+use crate::wire::client::{Reply, Verb};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { cpus: u32, tasks: u32, array: bool, limit: Option<u64> },
+    Start(u32, usize),
+    End(u32, usize, u8),
+    Cancel(u64),
+    Requeue(u64),
+    Hold(u64),
+    Release(u64),
+    Reboot(u32),
+    Reconnect(u32),
+    Lose(u32),
+    Plan,
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (1u32..5, 1u32..40, any::<bool>(), prop::option::of(1u64..100))
+            .prop_map(|(cpus, tasks, array, limit)| Step::Submit { cpus, tasks, array, limit }),
+        4 => (1u32..4, 1usize..9).prop_map(|(node, count)| Step::Start(node, count)),
+        4 => (1u32..4, 1usize..9, prop_oneof![3 => Just(0u8), 1 => 1u8..4]).prop_map(|(n, c, e)| Step::End(n, c, e)),
+        1 => (1u64..60).prop_map(Step::Cancel),
+        1 => (1u64..60).prop_map(Step::Requeue),
+        1 => (1u64..60).prop_map(Step::Hold),
+        1 => (1u64..60).prop_map(Step::Release),
+        1 => (1u32..4).prop_map(Step::Reboot),
+        1 => (1u32..4).prop_map(Step::Reconnect),
+        1 => (1u32..4).prop_map(Step::Lose),
+        4 => Just(Step::Plan),
+        1 => (1u64..400).prop_map(Step::Pass),
+    ]
+}
+
+fn take(world: &mut World, step: Step) {
+    match step {
+        Step::Submit { cpus, tasks, array, limit } => {
+            let tasks = array.then(|| format!("0-{}", tasks - 1));
+            let reply = world.submit(spec(cpus, limit, tasks.as_deref()));
+            assert!(matches!(reply, Reply::Submitted { .. } | Reply::Refused(_)));
+        }
+        Step::Start(node, count) => world.start(NodeId(node), count),
+        Step::End(node, count, code) => world.end(NodeId(node), count, code),
+        Step::Cancel(job) => drop(world.act(Verb::Cancel { reason: String::new() }, JobId(job), vec![])),
+        Step::Requeue(job) => drop(world.act(Verb::Requeue, JobId(job), vec![])),
+        Step::Hold(job) => drop(world.act(Verb::Hold, JobId(job), vec![])),
+        Step::Release(job) => drop(world.act(Verb::Release, JobId(job), vec![])),
+        Step::Reboot(node) => world.reboot(NodeId(node)),
+        Step::Reconnect(node) => world.connect(NodeId(node)),
+        Step::Lose(node) => {
+            // What the controller sends from now on is lost until the node connects again; the controller hears of
+            // it at once.
+            let session = world.nodes.get_mut(&NodeId(node)).and_then(|model| model.session.take());
+            if let Some(session) = session {
+                world.apply(crate::core::Command::NodeGone { node: NodeId(node), session });
+            }
+        }
+        Step::Plan => world.plan(),
+        Step::Pass(seconds) => {
+            let span = crate::model::time::Seconds(seconds);
+            world.now.wall = world.now.wall.plus(span);
+            world.now.boot = world.now.boot.plus(span);
+            world.apply(crate::core::Command::Tick);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_or_doubled(steps in prop::collection::vec(step(), 1..120)) {
+        let mut world = World::new(&[4, 4, 2]);
+        for step in steps {
+            take(&mut world, step);
+        }
+        // The faults stop: everything that is not held comes to an end.
+        for node in 1..4 {
+            world.connect(NodeId(node));
+        }
+        let jobs: Vec<JobId> = world.core.cluster().jobs.keys().copied().collect();
+        for job in jobs {
+            world.act(Verb::Release, job, vec![]);
+        }
+        for _ in 0..3_000 {
+            world.plan();
+            for node in 1..4 {
+                world.start(NodeId(node), 100);
+                world.end(NodeId(node), 100, 0);
+            }
+            if world.core.cluster().jobs.values().all(|job| job.ended.is_some()) {
+                break;
+            }
+        }
+        world.check_replay();
+        for job in world.core.cluster().jobs.values() {
+            prop_assert!(job.ended.is_some(), "job {} does not end: {:?}", job.id(), job.tasks.counts());
+        }
+        for (key, starts) in &world.starts {
+            prop_assert!(*starts == 1, "{key:?} was started {starts} times");
+        }
+    }
+}
+
+#[test]
+fn requeue_bad_runs_exactly_the_failed_ones_again() {
+    let mut world = World::new(&[4]);
+    world.submit(spec(1, None, Some("0-9")));
+    let id = JobId(1);
+    while world.core.cluster().jobs[&id].ended.is_none() {
+        world.plan();
+        world.start(NodeId(1), 1);
+        let failed = world.core.cluster().jobs[&id].tasks.ended().is_multiple_of(3);
+        world.end(NodeId(1), 1, u8::from(failed));
+    }
+    let failed = world.core.cluster().jobs[&id].tasks.counted(State::Failed);
+    assert_eq!(failed, 4);
+    let bad: Vec<State> = State::ALL.into_iter().filter(|state| state.is_bad()).collect();
+    let before = world.starts.len();
+    world.act(Verb::Requeue, id, bad);
+    assert_eq!(world.core.cluster().jobs[&id].pending(), 4);
+    while world.core.cluster().jobs[&id].ended.is_none() {
+        world.plan();
+        world.start(NodeId(1), 9);
+        world.end(NodeId(1), 9, 0);
+    }
+    assert_eq!(world.starts.len() - before, 4);
+    assert!(world.starts.keys().filter(|(_, attempt)| attempt.0 == 2).count() == 4);
+    assert_eq!(world.core.cluster().jobs[&id].tasks.counted(State::Completed), 10);
+}
+
+#[test]
+fn backfill_never_delays_the_head() {
+    let mut world = World::new(&[4]);
+    let a = spec(3, Some(60), None);
+    let b = spec(4, Some(60), None);
+    let c = spec(1, Some(30), None);
+    let d = spec(1, Some(600), None);
+    for job in [a, b, c, d] {
+        world.submit(job);
+        world.plan();
+    }
+    let states = |world: &World| -> Vec<State> {
+        let jobs = world.core.cluster().jobs.values();
+        jobs.map(|job| job.shown_state(crate::model::ids::Ordinal(0)).unwrap()).collect()
+    };
+    assert_eq!(states(&world), [State::Starting, State::Pending, State::Starting, State::Pending]);
+    world.start(NodeId(1), 9);
+    world.end(NodeId(1), 9, 0);
+    world.plan();
+    assert_eq!(states(&world)[1], State::Starting);
+    assert_eq!(states(&world)[3], State::Pending);
+}

@@ -1,0 +1,250 @@
+//! The node daemon's loop: what the controller and the supervisors say goes into the agent, what comes out is done.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
+use tokio::sync::watch;
+
+use super::link::{self, LinkNews, Way};
+use super::probe;
+use super::spool::{Folder, Spool, SpoolError};
+use super::supervisor::clock;
+use super::supervisors::{News, Supervisors};
+use super::translate::Place;
+use crate::agent::{Agent, Effect, Facts, SupervisorId};
+use crate::model::ids::{BootId, Instance, Uid};
+use crate::model::time::WallTime;
+use crate::pki::credentials::Credentials;
+use crate::wire::node::{Beat, FromNode, Hardware, Hello, ToNode};
+
+/// How much news is taken in before what comes out of it is done.
+const TURN_NEWS_MAX: usize = 512;
+/// How much news waits for the loop; then whoever has more waits.
+const NEWS_WAITING_MAX: usize = 1_024;
+
+/// How long the last word to the controller may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All that a node daemon is told before it begins.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its spool.
+    pub spool: PathBuf,
+    /// Who it is.
+    pub credentials: Credentials,
+    /// Where controllers are.
+    pub addresses: Vec<String>,
+    /// What the node has.
+    pub hardware: Hardware,
+    /// The host's boot.
+    pub boot: BootId,
+    /// When that was.
+    pub boot_time: WallTime,
+    /// The only user it serves, if it does not serve all.
+    pub only_uid: Option<Uid>,
+    /// The program that supervisors are started from.
+    pub program: PathBuf,
+    /// What the node adds to each job.
+    pub place: Place,
+}
+
+/// Why a node daemon can't go on. Its supervisors and jobs do.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Its spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The kernel.
+    #[error("the kernel refuses what the daemon needs: {0}")]
+    Kernel(#[from] std::io::Error),
+}
+
+/// Serves until it is told to end by SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`DaemonError`]: then it has ended to do no harm, and can be started again on the same folder.
+pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(std::io::Error::from)?;
+    let (spool, contained) = Spool::open(&settings.spool, random)?;
+    if contained.log.torn_bytes > 0 {
+        tracing::warn!(bytes = contained.log.torn_bytes, "a torn tail of the agent's log was cut off");
+    }
+    let instance = Instance { spool: spool.id(), boot: settings.boot };
+    let folders = contained.supervisors;
+    let facts = Facts {
+        instance,
+        records: contained.log.records,
+        supervisors: folders.iter().map(|folder| (folder.supervisor, folder.job)).collect(),
+        contents: contained.contents,
+    };
+    let agent = Agent::new(clock::now(), facts);
+    let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
+    let supervisors = Supervisors::new(settings.program, settings.place.clone(), spool.contents(), news);
+    let (hello, hello_seen) = watch::channel(None);
+    let way = Way {
+        credentials: settings.credentials,
+        addresses: settings.addresses,
+        hello: hello_seen,
+        node: settings.place.node,
+    };
+    let (link_news, from_link) = channel(NEWS_WAITING_MAX);
+    let link = tokio::spawn(link::run(way, link_news));
+    let daemon = Daemon {
+        agent,
+        spool,
+        supervisors,
+        session: None,
+        hello,
+        hello_base: Hello {
+            instance,
+            hardware: settings.hardware,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            only_uid: settings.only_uid,
+            boot_time: settings.boot_time,
+            incarnation: None,
+            epoch: Default::default(),
+            position: Default::default(),
+            clock: WallTime::default(),
+        },
+    };
+    let served = daemon.serve(folders, from_supervisors, from_link).await;
+    // Nobody listens to the link any more: it ends the session, if there is one, with a close that is heard at once.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, link).await;
+    served
+}
+
+struct Daemon {
+    agent: Agent,
+    spool: Spool,
+    supervisors: Supervisors,
+    session: Option<UnboundedSender<FromNode>>,
+    hello: watch::Sender<Option<Hello>>,
+    hello_base: Hello,
+}
+
+impl Daemon {
+    async fn serve(
+        mut self,
+        folders: Vec<Folder>,
+        mut from_supervisors: Receiver<(SupervisorId, News)>,
+        mut from_link: Receiver<LinkNews>,
+    ) -> Result<(), DaemonError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        for folder in folders {
+            let body = self.agent.body(folder.job);
+            self.supervisors.find(folder, body);
+        }
+        let (mut said, mut heard) = (Vec::new(), Vec::new());
+        self.turn()?;
+        loop {
+            let sleep = self.agent.wake_at().map(|at| at.0.saturating_sub(clock::boot().0));
+            tokio::select! {
+                _ = from_supervisors.recv_many(&mut said, TURN_NEWS_MAX) => {}
+                _ = from_link.recv_many(&mut heard, TURN_NEWS_MAX) => {}
+                () = tokio::time::sleep(Duration::from_micros(sleep.unwrap_or_default())), if sleep.is_some() => {}
+                _ = term.recv() => return Ok(()),
+                _ = int.recv() => return Ok(()),
+            }
+            for (id, news) in said.drain(..) {
+                self.on_supervisor(id, news);
+            }
+            for news in heard.drain(..) {
+                self.on_link(news);
+            }
+            self.turn()?;
+        }
+    }
+
+    fn on_supervisor(&mut self, id: SupervisorId, news: News) {
+        let now = clock::now();
+        match news {
+            News::Ready(said, tell) => {
+                self.supervisors.connected(id, tell);
+                self.agent.on_supervisor(now, id, said);
+            }
+            News::Said(said) => self.agent.on_supervisor(now, id, said),
+            News::Failed(text) => {
+                tracing::warn!(supervisor = %id, %text, "a job can't be run here");
+                self.agent.on_supervisor_failed(now, id, &text);
+            }
+            News::Lost(remains) => self.agent.on_supervisor_lost(now, id, remains),
+            News::LeftoversEnded => self.agent.on_leftovers_ended(now, id),
+        }
+    }
+
+    fn on_link(&mut self, news: LinkNews) {
+        let now = clock::now();
+        match news {
+            LinkNews::Connected(welcome, to) => {
+                self.session = Some(to);
+                self.agent.on_connected(now, &welcome);
+                if let Some(reason) = self.agent.disobeys() {
+                    tracing::error!(%reason, "the controller is not obeyed");
+                }
+            }
+            LinkNews::Received(message) => match *message {
+                ToNode::Confirmed { report } => self.agent.on_confirmed(now, report),
+                ToNode::Beat { number } => self.agent.on_beat_answer(number),
+                ToNode::Order(order) => self.agent.on_order(now, order),
+            },
+            LinkNews::Lost => {
+                self.session = None;
+                self.agent.on_disconnected();
+            }
+        }
+    }
+
+    /// Does what has come out of the agent.
+    fn turn(&mut self) -> Result<(), DaemonError> {
+        for effect in self.agent.flush(clock::now()) {
+            self.carry_out(effect)?;
+        }
+        self.spool.tidy(|| self.agent.snapshot())?;
+        let (incarnation, epoch, position) = self.agent.office();
+        let is_due = self.agent.is_settled()
+            && self.hello.borrow().as_ref().is_none_or(|known| {
+                (known.incarnation, known.epoch, known.position) != (incarnation, epoch, position)
+            });
+        if is_due {
+            let hello = Hello { incarnation, epoch, position, ..self.hello_base.clone() };
+            self.hello.send_replace(Some(hello));
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), DaemonError> {
+        match effect {
+            Effect::Keep(content) => self.spool.contents().keep(&content)?,
+            Effect::Append(records) => self.spool.append(&records)?,
+            Effect::Drop(hash) => self.spool.contents().remove(&hash),
+            Effect::Start { supervisor, job, body } => {
+                let folder = self.spool.supervisor_folder(supervisor, job, link::random());
+                self.supervisors.start(folder, body);
+            }
+            Effect::Tell { supervisor, what, .. } => self.supervisors.tell(supervisor, what),
+            Effect::EndLeftovers { supervisor, .. } => self.supervisors.end_leftovers(supervisor),
+            Effect::Remove { supervisor, .. } => self.supervisors.remove(supervisor),
+            Effect::Report(report) => self.send(FromNode::Report(report)),
+            Effect::Refuse(refused) => {
+                tracing::warn!(job = %refused.job, reason = %refused.reason, "an order was refused");
+                self.send(FromNode::Refused(refused));
+            }
+            Effect::Beat(number) => {
+                let (load_hundredths, clock) =
+                    (probe::load_hundredths().unwrap_or_default(), clock::now().wall);
+                self.send(FromNode::Beat(Beat { number, load_hundredths, clock }));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, message: FromNode) {
+        if let Some(session) = &self.session {
+            // A session that is over has said so, or will: its successor hears everything again.
+            let _ = session.send(message);
+        }
+    }
+}

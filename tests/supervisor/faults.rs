@@ -1,0 +1,157 @@
+//! Deaths of the daemon and of the supervisor, and hostile or broken peers.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use jsched::model::state::State;
+use jsched::wire::supervisor::*;
+use jsched::worker::supervisor::client::SocketPath;
+use jsched::worker::supervisor::records::{self, Fate};
+use jsched::worker::tree;
+
+use crate::node::*;
+
+#[test]
+fn the_daemon_dies_and_nothing_is_lost() {
+    let mut node = Node::without_supervisor();
+    // A shell stands for the daemon: the supervisor is its child, and it is killed.
+    let line = "mkdir -m 711 \"$2\"; \"$1\" supervise --folder \"$2\" --id \"$3\" & wait";
+    let mut daemon = Command::new("/bin/sh")
+        .args(["-c", line, "daemon", env!("CARGO_BIN_EXE_jworkerd")])
+        .arg(&node.folder)
+        .arg(&node.id)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    node.connect();
+    let lines =
+        "echo start $SLURM_ARRAY_TASK_ID; while [ ! -e go ]; do sleep 0.01; done; exit $SLURM_ARRAY_TASK_ID";
+    let job = as_array(node.job(lines), 3, 2);
+    node.send(ToSupervisor::Job(Box::new(job.clone())));
+    node.send(ToSupervisor::Run { tasks: (0..3).map(array_run).collect() });
+    node.start_of(&array_run(1));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    node.link = None;
+    std::fs::write(node.work().join("go"), "").unwrap();
+    wait_for(|| node.read("out").contains("start 2").then_some(()));
+
+    let ends = wait_for(|| {
+        let inventory = node.connect();
+        (inventory.reports.len() == 3).then_some(inventory.reports)
+    });
+    let mut codes: Vec<(u32, u8)> = ends
+        .iter()
+        .map(|report| match &report.news {
+            News::Ended(end) => (report.task.ordinal.0, end.exit_code),
+            News::Never => panic!("{report:?}"),
+        })
+        .collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [(0, 0), (1, 1), (2, 2)]);
+    // The daemon repeats what it does not know to have arrived.
+    node.send(ToSupervisor::Job(Box::new(job)));
+    node.send(ToSupervisor::Run { tasks: (0..3).map(array_run).collect() });
+    node.send(ToSupervisor::Acknowledge { up_to: ends[1].number });
+    let inventory = node.connect();
+    assert_eq!(inventory.reports, ends[2..]);
+    assert_eq!(inventory.queued, []);
+    assert_eq!(node.read("out").lines().count(), 3, "none ran twice");
+    let recorded = records::read(&node.folder).unwrap();
+    assert_eq!(recorded.attempts.len(), 3);
+    assert!(recorded.attempts.values().all(|fate| matches!(fate, Fate::Ended(_))));
+    node.send(ToSupervisor::Acknowledge { up_to: u64::MAX });
+    node.send(ToSupervisor::Finish);
+    wait_for(|| (!node.folder.join("socket").exists()).then_some(()));
+}
+
+#[test]
+fn the_supervisor_dies_and_nothing_of_its_jobs_stays() {
+    let mut node = Node::start();
+    let lines = "(setsid sleep 1000 &); setsid sleep 1000 & echo ready; wait";
+    let job = as_array(node.job(lines), 3, 2);
+    node.send(ToSupervisor::Job(Box::new(job)));
+    node.send(ToSupervisor::Run { tasks: (0..3).map(array_run).collect() });
+    wait_for(|| (node.read("out").lines().count() == 2 && node.marked() == 6).then_some(()));
+    let mut process = node.process.take().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let recorded = records::read(&node.folder).unwrap();
+    let firsts: Vec<(i32, u64)> = recorded
+        .attempts
+        .values()
+        .map(|fate| match fate {
+            Fate::Started { pid, start_ticks, .. } => (*pid as i32, *start_ticks),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(firsts.len(), 2, "the third was never meant to start");
+    assert!(firsts.iter().all(|(pid, ticks)| tree::process(*pid).unwrap().start_ticks == *ticks));
+    tree::end_all(&tree::Remains { supervisor: &node.id, firsts: &firsts, cgroups: None }).unwrap();
+    assert_eq!(node.marked(), 0);
+}
+
+#[test]
+fn broken_peers_are_refused_and_change_nothing() {
+    let mut node = Node::start();
+    let job = node.job("while [ ! -e go ]; do sleep 0.01; done");
+    node.send(ToSupervisor::Job(Box::new(job)));
+    node.send(ToSupervisor::Run { tasks: vec![run(1)] });
+    node.start_of(&run(1));
+    node.link = None;
+    let hello = encode(&ToSupervisor::Hello { version: VERSION }).unwrap();
+    let finish = encode(&ToSupervisor::Finish).unwrap();
+    let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes().to_vec();
+    let nonsense = [&hello[..], &[3, 0, 0, 0, 250, 1, 2]].concat();
+    let old = encode(&ToSupervisor::Hello { version: 0 }).unwrap();
+    let cases = [
+        (finish, "must be Hello"),
+        (too_long, "above the limit"),
+        (nonsense, "can't be read"),
+        (old, "older"),
+    ];
+    let socket = SocketPath::of(&node.folder).unwrap();
+    for (bytes, words) in cases {
+        let mut stream = UnixStream::connect(socket.path()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer).contains(words), "{words}");
+    }
+    let inventory = node.connect();
+    assert_eq!(inventory.running.len(), 1);
+    std::fs::write(node.work().join("go"), "").unwrap();
+    assert_eq!(node.end_of(&run(1)).state, State::Completed);
+    node.finish();
+}
+
+#[test]
+fn jobs_that_are_not_for_this_daemon_do_not_run() {
+    let cases: [(fn(&mut Job), &str); 3] = [
+        (|job| job.user.uid.0 += 1, "another user"),
+        (|job| job.work_dir = jsched::model::spec::WorkDir::Path("relative".into()), "not absolute"),
+        (|job| job.slots = SLOTS_MAX + 1, "too many slots"),
+    ];
+    for (spoil, words) in cases {
+        let mut node = Node::start();
+        let mut job = node.job("echo ran");
+        spoil(&mut job);
+        let end = node.run_one(job);
+        assert_eq!(end.state, State::NodeFail);
+        assert!(end.cause.text.contains(words), "{}", end.cause.text);
+        assert!(!node.work().join("out").exists());
+        node.finish();
+    }
+}
+
+#[test]
+fn a_supervisor_is_no_daemon_by_accident() {
+    let output =
+        Command::new(Path::new(env!("CARGO_BIN_EXE_jworkerd"))).args(["supervise", "--id", "a/b"]).output();
+    assert_eq!(output.unwrap().status.code(), Some(64));
+}
