@@ -1,4 +1,5 @@
-//! A controller for tests: real endpoint, real certificates, canned answers.
+//! A controller for tests, also of whole commands (`tests/commands.rs` includes this file): real endpoint, real
+//! certificates, canned answers.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::config::Config;
+use crate::client::config::Config;
 use crate::model::identity::Role;
 use crate::model::ids::Uid;
 use crate::model::time::WallTime;
@@ -95,6 +96,18 @@ impl FakeController {
             key: self.folder.path().join("me.key"),
             ca: self.folder.path().join("ca.pem"),
         }
+    }
+
+    /// The same as a file.
+    #[allow(dead_code, reason = "only the tests of whole commands use it")]
+    pub(crate) fn config_file(&self) -> std::path::PathBuf {
+        let config = self.config();
+        let text = format!(
+            "controllers = [\"{}\"]\ncertificate = \"me.pem\"\nkey = \"me.key\"\nca = \"ca.pem\"\n",
+            self.address
+        );
+        std::fs::write(&config.file, text).unwrap();
+        config.file
     }
 
     /// What it was asked so far.
