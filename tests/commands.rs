@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
-use jsched::{cli, client, model, net, pki, wire};
+use jsched::{client, model, net, pki, wire};
 
 #[allow(dead_code, reason = "shared with the tests of the client")]
 #[path = "../src/client/fake.rs"]
