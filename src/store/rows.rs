@@ -163,11 +163,10 @@ fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), De
     rows.push(Row { table: Table::JOB, key, value: None });
     rows.push(Row { table: Table::BY_NAME, key: name_key, value: Some(Vec::new()) });
     let end_key = [ended.0.to_be_bytes(), job.id().0.to_be_bytes()].concat();
-    rows.push(Row {
-        table: Table::BY_END,
-        key: end_key,
-        value: Some(row.record.uid.0.to_be_bytes().to_vec()),
-    });
+    let bad = row.worst.as_ref().is_some_and(|end| end.state.is_bad());
+    let owner = row.record.uid.0.to_be_bytes();
+    let value = [owner.as_slice(), &[u8::from(bad)], &position.0.to_be_bytes()].concat();
+    rows.push(Row { table: Table::BY_END, key: end_key, value: Some(value) });
     for chunk in 0..job.tasks.chunk_count() {
         let key = chunk_key(job.id(), chunk);
         rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
