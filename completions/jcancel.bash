@@ -23,7 +23,7 @@ _jcancel() {
 
     case "${cmd}" in
         jcancel)
-            opts="-u -j -p -t -A -q -w -n -s -b -i -h -V --user --me --jobs --partition --states --account --qos --nodelist --name --signal --batch --wait --reason --interactive --dry-run --config --json --help --version"
+            opts="-u -j -p -t -A -q -w -n -s -b -i -h -V --user --me --jobs --partition --states --account --qos --nodelist --name --signal --batch --wait --reason --interactive --dry-run --key --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -102,6 +102,10 @@ _jcancel() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

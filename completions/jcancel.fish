@@ -8,6 +8,7 @@ complete -c jcancel -s w -l nodelist -d 'On these nodes' -r
 complete -c jcancel -s n -l name -d 'Of these names' -r
 complete -c jcancel -s s -l signal -d 'Send this signal instead of ending the jobs' -r
 complete -c jcancel -l reason -d 'Why; kept with the end of the job' -r
+complete -c jcancel -l key -d 'Repeats under the same key do it once' -r
 complete -c jcancel -l config -d 'Client configuration' -r -F
 complete -c jcancel -l me -d 'Own jobs alone'
 complete -c jcancel -s b -l batch -d 'Signal the batch shell alone'

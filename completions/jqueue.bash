@@ -349,7 +349,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__first)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -416,6 +416,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -831,7 +835,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__hold)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -898,6 +902,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1099,7 +1107,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__release)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1166,6 +1174,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1181,7 +1193,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__requeue)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --with --dependents --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --with --dependents --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1248,6 +1260,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1267,7 +1283,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__resume)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1334,6 +1350,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1349,7 +1369,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__set)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1416,6 +1436,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1513,7 +1537,7 @@ _jqueue() {
             return 0
             ;;
         jqueue__subcmd__suspend)
-            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --config --json --help"
+            opts="-u -j -p -t -A -q -w -n -h --user --me --jobs --partition --states --account --qos --nodelist --name --dry-run --key --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1580,6 +1604,10 @@ _jqueue() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -177,6 +177,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s A -l account -d '
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -l dry-run -d 'Say what would be done, and do nothing'
@@ -190,6 +191,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand release" -s A -l account -
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand release" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand release" -l dry-run -d 'Say what would be done, and do nothing'
@@ -203,6 +205,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -s A -l account -
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -l with -d 'Asking for this instead: mem=8G' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand requeue" -l me -d 'Own jobs alone'
@@ -218,6 +221,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -s A -l account -
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand suspend" -l dry-run -d 'Say what would be done, and do nothing'
@@ -231,6 +235,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -s A -l account -d
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand resume" -l dry-run -d 'Say what would be done, and do nothing'
@@ -244,6 +249,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand first" -s A -l account -d 
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand first" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand first" -l dry-run -d 'Say what would be done, and do nothing'
@@ -257,6 +263,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand set" -s A -l account -d 'O
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -s q -l qos -d 'Of these qualities of service' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -s w -l nodelist -d 'On these nodes' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -s n -l name -d 'Of these names' -r
+complete -c jqueue -n "__fish_jqueue_using_subcommand set" -l key -d 'Repeats under the same key do it once' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand set" -l dry-run -d 'Say what would be done, and do nothing'

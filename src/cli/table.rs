@@ -8,6 +8,9 @@ use super::text::escape;
 /// The narrowest that a last column becomes on a terminal, in characters, header included.
 const LAST_COLUMN_WIDTH_MIN: u16 = 8;
 
+/// From so many rows on, a table that needs no cutting is laid out without comfy-table.
+const LARGE_ROWS_MIN: usize = 1_000;
+
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -37,10 +40,20 @@ pub fn terminal_width() -> Option<u16> {
 /// Writes the table, a newline after each row; no header if `header` is false. With a `width` the last column is cut
 /// to fit, ending in `…`. Cells are escaped here.
 pub fn render(columns: &[Column], rows: &[Vec<String>], header: bool, width: Option<u16>) -> String {
+    if width.is_none() && rows.len() >= LARGE_ROWS_MIN && all_ascii(columns, rows) {
+        return render_large(columns, rows, header);
+    }
+    render_any(columns, rows, header, width)
+}
+
+fn render_any(columns: &[Column], rows: &[Vec<String>], header: bool, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if header {
-        table.set_header(columns.iter().map(|column| cell(column.title, column)));
+        let mut heads =
+            Row::from(columns.iter().map(|column| cell(column.title, column)).collect::<Vec<_>>());
+        heads.max_height(1);
+        table.set_header(heads);
     }
     for row in rows {
         let cells = row.iter().zip(columns).map(|(text, column)| cell(&escape(text), column));
@@ -63,6 +76,43 @@ pub fn render(columns: &[Column], rows: &[Vec<String>], header: bool, width: Opt
         text.push_str(line);
         text.push('\n');
     }
+    text
+}
+
+fn all_ascii(columns: &[Column], rows: &[Vec<String>]) -> bool {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~');
+    rows.iter().flatten().all(|cell| cell.as_bytes().iter().all(plain))
+        && columns.iter().all(|column| column.title.is_ascii())
+}
+
+/// The same table for cells of which each byte is a column wide and nothing needs escaping: a listing of a hundred
+/// thousand jobs must not take longer to lay out than to fetch.
+fn render_large(columns: &[Column], rows: &[Vec<String>], header: bool) -> String {
+    let titles = columns.iter().map(|column| if header { column.title.len().max(1) } else { 1 });
+    let mut widths: Vec<usize> = titles.collect();
+    for row in rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.len()));
+    }
+    let mut text = String::with_capacity(rows.len() * (widths.iter().sum::<usize>() + widths.len()));
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let start = text.len();
+        for (at, ((cell, column), width)) in cells.zip(columns).zip(&widths).enumerate() {
+            if at > 0 {
+                text.push(' ');
+            }
+            let fill = width.saturating_sub(cell.len());
+            let (before, after) = if column.number { (fill, 0) } else { (0, fill) };
+            text.extend(std::iter::repeat_n(' ', before));
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', after));
+        }
+        text.truncate(text.trim_end_matches(' ').len().max(start));
+        text.push('\n');
+    };
+    if header {
+        line(&mut columns.iter().map(|column| column.title));
+    }
+    rows.iter().for_each(|row| line(&mut row.iter().map(String::as_str)));
     text
 }
 
@@ -119,5 +169,20 @@ mod tests {
         assert_eq!(lines.len(), 3, "{text}");
         assert!(lines[2].starts_with("  123 a\\u{1b}b waits") && lines[2].ends_with('…'), "{text}");
         assert!(lines.iter().all(|line| line.chars().count() <= 30), "{text}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn large_tables_look_like_small_ones(
+            cells in proptest::collection::vec(("[!-~]{1,4}", "([!-~]([ -~]{0,8}[!-~])?)?", "([!-~]([ -~]{0,8}[!-~])?)?"), 1..6),
+            header: bool,
+        ) {
+            let cells: Vec<Vec<String>> = cells.into_iter().map(|(id, name, reason)| vec![id, name, reason]).collect();
+            proptest::prop_assert!(all_ascii(&COLUMNS, &cells));
+            proptest::prop_assert_eq!(
+                render_large(&COLUMNS, &cells, header),
+                render_any(&COLUMNS, &cells, header, None)
+            );
+        }
     }
 }

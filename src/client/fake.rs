@@ -1,4 +1,5 @@
-//! A controller for tests: real endpoint, real certificates, canned answers.
+//! A controller for tests, also of whole commands (`tests/commands.rs` includes this file): real endpoint, real
+//! certificates, canned answers.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::config::Config;
+use crate::client::config::Config;
 use crate::model::identity::Role;
 use crate::model::ids::Uid;
 use crate::model::time::WallTime;
@@ -71,7 +72,8 @@ impl FakeController {
     /// Starts one that answers by the script.
     pub(crate) fn start(script: impl FnMut(Request) -> Answer + Send + 'static) -> FakeController {
         let folder = tempfile::tempdir().unwrap();
-        let now = crate::cli::render::quantity::wall_now();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = crate::model::time::WallTime(since.as_micros() as i64);
         let authority = Authority::create(folder.path(), "c1", now).unwrap();
         let credentials = make(&folder, &authority, "controller", &Subject::controller(), now);
         make(&folder, &authority, "me", &Subject::person(Role::Admin, "alice", Uid(1000)).unwrap(), now);
@@ -95,6 +97,18 @@ impl FakeController {
             key: self.folder.path().join("me.key"),
             ca: self.folder.path().join("ca.pem"),
         }
+    }
+
+    /// The same as a file.
+    #[allow(dead_code, reason = "only the tests of whole commands use it")]
+    pub(crate) fn config_file(&self) -> std::path::PathBuf {
+        let config = self.config();
+        let text = format!(
+            "controllers = [\"{}\"]\ncertificate = \"me.pem\"\nkey = \"me.key\"\nca = \"ca.pem\"\n",
+            self.address
+        );
+        std::fs::write(&config.file, text).unwrap();
+        config.file
     }
 
     /// What it was asked so far.

@@ -99,7 +99,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::render::sample;
+    use crate::wire::sample;
     use crate::client::fake::{Answer, FakeController, run};
     use crate::model::ids::JobId;
     use crate::model::state::State;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use crate::core::job::Job;
 use crate::core::state::{Cluster, View};
-use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, TaskRef, Uid};
+use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef, Uid};
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
@@ -145,6 +145,28 @@ pub fn ended_briefly(tables: &dyn TablesRead, since: WallTime, uid: Uid) -> Resu
         }
     }
     Ok(lately)
+}
+
+/// Jobs whose ends a live view that stood at `position` may not have seen, newest first, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// What the tables said.
+pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<JobId>, TablesError> {
+    let mut jobs = Vec::new();
+    let mut to = Bound::Unbounded;
+    loop {
+        let high = to.as_ref().map(Vec::as_slice);
+        let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(jobs) };
+        to = Bound::Excluded(last.clone());
+        for (key, value) in &page {
+            let written = value.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            if written <= position.0 || jobs.len() >= LISTED_MAX {
+                return Ok(jobs);
+            }
+            jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
+        }
+    }
 }
 
 /// The owner's newest ended job.

@@ -96,7 +96,7 @@ mod tests {
         for change in [Change::Job(Box::new(job_record(JobId(5)))), Change::JobEnded { job: JobId(5), at: ended }] {
             cluster.absorb(&change, &mut touched);
         }
-        tables.apply(&rows_of(&cluster, &touched).unwrap(), Position(1)).unwrap();
+        tables.apply(&rows_of(&cluster, &touched, Position(1)).unwrap(), Position(1)).unwrap();
         let edge = ended.plus(HISTORY_KEPT);
         assert!(outdated(&tables, edge).unwrap().is_empty());
         let rows = outdated(&tables, edge.plus(Seconds(1))).unwrap();

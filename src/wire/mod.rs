@@ -9,3 +9,5 @@ pub mod node;
 pub mod records;
 pub mod reply;
 pub mod supervisor;
+#[cfg(test)]
+pub(crate) mod sample;

@@ -62,7 +62,7 @@ pub(super) fn tell(context: &Context, lines: &[ActLine], dry_run: bool) -> Resul
     if context.json {
         return context.print_json(act_json(lines, dry_run));
     }
-    let text: String = lines.iter().map(|line| format!("{}\n", escape(&act_line(line, dry_run)))).collect();
+    let text: String = lines.iter().map(|line| format!("{}\n", escape(&act_line(line)))).collect();
     print(&text)?;
     if let Some(total) = act_total(lines, dry_run) {
         say(&total);

@@ -183,8 +183,8 @@ fn ids(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> String {
             Some(label) => json!({"id": id.to_string(), "label": label}),
             None => json!({"id": id.to_string()}),
         };
-        let each = jobs.iter().zip(prepared.jobs.iter().map(|job| &job.label)).map(one);
-        let data = if prepared.many { Value::Array(each.collect()) } else { each.last().unwrap_or_default() };
+        let mut each = jobs.iter().zip(prepared.jobs.iter().map(|job| &job.label)).map(one);
+        let data = if prepared.many { Value::Array(each.collect()) } else { each.next().unwrap_or_default() };
         let all: Vec<String> = prepared.warnings.iter().chain(warnings).cloned().collect();
         return envelope(data, &all) + "\n";
     }

@@ -5,17 +5,11 @@ use serde_json::{Value, json};
 use super::quantity::count;
 use crate::wire::client::ActLine;
 
-/// `123: running -> cancelled`, with how many tasks it hit and what there is to say.
-pub fn act_line(line: &ActLine, dry_run: bool) -> String {
-    let mut text = format!("{}: ", line.id);
-    if dry_run && line.old != line.new {
-        text.push_str("would be ");
-    }
-    text.push_str(&if line.old == line.new {
-        line.old.clone()
-    } else {
-        format!("{} → {}", line.old, line.new)
-    });
+/// `123: running → cancelled`, with how many tasks it hit and what there is to say.
+pub fn act_line(line: &ActLine) -> String {
+    let states =
+        if line.old == line.new { line.old.clone() } else { format!("{} → {}", line.old, line.new) };
+    let mut text = format!("{}: {states}", line.id);
     if line.tasks > 1 {
         text.push_str(&format!(", {}", count(line.tasks, "task")));
     }

@@ -214,8 +214,8 @@ fn lines_for_people() {
         line("13_[0-9]", "pending", "held", "", 10),
         line("14", "completed", "completed", "already ended", 1),
     ];
-    let mut text: String = lines.iter().map(|line| act::act_line(line, false) + "\n").collect();
-    text += &(act::act_line(&lines[0], true) + "\n");
+    let mut text: String = lines.iter().map(|line| act::act_line(line) + "\n").collect();
+    text += &(act::act_total(&lines, true).unwrap() + "\n");
     text += &(act::act_total(&lines, false).unwrap() + "\n");
     assert_eq!(act::act_total(&lines[..1], false), None);
     let understood = Receipt {

@@ -7,6 +7,7 @@ use super::quantity::{Clock, count, limit, rfc3339, size, size_words};
 use super::show::end_words;
 use crate::cli::text::escape;
 use crate::model::state::{End, State};
+use crate::model::time::{Seconds, TimeLimit};
 use crate::wire::info::{JobDetail, JobInfo};
 
 /// The last lines of its output that `why` shows of an ended job.
@@ -133,13 +134,11 @@ fn ended(job: &JobInfo, end: &End, tail: &str) -> String {
 fn advice(job: &JobInfo, end: &End) -> Option<(String, String)> {
     match end.state {
         State::Timeout => {
-            let longer = job.limit.0.map(|span| crate::model::time::Seconds(span.0.saturating_mul(2)))?;
-            let option = format!("time={}", limit(crate::model::time::TimeLimit(Some(longer))));
+            let longer = job.limit.0.map(|span| Seconds(span.0.saturating_mul(2)))?;
+            let option = format!("time={}", limit(TimeLimit(Some(longer))));
             let words = format!(
-                "it ran into its time limit of {}: submit it with a longer one, or `jqueue set {} {option}` and `jqueue requeue {}`",
-                limit(job.limit),
-                job.id,
-                job.id
+                "it ran into its time limit of {}: submit it with a longer `--time`",
+                limit(job.limit)
             );
             Some((option, words))
         }
