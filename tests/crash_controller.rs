@@ -6,11 +6,11 @@
 mod evidence;
 mod harness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use evidence::{Dice, SIGN, insist, jobs, ledger, revived, submit, word};
+use evidence::{Dice, SIGN, insist, job, jobs, ledger, revived, submit, word};
 use harness::Cluster;
 
 /// No client submits more than this, however long the killing takes.
@@ -24,6 +24,25 @@ fn four_clients_and_a_dying_controller() {
 #[test]
 fn sixteen_clients_and_a_dying_controller() {
     storm(16, 2, 3);
+}
+
+/// The tasks of an array go through slots that refill themselves, and through all of the daemons' deaths, once each.
+#[test]
+fn an_array_under_dying_daemons() {
+    let mut dice = Dice::new("array");
+    let cluster = Cluster::builder().nodes(2).cpus(4).start();
+    let sign = format!("export JSCHED_JOB_NAME=t$SLURM_ARRAY_TASK_ID; sleep 0.1; {SIGN}");
+    let id = submit(&cluster, "array", &["-a", "0-299", "-o", "none", "--wrap", &sign]);
+    kill_daemons(&cluster, &mut dice, 4);
+    insist(&cluster, "jqueue", &["wait", &id]).expect(0);
+    let signed = ledger(&cluster);
+    let twice: Vec<_> = signed.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    let tasks: BTreeSet<&str> = signed.keys().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!((signed.len(), tasks.len()), (300, 300), "{signed:?}");
+    let array = job(&cluster, &id);
+    assert_eq!(array["tasks"]["completed"], 300, "{array}");
+    assert_eq!(word(&array, "state"), "completed", "{array}");
 }
 
 /// So many clients submit at least `least` jobs each, until the killing of daemons is over.
