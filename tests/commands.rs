@@ -1,5 +1,6 @@
 //! The commands as processes, against a controller that answers what the test wants: what goes to standard output and
 //! to standard error, and how they exit.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};

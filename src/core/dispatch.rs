@@ -136,7 +136,8 @@ impl Core {
             }
         }
         for (attempt, phase, set) in groups {
-            let live = Live { node, instance, attempt, phase, given: now.wall, start: None, wanted: Wanted::Run };
+            let live =
+                Live { node, instance, attempt, phase, given: now.wall, start: None, wanted: Wanted::Run };
             self.commit(Change::Live { job: id, set, live }, outcome);
         }
         if let Some(last) = set.runs().last()

@@ -7,7 +7,9 @@ use super::tables::{Row, Table};
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
 use crate::model::change::{AuditRecord, Change};
-use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid};
+use crate::model::ids::{
+    Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
+};
 use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
     TokenRecord, UserRecord,

@@ -1,10 +1,10 @@
 //! Jobs, nodes and the cluster for tests: one moment, hostile names.
 
+use super::info::{EndedRow, JobInfo, NodeInfo, PartitionInfo, Private, Reason};
 use crate::model::ids::{Attempt, ContentHash, JobId, NodeId, TaskIndex};
 use crate::model::resources::Resources;
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::time::{Seconds, TimeLimit, WallTime};
-use super::info::{EndedRow, JobInfo, NodeInfo, PartitionInfo, Private, Reason};
 
 /// 2026-11-22T15:41:56Z.
 pub(crate) const NOW: WallTime = WallTime(1_795_362_116_000_000);
