@@ -8,12 +8,14 @@ mod harness;
 
 use std::thread;
 
-use evidence::{Dice, ended_job, insist, job, jobs, ledger, revived, submit, word};
+use evidence::{Dice, ended_job, insist, job, jobs, ledger, pid_in, revived, submit, word};
 use harness::{Cluster, poll};
 use serde_json::Value;
 
 /// Signs, and then runs for ever.
 const ENDLESS: &str = r#"echo "$JSCHED_JOB_NAME $JSCHED_ATTEMPT" >> ledger; sleep 1001; true"#;
+/// Longer than a test waits: nothing here may need KILL.
+const GRACE: &str = "kill_grace=10m";
 /// Jobs of one race.
 const ROUNDS: usize = 8;
 
@@ -21,7 +23,7 @@ const ROUNDS: usize = 8;
 #[test]
 fn a_cancel_races_the_start() {
     let mut dice = Dice::new("start");
-    let cluster = Cluster::builder().nodes(2).cpus(4).start();
+    let cluster = Cluster::builder().nodes(2).cpus(4).set(GRACE).start();
     thread::scope(|scope| {
         for client in 0..3 {
             let (cluster, mut own) = (&cluster, dice.fork());
@@ -42,7 +44,7 @@ fn a_cancel_races_the_start() {
 #[test]
 fn a_cancel_races_requeue_and_restart() {
     let mut dice = Dice::new("requeue");
-    let cluster = Cluster::builder().cpus(8).start();
+    let cluster = Cluster::builder().cpus(8).set(GRACE).start();
     let ids: Vec<String> = (0..ROUNDS)
         .map(|round| {
             let tag = format!("r{round}");
@@ -76,6 +78,19 @@ fn a_cancel_races_requeue_and_restart() {
         act(&cluster, "jcancel", &[id]);
     }
     check_all_cancelled(&cluster);
+}
+
+/// A process that is in no table when the others are asked to go is asked once its parent is gone.
+#[test]
+fn what_is_forked_while_a_job_dies_dies_with_it() {
+    let cluster = Cluster::builder().set(GRACE).start();
+    let script = "trap 'sleep 1001 & exit 0' TERM; echo $$ > pid; while :; do sleep 0.05; done";
+    let id = submit(&cluster, "forks", &["-o", "none", "--wrap", script]);
+    pid_in(&cluster, "pid");
+    act(&cluster, "jcancel", &[&id]);
+    let ended = ended_job(&cluster, &id);
+    assert_eq!(word(&ended, "state"), "cancelled", "{ended}");
+    assert!(!cluster.processes().iter().any(|process| process.contains("sleep 1001")));
 }
 
 /// Acts until it is acknowledged, under one key.
