@@ -163,11 +163,7 @@ fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     rows.push(Row { table: Table::JOB, key, value: None });
     rows.push(Row { table: Table::BY_NAME, key: name_key, value: Some(Vec::new()) });
     let end_key = [ended.0.to_be_bytes(), job.id().0.to_be_bytes()].concat();
-    rows.push(Row {
-        table: Table::BY_END,
-        key: end_key,
-        value: Some(row.record.uid.0.to_be_bytes().to_vec()),
-    });
+    rows.push(Row { table: Table::BY_END, key: end_key, value: Some(end_value(job)) });
     for chunk in 0..job.tasks.chunk_count() {
         let key = chunk_key(job.id(), chunk);
         rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
@@ -179,6 +175,12 @@ fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
         rows.push(Row { table: ENDED_EXCEPTION, key, value: Some(encode(exception)?) });
     }
     Ok(())
+}
+
+/// What the index by end says of a job: its owner's uid, and 1 if it ended badly.
+fn end_value(job: &Job) -> Vec<u8> {
+    let bad = job.worst.as_ref().is_some_and(|end| end.state.is_bad());
+    [job.record.uid.0.to_be_bytes().as_slice(), &[u8::from(bad)]].concat()
 }
 
 fn end_rows(change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
