@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-pub use super::touched::{Outdated, Touched};
 use super::job::{Job, table_state, waiting_code};
+pub use super::touched::{Outdated, Touched};
 use crate::model::change::Change;
 use crate::model::identity::Serial;
 use crate::model::ids::{
@@ -103,6 +103,9 @@ impl Cluster {
                     set_states(job, set, state, touched);
                     if let Some((first, _)) = set.runs().first() {
                         job.cursor = job.cursor.min(*first);
+                    }
+                    if job.mend_worst() {
+                        touched.records.insert(job.id());
                     }
                 });
             }
@@ -260,6 +263,7 @@ impl Cluster {
                 touched.exceptions.insert((record.id, *ordinal));
                 job.exceptions.insert(*ordinal, *exception);
             }
+            job.mend_worst();
         });
     }
 

@@ -97,7 +97,9 @@ fn no_controller_or_no_right(cluster: &Cluster) {
     write(cluster, "other.toml", &theirs.replace(&controller(&other), &address));
     refused(&with(cluster, "other.toml", "jsubmit --wrap true"), 78, &[&address]);
 
-    cluster.run("jctld", ["user", "add", "short", "--uid", "4242", "--ttl", "2s", "--out", "short"]).ok();
+    let settings = cluster.dir.join("controller/jctld.toml").display().to_string();
+    let issue = ["--settings", &settings, "ca", "issue", "short", "--uid", "4242", "--ttl", "1s", "--out", "short"];
+    cluster.run("jctld", issue).ok();
     cluster.wait_until("the certificate to expire", || {
         with(cluster, "short/client.toml", "jqueue whoami").code != 0
     });
