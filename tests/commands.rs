@@ -1,10 +1,11 @@
 //! The commands as processes, against a controller that answers what the test wants: what goes to standard output and
 //! to standard error, and how they exit.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
-use jsched::{cli, client, model, net, pki, wire};
+use jsched::{client, model, net, pki, wire};
 
 #[allow(dead_code, reason = "shared with the tests of the client")]
 #[path = "../src/client/fake.rs"]

@@ -72,7 +72,8 @@ impl FakeController {
     /// Starts one that answers by the script.
     pub(crate) fn start(script: impl FnMut(Request) -> Answer + Send + 'static) -> FakeController {
         let folder = tempfile::tempdir().unwrap();
-        let now = crate::cli::render::quantity::wall_now();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = crate::model::time::WallTime(since.as_micros() as i64);
         let authority = Authority::create(folder.path(), "c1", now).unwrap();
         let credentials = make(&folder, &authority, "controller", &Subject::controller(), now);
         make(&folder, &authority, "me", &Subject::person(Role::Admin, "alice", Uid(1000)).unwrap(), now);

@@ -99,10 +99,10 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::render::sample;
     use crate::client::fake::{Answer, FakeController, run};
     use crate::model::ids::JobId;
     use crate::model::state::State;
+    use crate::wire::sample;
 
     #[test]
     fn a_view_goes_on_from_the_last_position_that_was_handed_on() {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use crate::core::job::Job;
 use crate::core::state::{Cluster, View};
-use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, TaskRef, Uid};
+use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef, Uid};
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
@@ -147,6 +147,28 @@ pub fn ended_briefly(tables: &dyn TablesRead, since: WallTime, uid: Uid) -> Resu
     Ok(lately)
 }
 
+/// Jobs whose ends a live view that stood at `position` may not have seen, newest first, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// What the tables said.
+pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<JobId>, TablesError> {
+    let mut jobs = Vec::new();
+    let mut to = Bound::Unbounded;
+    loop {
+        let high = to.as_ref().map(Vec::as_slice);
+        let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(jobs) };
+        to = Bound::Excluded(last.clone());
+        for (key, value) in &page {
+            let written = value.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            if written <= position.0 || jobs.len() >= LISTED_MAX {
+                return Ok(jobs);
+            }
+            jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
+        }
+    }
+}
+
 /// The owner's newest ended job.
 ///
 /// # Errors
@@ -198,7 +220,8 @@ pub fn attempts(tables: &dyn TablesRead, view: &View, task: TaskRef) -> Result<V
 fn unstarted(tables: &dyn TablesRead, cluster: &Cluster, task: TaskRef) -> Result<Option<End>, TablesError> {
     let here = cluster.recent_sets.range((task.job, 0)..=(task.job, u64::MAX));
     let here = here.filter(|(_, pair)| pair.0.contains(task.ordinal)).map(|(_, pair)| pair.1.clone());
-    let mut newest: Option<End> = here.last();
+    let mut here = here;
+    let mut newest: Option<End> = here.next_back();
     let low = job_key(task.job);
     let high = [job_key(task.job), u64::from(task.ordinal.0).to_be_bytes().to_vec()].concat();
     let rows = tables.range(RESULT_SET, Bound::Included(&low), Bound::Included(&high), Order::Down, PAGE)?;

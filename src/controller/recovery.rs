@@ -174,7 +174,7 @@ fn write(
 ) -> Result<(), RecoveryError> {
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
-    tables.apply(&rows_of(cluster, &batch).map_err(unwritable)?, position)?;
+    tables.apply(&rows_of(cluster, &batch, position).map_err(unwritable)?, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {
         cluster.forget(&outdated);
     }

@@ -17,7 +17,7 @@ use super::published::Published;
 use super::recovery::{RecoveryError, recover};
 use super::tables_writer::TablesWriter;
 use super::{clock, server};
-use crate::core::report::beat_interval;
+use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
 use crate::net::close::CloseCode;

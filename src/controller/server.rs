@@ -19,6 +19,8 @@ use crate::wire::codec::{decode, encode};
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read a frame.
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
+/// The most bytes of a request: a hundred thousand jobs in one call.
+const REQUEST_BYTES_MAX: usize = 48 << 20;
 /// A client connection without an open stream is closed after this.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
@@ -86,7 +88,7 @@ async fn serve_client(office: &Arc<Office>, connection: &Connection, identity: I
         count.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let (office, caller, count, open) = (office.clone(), caller.clone(), count.clone(), open.clone());
         tokio::spawn(async move {
-            let reader = FrameReader::new(receive, FRAME_BYTES_MAX);
+            let reader = FrameReader::new(receive, REQUEST_BYTES_MAX);
             let writer = FrameWriter::new(send, FRAME_BYTES_MAX);
             answer(&office, caller, reader, writer).await;
             count.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);

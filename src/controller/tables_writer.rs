@@ -72,14 +72,16 @@ fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::co
         }
         let outdated = outdated_by(&touched, &view.cluster);
         let due = pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at);
-        let written = rows_of(&view.cluster, &touched).map_err(|error| error.to_string()).and_then(|mut rows| {
-            if due {
-                // Before the rows of this batch: what they say comes after what is removed.
-                let old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;
-                rows.splice(0..0, old);
-            }
-            tables.apply(&rows, view.position).map_err(|error| error.to_string())
-        });
+        let written = rows_of(&view.cluster, &touched, view.position)
+            .map_err(|error| error.to_string())
+            .and_then(|mut rows| {
+                if due {
+                    // Before the rows of this batch: what they say comes after what is removed.
+                    let old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;
+                    rows.splice(0..0, old);
+                }
+                tables.apply(&rows, view.position).map_err(|error| error.to_string())
+            });
         if due {
             pruned = Some(view.at);
         }

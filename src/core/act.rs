@@ -17,7 +17,7 @@ use crate::model::spec::{MemoryRequest, Output};
 use crate::model::state::{Cause, CauseKind, State};
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
-use crate::wire::client::{Act, ActLine, RefusalCode, Reply, Request, Settings, Verb};
+use crate::wire::client::{Act, ActLine, Refusal, RefusalCode, Reply, Request, Settings, Verb};
 use crate::wire::codec::decode;
 use crate::wire::node::{Act as Order, KillReason, TaskRun};
 
@@ -99,7 +99,7 @@ impl Core {
             }
             match self.act_on(now, caller, act, one, found, outcome) {
                 Ok(line) => lines.extend(line),
-                Err(reply) => return reply,
+                Err(refusal) => return Reply::Refused(refusal),
             }
         }
         Reply::Acted { lines }
@@ -113,7 +113,7 @@ impl Core {
         one: Chosen,
         found: &Found,
         outcome: &mut Outcome,
-    ) -> Result<Option<ActLine>, Reply> {
+    ) -> Result<Option<ActLine>, Refusal> {
         let old = words(&one.job, &one.set());
         let mut line =
             ActLine { id: chosen_id(&one), old, new: String::new(), note: String::new(), tasks: 0 };
@@ -129,7 +129,7 @@ impl Core {
             let operator = caller.identity.role > crate::model::identity::Role::User;
             if !operator {
                 let message = format!("job {} is held by an operator", line.id);
-                return Err(refuse(RefusalCode::NotAllowed, message, "ask an operator to release it"));
+                return Err(Refusal::new(RefusalCode::NotAllowed, message, "ask an operator to release it"));
             }
         }
         if act.dry_run {
@@ -149,7 +149,7 @@ impl Core {
             Verb::Suspend => self.suspend(&one, true, outcome),
             Verb::Resume => self.suspend(&one, false, outcome),
             Verb::First => {
-                return Err(refuse(RefusalCode::NotSupported, "not supported yet: jqueue first", ""));
+                return Err(Refusal::new(RefusalCode::NotSupported, "not supported yet: jqueue first", ""));
             }
             Verb::Set(settings) => self.set(&one, settings, outcome)?,
         };
@@ -336,11 +336,11 @@ impl Core {
         }
     }
 
-    fn check_set(&self, caller: &Caller, job: &Job, settings: &Settings) -> Result<(), Reply> {
+    fn check_set(&self, caller: &Caller, job: &Job, settings: &Settings) -> Result<(), Refusal> {
         let operator = allowed(caller.identity.role, super::authorise::Right::Operate);
         if settings.nice.is_some_and(|nice| nice < job.record.spec.nice) && !operator {
             let message = "only operators lower a nice value";
-            return Err(refuse(RefusalCode::NotAllowed, message, ""));
+            return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
         }
         if job.live.is_empty() {
             return Ok(());
@@ -351,12 +351,12 @@ impl Core {
                 "job {} runs: not supported yet: its time, memory and cpus cannot be changed",
                 job.id()
             );
-            return Err(refuse(RefusalCode::Conflict, message, "requeue it, or change what waits"));
+            return Err(Refusal::new(RefusalCode::Conflict, message, "requeue it, or change what waits"));
         }
         Ok(())
     }
 
-    fn set(&mut self, one: &Chosen, settings: &Settings, outcome: &mut Outcome) -> Result<u64, Reply> {
+    fn set(&mut self, one: &Chosen, settings: &Settings, outcome: &mut Outcome) -> Result<u64, Refusal> {
         let id = one.job.id();
         let Some(job) = self.cluster.jobs.get(&id).cloned() else { return Ok(0) };
         let mut record = (*job.record).clone();
@@ -402,7 +402,7 @@ impl Core {
             spec.restart.retries = retries;
             spec.restart.on = on;
         }
-        let resolved = resolve(&self.cluster, record.uid, &record.spec).map_err(Reply::Refused)?;
+        let resolved = resolve(&self.cluster, record.uid, &record.spec)?;
         record.partitions = resolved.partitions;
         record.limit = resolved.limit;
         record.memory = resolved.memory;

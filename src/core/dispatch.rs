@@ -117,6 +117,7 @@ impl Core {
     ) -> u32 {
         let Some(job) = self.cluster.jobs.get(&id).cloned() else { return 0 };
         let Some(slots) = job.slots.get(&node).copied() else { return 0 };
+        let Some(instance) = self.sessions.get(&node).map(|session| session.instance) else { return 0 };
         let set = job.tasks.take(State::Pending, job.cursor, count);
         if set.is_empty() {
             return 0;
@@ -135,7 +136,8 @@ impl Core {
             }
         }
         for (attempt, phase, set) in groups {
-            let live = Live { node, attempt, phase, given: now.wall, start: None, wanted: Wanted::Run };
+            let live =
+                Live { node, instance, attempt, phase, given: now.wall, start: None, wanted: Wanted::Run };
             self.commit(Change::Live { job: id, set, live }, outcome);
         }
         if let Some(last) = set.runs().last()

@@ -25,7 +25,8 @@ impl View {
     ) -> Vec<JobInfo> {
         let array = one.job.is_array();
         let set = one.set();
-        if array && (expand || (one.named && set.count() == 1)) {
+        // Who names a task means the task; who names an array of one task means the array.
+        if array && (expand || (one.named && one.tasks.is_some() && set.count() == 1)) {
             return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
         }
         if !array {

@@ -90,12 +90,12 @@ impl Job {
         self.tasks.count() - self.tasks.ended()
     }
 
-    /// Finds an array's worst end anew after tasks came back from their ends, if the one that was the worst may be
+    /// Finds the worst end anew after tasks came back from their ends, if the one that was the worst may be
     /// among them; true if it has changed. Their states are known here, their ends only in history: what stays is
     /// told by its state, and of a failed task the code 1.
     pub(super) fn mend_worst(&mut self) -> bool {
         let counted = |state| self.tasks.counted(state) > 0;
-        if !self.is_array() || self.worst.as_ref().is_some_and(|worst| counted(worst.state)) {
+        if self.is_array() && self.worst.as_ref().is_some_and(|worst| counted(worst.state)) {
             return false;
         }
         let stays =

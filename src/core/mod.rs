@@ -13,6 +13,7 @@ pub mod invariants;
 pub mod job;
 pub mod node_act;
 pub mod notes;
+pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;

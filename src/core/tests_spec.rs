@@ -46,7 +46,6 @@ pub fn spec(cpus: u32, limit: Option<u64>, tasks: Option<&str>) -> JobSpec {
     }
 }
 
-
 /// A job's record.
 pub fn job_record(id: JobId) -> JobRecord {
     JobRecord {

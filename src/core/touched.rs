@@ -61,4 +61,3 @@ pub enum Outdated {
     /// Content.
     Content(Uid, ContentHash),
 }
-

@@ -101,6 +101,8 @@ pub enum Phase {
 pub struct Live {
     /// To which.
     pub node: NodeId,
+    /// To which life of it.
+    pub instance: Instance,
     /// Which try.
     pub attempt: Attempt,
     /// How far.

@@ -2,9 +2,7 @@
 
 use std::ops::Bound;
 
-use super::rows::{
-    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, job_key, name_key,
-};
+use super::rows::{ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, job_key, name_key};
 use super::tables::{Order, Row, Table, TablesError, TablesRead};
 use crate::model::ids::JobId;
 use crate::model::record::{HISTORY_KEPT, KEY_KEPT, KeyRecord};
@@ -51,7 +49,8 @@ fn job(tables: &dyn TablesRead, id: JobId, rows: &mut Vec<Row>) -> Result<(), Ta
     }
     let end = job_key(JobId(id.0.saturating_add(1)));
     for table in [ENDED_TASKS, ENDED_EXCEPTION, Table::RESULT, RESULT_TEXT, RESULT_SET] {
-        let found = tables.range(table, Bound::Included(&key), Bound::Excluded(&end), Order::Up, usize::MAX)?;
+        let found =
+            tables.range(table, Bound::Included(&key), Bound::Excluded(&end), Order::Up, usize::MAX)?;
         rows.extend(found.into_iter().map(|(key, _)| Row { table, key, value: None }));
     }
     Ok(())
@@ -93,10 +92,12 @@ mod tests {
         let mut tables = MemoryTables::new(Incarnation([1; 16]));
         let (mut cluster, mut touched) = (Cluster::default(), Touched::default());
         let ended = WallTime(1_000_000_000_000_000);
-        for change in [Change::Job(Box::new(job_record(JobId(5)))), Change::JobEnded { job: JobId(5), at: ended }] {
+        for change in
+            [Change::Job(Box::new(job_record(JobId(5)))), Change::JobEnded { job: JobId(5), at: ended }]
+        {
             cluster.absorb(&change, &mut touched);
         }
-        tables.apply(&rows_of(&cluster, &touched).unwrap(), Position(1)).unwrap();
+        tables.apply(&rows_of(&cluster, &touched, Position(1)).unwrap(), Position(1)).unwrap();
         let edge = ended.plus(HISTORY_KEPT);
         assert!(outdated(&tables, edge).unwrap().is_empty());
         let rows = outdated(&tables, edge.plus(Seconds(1))).unwrap();

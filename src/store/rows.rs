@@ -7,7 +7,9 @@ use super::tables::{Row, Table};
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
 use crate::model::change::{AuditRecord, Change};
-use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
+use crate::model::ids::{
+    Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
+};
 use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
     TokenRecord, UserRecord,
@@ -92,11 +94,11 @@ wire_body! {
     AuditRecord = "audit row", 1;
 }
 
-/// The rows of everything that was touched, as the state has it.
+/// The rows of everything that was touched, as the state has it at `position`.
 ///
 /// # Errors
 /// A value that can't be encoded, which its limits exclude.
-pub fn rows_of(cluster: &Cluster, touched: &Touched) -> Result<Vec<Row>, DecodeError> {
+pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Result<Vec<Row>, DecodeError> {
     let mut rows = Vec::new();
     for change in &touched.ended {
         end_rows(change, &mut rows)?;
@@ -106,7 +108,7 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched) -> Result<Vec<Row>, DecodeE
     }
     for id in &touched.records {
         if let Some(job) = cluster.jobs.get(id) {
-            job_rows(job, &mut rows)?;
+            job_rows(job, position, &mut rows)?;
         }
     }
     for (id, chunk) in &touched.chunks {
@@ -143,7 +145,7 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched) -> Result<Vec<Row>, DecodeE
 
 /// A job that has ended moves, with all that is its own, from the live tables to history; one that is wanted again
 /// moves back.
-fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     let row = JobRow {
         record: (*job.record).clone(),
         cancel: job.cancel.as_ref().map(|note| (**note).clone()),
@@ -163,7 +165,10 @@ fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     rows.push(Row { table: Table::JOB, key, value: None });
     rows.push(Row { table: Table::BY_NAME, key: name_key, value: Some(Vec::new()) });
     let end_key = [ended.0.to_be_bytes(), job.id().0.to_be_bytes()].concat();
-    rows.push(Row { table: Table::BY_END, key: end_key, value: Some(end_value(job)) });
+    let bad = row.worst.as_ref().is_some_and(|end| end.state.is_bad());
+    let owner = row.record.uid.0.to_be_bytes();
+    let value = [owner.as_slice(), &[u8::from(bad)], &position.0.to_be_bytes()].concat();
+    rows.push(Row { table: Table::BY_END, key: end_key, value: Some(value) });
     for chunk in 0..job.tasks.chunk_count() {
         let key = chunk_key(job.id(), chunk);
         rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
@@ -175,12 +180,6 @@ fn job_rows(job: &Job, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
         rows.push(Row { table: ENDED_EXCEPTION, key, value: Some(encode(exception)?) });
     }
     Ok(())
-}
-
-/// What the index by end says of a job: its owner's uid, and 1 if it ended badly.
-fn end_value(job: &Job) -> Vec<u8> {
-    let bad = job.worst.as_ref().is_some_and(|end| end.state.is_bad());
-    [job.record.uid.0.to_be_bytes().as_slice(), &[u8::from(bad)]].concat()
 }
 
 fn end_rows(change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {

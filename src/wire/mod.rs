@@ -8,4 +8,6 @@ pub mod join;
 pub mod node;
 pub mod records;
 pub mod reply;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod supervisor;

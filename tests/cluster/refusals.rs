@@ -98,7 +98,8 @@ fn no_controller_or_no_right(cluster: &Cluster) {
     refused(&with(cluster, "other.toml", "jsubmit --wrap true"), 78, &[&address]);
 
     let settings = cluster.dir.join("controller/jctld.toml").display().to_string();
-    let issue = ["--settings", &settings, "ca", "issue", "short", "--uid", "4242", "--ttl", "1s", "--out", "short"];
+    let issue =
+        ["--settings", &settings, "ca", "issue", "short", "--uid", "4242", "--ttl", "1s", "--out", "short"];
     cluster.run("jctld", issue).ok();
     cluster.wait_until("the certificate to expire", || {
         with(cluster, "short/client.toml", "jqueue whoami").code != 0

@@ -30,7 +30,7 @@ fn exit_codes(cluster: &Cluster) {
     let failed = job("exit 3", &[]);
     let killed = job("kill -9 $$", &[]);
     let late = job("trap 'exit 0' TERM; while :; do sleep 0.1; done", &["-t", "1s"]);
-    let fat = job("head -c 400M /dev/zero | tail; sleep 60", &[]);
+    let fat = job("(head -c 400M /dev/zero; sleep 600) | tail", &[]);
     let held = job("true", &["--hold"]);
     let orphan = job("true", &["-d", &format!("afterok:{failed}")]);
     cluster.run("jcancel", [&held]).ok();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::quantity::{Clock, cpu_seconds, rfc3339};
 use super::request::request_json;
 use crate::model::ids::JobId;
-use crate::model::state::End;
+use crate::model::state::{CauseKind, End};
 use crate::model::time::{Seconds, WallTime};
 use crate::wire::info::{EndedRow, JobDetail, JobInfo};
 
@@ -148,8 +148,30 @@ fn cause_json(end: Option<&End>, node: Option<&String>) -> Value {
         "kind": end.cause.kind.word(),
         "by": word(&end.cause.by),
         "node": end.node.and(node),
-        "text": word(&end.cause.text),
+        "text": cause_text(end),
     })
+}
+
+/// What ended it, always in words: those that came with it, or those that its kind has.
+fn cause_text(end: &End) -> String {
+    let cause = &end.cause;
+    if !cause.text.is_empty() {
+        return cause.text.clone();
+    }
+    match cause.kind {
+        CauseKind::Exit => format!("exit code {}", end.exit_code),
+        CauseKind::Signal => format!("signal {}", end.signal),
+        CauseKind::TimeLimit => "its time limit was over".to_owned(),
+        CauseKind::Memory => "it needed more memory than it was given".to_owned(),
+        CauseKind::Cancel if cause.by.is_empty() => "cancelled".to_owned(),
+        CauseKind::Cancel => format!("cancelled by {}", cause.by),
+        CauseKind::Preempt => "it had to give way".to_owned(),
+        CauseKind::Node => "its node was lost".to_owned(),
+        CauseKind::Launch => "it could not be started".to_owned(),
+        CauseKind::Dependency => "what it depends on ended otherwise than asked".to_owned(),
+        CauseKind::Deadline => "its deadline has passed".to_owned(),
+        CauseKind::Supervisor => "its supervisor was lost".to_owned(),
+    }
 }
 
 fn tasks_json(job: &JobInfo) -> Value {

@@ -31,6 +31,20 @@ pub async fn watch(
 ) -> Result<(), Undelivered> {
     let listening = office.published.listen_all();
     let mut shown: BTreeSet<JobId> = BTreeSet::new();
+    if let Some(position) = watch.position {
+        // First what ended since: no later snapshot would show it.
+        let view = office.published.view();
+        let mut ended: BTreeSet<JobId> = match history::ended_after(&*office.tables, position) {
+            Ok(ended) => ended.into_iter().collect(),
+            Err(error) => return refuse(replies, tables_failed(&error)).await,
+        };
+        ended.extend(view.cluster.jobs.values().filter(|job| job.ended.is_some()).map(|job| job.id()));
+        let passes = Filter { states: Vec::new(), ..watch.filter.clone() };
+        let jobs = changed_rows(office, &view, caller, &passes, &ended, &mut shown);
+        for page in jobs.chunks(LIST_ROWS_MAX) {
+            replies.push(&Reply::Changed { jobs: page.to_vec(), position }).await?;
+        }
+    }
     'snapshot: loop {
         let view = office.published.view();
         let selection = Selection { selectors: Vec::new(), filter: watch.filter.clone() };

@@ -56,8 +56,6 @@ pub fn caller() -> Caller {
     Caller { identity, from: "here".to_owned() }
 }
 
-
-
 impl World {
     pub fn new(cpus: &[u32]) -> World {
         let mut cluster = Cluster { next_job: JobId(1), ..Cluster::default() };

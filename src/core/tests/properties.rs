@@ -129,6 +129,7 @@ fn requeue_bad_runs_exactly_the_failed_ones_again() {
     let before = world.starts.len();
     world.act(Verb::Requeue, id, bad);
     assert_eq!(world.core.cluster().jobs[&id].pending(), 4);
+    assert_eq!(world.core.cluster().jobs[&id].worst.as_ref().unwrap().state, State::Completed);
     while world.core.cluster().jobs[&id].ended.is_none() {
         world.plan();
         world.start(NodeId(1), 9);
@@ -137,6 +138,7 @@ fn requeue_bad_runs_exactly_the_failed_ones_again() {
     assert_eq!(world.starts.len() - before, 4);
     assert!(world.starts.keys().filter(|(_, attempt)| attempt.0 == 2).count() == 4);
     assert_eq!(world.core.cluster().jobs[&id].tasks.counted(State::Completed), 10);
+    assert_eq!(world.core.cluster().jobs[&id].worst.as_ref().unwrap().state, State::Completed);
 }
 
 #[test]

@@ -356,7 +356,7 @@ impl Trial {
         match reopened(&self.disk) {
             Ok((journal, opened)) => self.take_office(journal, opened),
             Err(LogError::Disk(_)) => {
-                self.disk = if seed % 2 == 0 { self.disk.crash(seed) } else { self.disk.restart() };
+                self.disk = if seed.is_multiple_of(2) { self.disk.crash(seed) } else { self.disk.restart() };
                 self.recover();
             }
             Err(error) => panic!("a failure is no damage: {error}"),

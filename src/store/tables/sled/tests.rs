@@ -160,7 +160,7 @@ fn lost_pages_never_give_other_rows() {
         let every = 2 + trial * trial;
         let mut bytes = newer.clone();
         for (page, chunk) in bytes.chunks_mut(PAGE_BYTES as usize).enumerate() {
-            if (page as u64 + trial) % every == 0 {
+            if (page as u64 + trial).is_multiple_of(every) {
                 let start = page * PAGE_BYTES as usize;
                 let old = older.get(start..start + chunk.len()).filter(|_| trial % 2 == 0);
                 chunk.copy_from_slice(old.unwrap_or(&vec![0; chunk.len()]));
