@@ -9,6 +9,7 @@ use jsched::cli::error::{CliError, ExitCode};
 use jsched::controller::config::{Config, default_path, with_port};
 use jsched::controller::dev::Dev;
 use jsched::controller::{check, dev, init, log, run};
+use jsched::model::time::Seconds;
 
 fn main() -> Ended {
     log::start("jctld");
@@ -41,7 +42,7 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
                 .map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
             lines.iter().for_each(|line| println!("{line}"));
         }
-        Verb::Ca(Ca::Issue { name, role, uid, ttl: _, out }) => issue(&settings, name, *role, *uid, out)?,
+        Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,
         verb => {
             let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
             let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");
@@ -73,11 +74,12 @@ fn issue(
     name: &str,
     role: UserRole,
     uid: Option<u32>,
+    ttl: Option<Seconds>,
     out: &std::path::Path,
 ) -> Result<(), CliError> {
     let config = Config::load(settings).map_err(failed)?;
     let subject = init::person(name, role.into(), uid).map_err(failed)?;
-    let record = init::issue_offline(&config, &subject, out).map_err(failed)?;
+    let record = init::issue_offline(&config, &subject, ttl, out).map_err(failed)?;
     println!("certificate {} for {} {} is in {}", record.serial, record.role, record.name, out.display());
     println!("next: export JSCHED_CONFIG={}", out.join("client.toml").display());
     Ok(())
