@@ -111,7 +111,13 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
 }
 
 fn describe(found: &Found) -> String {
-    format!("the tables were {found:?}").to_lowercase()
+    match found {
+        Found::Kept => "the tables were sound".to_owned(),
+        Found::Nothing => "there were no tables yet".to_owned(),
+        Found::SetAside(why) => {
+            format!("the tables were set aside and built anew from the journal ({why:?})").to_lowercase()
+        }
+    }
 }
 
 fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {

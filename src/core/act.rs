@@ -345,15 +345,12 @@ impl Core {
         if job.live.is_empty() {
             return Ok(());
         }
-        let longer = settings.time.is_some_and(|time| match (time.0, job.record.limit.0) {
-            (None, Some(_)) => true,
-            (Some(new), Some(old)) => new > old,
-            (_, None) => false,
-        });
-        let grows = longer || settings.memory_bytes.is_some() || settings.cpus.is_some();
-        if grows {
-            let message =
-                format!("job {} runs: its time, memory and cpus are not changed any more", job.id());
+        // What the nodes were told stands: no order changes a running attempt's limits yet.
+        if settings.time.is_some() || settings.memory_bytes.is_some() || settings.cpus.is_some() {
+            let message = format!(
+                "job {} runs: not supported yet: its time, memory and cpus cannot be changed",
+                job.id()
+            );
             return Err(Refusal::new(RefusalCode::Conflict, message, "requeue it, or change what waits"));
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::select::Chosen;
 use super::state::{Cluster, View};
 use crate::model::identity::Identity;
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
-use crate::model::record::{Hold, Memory, NodeAdmin, Phase};
+use crate::model::record::{Hold, Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::spec::{Output, WorkDir};
 use crate::model::state::{End, State};
 use crate::model::time::WallTime;
@@ -25,7 +25,8 @@ impl View {
     ) -> Vec<JobInfo> {
         let array = one.job.is_array();
         let set = one.set();
-        if array && (expand || (one.named && set.count() == 1)) {
+        // Who names a task means the task; who names an array of one task means the array.
+        if array && (expand || (one.named && one.tasks.is_some() && set.count() == 1)) {
             return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
         }
         if !array {
@@ -252,7 +253,21 @@ impl View {
         if self.cluster.nodes.values().all(|node| node.record.hardware.is_none()) {
             return reason("NoNodes", "no node has joined yet");
         }
+        if let Some(name) = self.partition_down(job) {
+            let text = format!("partition {name} is down; `jnode partition set {name} state=up` opens it");
+            return reason("PartitionDown", text);
+        }
         explain(job.id()).unwrap_or_else(|| reason("Priority", "waits for its turn"))
+    }
+
+    /// The first of a job's partitions, if all of them are down.
+    fn partition_down<'a>(&self, job: &'a Job) -> Option<&'a str> {
+        let down = |name: &String| {
+            let partition = self.cluster.partitions.get(name.as_str());
+            partition.is_some_and(|partition| partition.state == PartitionState::Down)
+        };
+        let names = &job.record.partitions;
+        names.iter().all(down).then(|| names.first().map(String::as_str)).flatten()
     }
 }
 
@@ -334,6 +349,7 @@ impl View {
             name: record.name.clone(),
             state: state.to_owned(),
             reason: why,
+            reason_since: record.reason.as_ref().map(|reason| reason.at),
             total,
             allocated: node.allocated,
             jobs: node.slots,

@@ -7,7 +7,7 @@ use imbl::OrdMap;
 use super::tasks::TaskTable;
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal, TaskIndex};
 use crate::model::record::{CancelNote, Exception, Hold, JobRecord, Live, Phase, Slots};
-use crate::model::state::{End, State};
+use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::time::WallTime;
 
 /// A job or array. Cloning is cheap.
@@ -88,6 +88,32 @@ impl Job {
     /// Tasks that have not ended.
     pub fn unfinished(&self) -> u32 {
         self.tasks.count() - self.tasks.ended()
+    }
+
+    /// Finds the worst end anew after tasks came back from their ends, if the one that was the worst may be
+    /// among them; true if it has changed. Their states are known here, their ends only in history: what stays is
+    /// told by its state, and of a failed task the code 1.
+    pub(super) fn mend_worst(&mut self) -> bool {
+        let counted = |state| self.tasks.counted(state) > 0;
+        if self.is_array() && self.worst.as_ref().is_some_and(|worst| counted(worst.state)) {
+            return false;
+        }
+        let stays =
+            State::ALL.into_iter().filter(|state| state.is_end() && counted(*state)).map(|state| End {
+                state,
+                exit_code: u8::from(state == State::Failed),
+                signal: 0,
+                cause: Cause::plain(CauseKind::Exit),
+                node: None,
+                start: None,
+                end: self.record.submit_time,
+                usage: Usage::default(),
+                attempt: Attempt(0),
+            });
+        let worst = stays.max_by_key(waiting_code).map(Arc::new);
+        let changed = self.worst != worst;
+        self.worst = worst;
+        changed
     }
 
     /// The number of a task's next attempt.

@@ -211,7 +211,7 @@ pub fn may_run_on(cluster: &Cluster, uid: Uid, spec: &JobSpec, partitions: &[Str
 }
 
 fn describe(resolved: &Resolved, spec: &JobSpec) -> String {
-    let mut words = format!("{} cpus", resolved.cpus);
+    let mut words = format!("{} cpu{}", resolved.cpus, if resolved.cpus == 1 { "" } else { "s" });
     if let Memory::Fixed(bytes) = resolved.memory {
         words.push_str(&format!(", {} of memory", bytes_word(bytes)));
     }

@@ -54,6 +54,10 @@ pub fn choose(
             chosen.extend(past.map(|job| Chosen { job: job.clone(), tasks: None, named: false }));
         }
     }
+    if selection.selectors.is_empty() {
+        // What memory holds and what history holds overlap in their numbers.
+        chosen.sort_by_key(|one| one.job.id());
+    }
     let mut passed = Vec::new();
     for one in chosen {
         if let Some(one) = narrow(cluster, caller, &selection.filter, one) {

@@ -104,7 +104,9 @@ impl Cluster {
                     if let Some((first, _)) = set.runs().first() {
                         job.cursor = job.cursor.min(*first);
                     }
-                    forget_worst(job, touched);
+                    if job.mend_worst() {
+                        touched.records.insert(job.id());
+                    }
                 });
             }
             Change::Live { job, set, live } => self.absorb_live(*job, set, *live, touched),
@@ -261,6 +263,7 @@ impl Cluster {
                 touched.exceptions.insert((record.id, *ordinal));
                 job.exceptions.insert(*ordinal, *exception);
             }
+            job.mend_worst();
         });
     }
 
@@ -414,19 +417,6 @@ fn waiting_and_live(job: &Job) -> (u64, u64) {
 fn set_states(job: &mut Job, set: &TaskSet, state: State, touched: &mut Touched) {
     let id = job.id();
     touched.chunks.extend(job.tasks.set(set, state).into_iter().map(|chunk| (id, chunk)));
-}
-
-/// Tasks that are to run again have not ended any more: the worst end may have been theirs.
-fn forget_worst(job: &mut Job, touched: &mut Touched) {
-    let Some(worst) = job.worst.clone() else { return };
-    let others = job.tasks.counted(worst.state);
-    if others > 0 && job.is_array() {
-        return;
-    }
-    let left = State::ALL.into_iter().filter(|state| state.is_end() && job.tasks.counted(*state) > 0);
-    let as_if = |state: State| End { state, exit_code: 0, signal: 0, ..(*worst).clone() };
-    job.worst = left.map(as_if).max_by_key(waiting_code).map(Arc::new);
-    touched.records.insert(job.id());
 }
 
 fn take_off_nodes(job: &mut Job, set: &TaskSet, touched: &mut Touched) {

@@ -201,8 +201,10 @@ pub struct NodeInfo {
     pub name: String,
     /// `idle`, `mixed`, `full`, `draining`, `drained`, `down`, `unreachable`, `off`.
     pub state: String,
-    /// Why, who and since when, if there is something to say.
+    /// Why and who, if there is something to say.
     pub reason: String,
+    /// Since when, if somebody made it so.
+    pub reason_since: Option<WallTime>,
     /// What it has.
     pub total: Resources,
     /// What jobs hold.

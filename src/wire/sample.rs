@@ -127,7 +127,8 @@ pub(crate) fn node(name: &str, state: &str, cpus_allocated: u32) -> NodeInfo {
     NodeInfo {
         name: name.to_owned(),
         state: state.to_owned(),
-        reason: if state == "drained" { "disk\n broken (bob, 12:00)".to_owned() } else { String::new() },
+        reason: if state == "drained" { "disk\n broken (bob)".to_owned() } else { String::new() },
+        reason_since: (state == "drained").then(|| ago(3_600)),
         total: Resources { cpus: 64, memory_bytes: 256 << 30, tmp_bytes: 1 << 40 },
         allocated: Resources {
             cpus: cpus_allocated,

@@ -238,7 +238,12 @@ impl Cluster {
         files.extend(logs(&self.dir));
         let mut text = String::new();
         for file in files {
-            let content = String::from_utf8_lossy(&fs::read(&file).unwrap_or_default()).into_owned();
+            let bytes = fs::read(&file).unwrap_or_default();
+            // The spool and the journal call their files logs, too, and nobody can read those.
+            if bytes.contains(&0) {
+                continue;
+            }
+            let content = String::from_utf8_lossy(&bytes).into_owned();
             let lines: Vec<&str> = content.lines().collect();
             let shown = &lines[lines.len().saturating_sub(TAIL_LINES)..];
             if !shown.is_empty() {

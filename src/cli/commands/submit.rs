@@ -59,11 +59,14 @@ pub fn jsubmit(mut prepared: Prepared) -> Result<ExitCode, CliError> {
         let Reply::Submitted { jobs, receipt, warnings } = answer else {
             return Err(unexpected(&answer).into());
         };
+        // Before the id is out: whoever has read it may send the signal.
+        let listen = prepared.waiting != Waiting::No;
+        let interrupt = listen.then(Interrupt::listen).transpose()?;
         tell(&prepared, &jobs, &receipt, &warnings)?;
-        match prepared.waiting {
-            Waiting::No => Ok(ExitCode::Done),
-            Waiting::End => stay(client, &prepared, &jobs).await,
-            Waiting::Follow => follow(client, &prepared, &jobs).await,
+        match (prepared.waiting, interrupt) {
+            (Waiting::End, Some(mut interrupt)) => stay(client, &prepared, &jobs, &mut interrupt).await,
+            (Waiting::Follow, Some(mut interrupt)) => follow(client, &prepared, &jobs, &mut interrupt).await,
+            _ => Ok(ExitCode::Done),
         }
     })
 }
@@ -199,29 +202,37 @@ fn warn(prepared: &Prepared, warnings: &[String]) {
     }
 }
 
-async fn stay(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Result<ExitCode, CliError> {
+async fn stay(
+    client: &mut Client,
+    prepared: &Prepared,
+    jobs: &[JobId],
+    interrupt: &mut Interrupt,
+) -> Result<ExitCode, CliError> {
     let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
     let manner = Manner { quiet: prepared.quiet, names: names(&ids), ..Manner::default() };
-    let mut interrupt = Interrupt::listen()?;
     tell_of_losses(client, PROGRAM);
     let selectors = jobs.iter().map(|id| Selector::Number(*id)).collect();
-    wait(client, selectors, &manner, &mut interrupt).await
+    wait(client, selectors, &manner, interrupt).await
 }
 
-async fn follow(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Result<ExitCode, CliError> {
+async fn follow(
+    client: &mut Client,
+    prepared: &Prepared,
+    jobs: &[JobId],
+    interrupt: &mut Interrupt,
+) -> Result<ExitCode, CliError> {
     let Some(id) = jobs.first() else { return Ok(ExitCode::Done) };
     let selector = Selector::Number(*id);
     let kept = prepared.jobs.iter().any(|job| !matches!(job.spec.files.output, Output::Nothing));
     if !kept {
         say("--output=none: there is no output to follow");
-        return stay(client, prepared, jobs).await;
+        return stay(client, prepared, jobs, interrupt).await;
     }
     let manner = Manner { start: true, quiet: true, names: id.to_string(), ..Manner::default() };
-    let mut interrupt = Interrupt::listen()?;
     tell_of_losses(client, PROGRAM);
     // The start comes by push; asking for output before it would only be asking again and again.
     let selection = Selection { selectors: vec![selector.clone()], ..Selection::default() };
-    if let Waited::Interrupted = wait_for(client, selection, &manner, None, &mut interrupt).await? {
+    if let Waited::Interrupted = wait_for(client, selection, &manner, None, interrupt).await? {
         return Ok(interrupted(&manner.names));
     }
     let follow =
@@ -232,7 +243,7 @@ async fn follow(client: &mut Client, prepared: &Prepared, jobs: &[JobId]) -> Res
     };
     tell_gaps(&followed);
     let manner = Manner { quiet: prepared.quiet, names: id.to_string(), ..Manner::default() };
-    wait(client, vec![selector], &manner, &mut interrupt).await
+    wait(client, vec![selector], &manner, interrupt).await
 }
 
 /// Bytes of a job's output, as they are.

@@ -38,7 +38,7 @@ pub fn nodes(nodes: &[NodeInfo], clock: &Clock) -> Sheet {
                 node.boot_time.map_or_else(dash, |boot| up(boot, clock)),
                 if node.version.is_empty() { dash() } else { node.version.clone() },
                 node.certificate_expires.map_or_else(dash, |end| left(end, clock)),
-                node.reason.clone(),
+                why(node, clock),
             ]
         })
         .collect();
@@ -49,7 +49,7 @@ pub fn nodes(nodes: &[NodeInfo], clock: &Clock) -> Sheet {
 pub fn node_show(node: &NodeInfo, clock: &Clock) -> String {
     let mut lines = vec![("state", node.state.clone())];
     if !node.reason.is_empty() {
-        lines.push(("why", node.reason.clone()));
+        lines.push(("why", why(node, clock)));
     }
     lines.push(("cpus", format!("{} of {} allocated", node.allocated.cpus, node.total.cpus)));
     let memory = (size_words(node.allocated.memory_bytes), size_words(node.total.memory_bytes));
@@ -76,6 +76,7 @@ pub fn node_json(node: &NodeInfo) -> Map<String, Value> {
     put("name", json!(node.name));
     put("state", json!(node.state));
     put("reason", if node.reason.is_empty() { Value::Null } else { json!(node.reason) });
+    put("reason_since", time(node.reason_since));
     put("cpus", json!(node.total.cpus));
     put("cpus_allocated", json!(node.allocated.cpus));
     put("memory_bytes", json!(node.total.memory_bytes));
@@ -93,6 +94,14 @@ pub fn node_json(node: &NodeInfo) -> Map<String, Value> {
     put("limits", json!(node.limits));
     put("only_uid", json!(node.only_uid.map(|uid| uid.0)));
     object
+}
+
+/// The reason, who gave it, and since when.
+fn why(node: &NodeInfo, clock: &Clock) -> String {
+    match node.reason_since {
+        Some(since) => format!("{} since {}", node.reason, clock.local(since)),
+        None => node.reason.clone(),
+    }
 }
 
 fn load(node: &NodeInfo) -> String {

@@ -80,7 +80,10 @@ fn record(detail: &JobDetail, clock: &Clock) -> Vec<(&'static str, String)> {
         lines.push(("used", used(end)));
     }
     lines.push(("priority", job.priority.to_string()));
-    lines.push(("attempt", format!("{} ({} started again)", job.attempt, times(job.restarts))));
+    // The tasks of an array have attempts of their own.
+    if job.tasks.is_empty() && job.attempt.0 > 0 {
+        lines.push(("attempt", format!("{} ({} started again)", job.attempt, times(job.restarts))));
+    }
     if !detail.dependencies.is_empty() {
         lines.push(("depends on", detail.dependencies.join(", ")));
     }

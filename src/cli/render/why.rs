@@ -65,7 +65,7 @@ pub fn why_json(detail: &JobDetail, tail: &str) -> Value {
         "conditions": conditions,
         "rank": detail.ahead.map(|ahead| ahead.saturating_add(1)),
         "ahead": detail.ahead,
-        "start": {"promise": null, "p50": detail.estimate.and_then(rfc3339), "p90": null},
+        "start": {"promise": detail.estimate.and_then(rfc3339), "p50": null, "p90": null},
         "advice": advice,
         "end": job.end.as_ref().map(end_words),
         "last_lines": if job.end.is_some() { json!(tail.lines().collect::<Vec<_>>()) } else { Value::Null },

@@ -13,7 +13,8 @@ use crate::core::job::Job;
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
-use crate::model::state::State;
+use crate::model::parse::dependency;
+use crate::model::state::{CauseKind, End, State};
 use crate::sched::{Explanation, Reason as Why};
 use crate::wire::client::{Reply, Selection};
 use crate::wire::info::{Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
@@ -54,7 +55,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
         dependencies: record
             .waits_for
             .iter()
-            .map(|wait| format!("{:?} job {}", wait.condition.kind, wait.parent))
+            .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
         timeline: timeline(office, view, one, &info),
         ahead: explanation.as_ref().map(|explanation| u64::from(explanation.ahead)),
@@ -123,36 +124,36 @@ fn timeline(office: &Office, view: &View, one: &Chosen, info: &JobInfo) -> Vec<T
     for end in history::attempts(&*office.tables, view, task).unwrap_or_default() {
         let node = end.node.map(|node| format!(" on {}", view.node_name(node))).unwrap_or_default();
         if let Some(start) = end.start {
-            let text = format!("attempt {} started{node}", end.attempt);
+            let text = format!("started{node}");
             entries.push(TimelineEntry { at: start, attempt: end.attempt, text });
         }
-        let code = match (end.signal, end.exit_code) {
-            (0, code) => format!("exit code {code}"),
-            (signal, _) => format!("signal {signal}"),
-        };
-        let what = end.state.word().replace('_', " ");
-        let text = format!("{what}{node}: {}; {code}", cause_line(&end.cause));
+        let text = format!("{}{node}: {}", end.state.word().replace('_', " "), how_it_ended(&end));
         entries.push(TimelineEntry { at: end.end, attempt: end.attempt, text });
     }
     if let Some(live) = job.live.get(&ordinal) {
         let node = view.node_name(live.node);
         let attempt = live.attempt;
-        entries.push(TimelineEntry {
-            at: live.given,
-            attempt,
-            text: format!("attempt {attempt} given to {node}"),
-        });
+        entries.push(TimelineEntry { at: live.given, attempt, text: format!("given to {node}") });
         if let Some(start) = live.start {
-            entries.push(TimelineEntry {
-                at: start,
-                attempt,
-                text: format!("attempt {attempt} started on {node}"),
-            });
+            entries.push(TimelineEntry { at: start, attempt, text: format!("started on {node}") });
         }
     }
     let _ = info;
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+/// The code or the signal where it ran, and the cause where that is not its own exit.
+fn how_it_ended(end: &End) -> String {
+    let code = match (end.start, end.signal, end.exit_code) {
+        (None, ..) => "never ran".to_owned(),
+        (Some(_), 0, code) => format!("exit code {code}"),
+        (Some(_), signal, _) => format!("signal {signal}"),
+    };
+    match end.cause.kind {
+        CauseKind::Exit => code,
+        _ => format!("{}; {code}", cause_line(&end.cause)),
+    }
 }
 
 /// Fills in the last end of a task of an array from the tables.
