@@ -118,7 +118,7 @@ fn no_controller_or_no_right(cluster: &Cluster) {
         "jnode remove n1",
         "jnode partition set main state=down",
         "jctld user list",
-        "jctld user add root2",
+        "jctld user add root2 --uid 4299",
         "jctld ca list",
         "jctld stop",
         "jctld audit",
