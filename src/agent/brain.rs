@@ -259,9 +259,15 @@ impl Agent {
 
     fn find_supervisor(&mut self, id: SupervisorId, job: JobId) {
         self.next_supervisor = self.next_supervisor.max(id.0.saturating_add(1));
-        if self.supervisors.insert(id, Supervisor::new(job, Phase::Unknown)).is_none() {
+        let known = self.jobs.entry(job).or_default();
+        // Whoever speaks with it knows the job as it is known now: it would not know what an order means that comes
+        // later.
+        let stray = known.body.is_none();
+        let mut supervisor = Supervisor::new(job, Phase::Unknown);
+        supervisor.stray = stray;
+        if self.supervisors.insert(id, supervisor).is_none() {
             self.unsettled += 1;
-            self.jobs.entry(job).or_default().unsettled += 1;
+            known.unsettled += 1;
         }
     }
 

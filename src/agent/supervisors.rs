@@ -38,13 +38,15 @@ pub(super) struct Supervisor {
     pub(super) phase: Phase,
     /// The numbers of the notices of ends that the controller has not confirmed.
     pub(super) unsafe_notices: BTreeSet<u64>,
+    /// Found in the spool when nothing was known of its job: it can be told to go, and gets nothing to run.
+    pub(super) stray: bool,
     seen: u64,
     acknowledged: u64,
 }
 
 impl Supervisor {
     pub(super) fn new(job: JobId, phase: Phase) -> Supervisor {
-        Supervisor { job, phase, unsafe_notices: BTreeSet::new(), seen: 0, acknowledged: 0 }
+        Supervisor { job, phase, unsafe_notices: BTreeSet::new(), stray: false, seen: 0, acknowledged: 0 }
     }
 }
 
@@ -154,7 +156,11 @@ impl Agent {
         let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
         let before = supervisor.phase.clone();
         supervisor.acknowledged = 0;
-        if before != Phase::Finishing {
+        let goes = before == Phase::Finishing || supervisor.stray;
+        if goes {
+            supervisor.phase = Phase::Finishing;
+            self.rest_unless_needed(now, job);
+        } else {
             supervisor.phase = Phase::Ready;
             self.adopt(now, id, job);
         }
@@ -191,7 +197,7 @@ impl Agent {
             let what = Tell::Withdraw(runs_of(withdraw));
             self.effects.push(Effect::Tell { supervisor: id, job, what });
         }
-        if before == Phase::Finishing {
+        if goes {
             self.acknowledge_ends();
             self.effects.push(Effect::Tell { supervisor: id, job, what: Tell::Finish });
         }
@@ -208,7 +214,11 @@ impl Agent {
                 known.current = Some(id);
             }
         }
-        if known.entries.is_empty() && known.idle.is_none() {
+        self.rest_unless_needed(now, job);
+    }
+
+    fn rest_unless_needed(&mut self, now: Now, job: JobId) {
+        if self.jobs.get(&job).is_some_and(|known| known.entries.is_empty() && known.idle.is_none()) {
             self.rest(now, job);
         }
     }

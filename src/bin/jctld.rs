@@ -79,7 +79,7 @@ fn issue(
 ) -> Result<(), CliError> {
     let config = Config::load(settings).map_err(failed)?;
     let subject = init::person(name, role.into(), uid).map_err(failed)?;
-    let record = init::issue_offline(&config, &subject, ttl, out).map_err(failed)?;
+    let record = init::issue_offline(&config, &subject, out, ttl).map_err(failed)?;
     println!("certificate {} for {} {} is in {}", record.serial, record.role, record.name, out.display());
     println!("next: export JSCHED_CONFIG={}", out.join("client.toml").display());
     Ok(())

@@ -219,8 +219,7 @@ pub fn attempts(tables: &dyn TablesRead, view: &View, task: TaskRef) -> Result<V
 /// The end that a task had as one of a set, without an attempt.
 fn unstarted(tables: &dyn TablesRead, cluster: &Cluster, task: TaskRef) -> Result<Option<End>, TablesError> {
     let here = cluster.recent_sets.range((task.job, 0)..=(task.job, u64::MAX));
-    let here = here.filter(|(_, pair)| pair.0.contains(task.ordinal)).map(|(_, pair)| pair.1.clone());
-    let mut here = here;
+    let mut here = here.filter(|(_, pair)| pair.0.contains(task.ordinal)).map(|(_, pair)| pair.1.clone());
     let mut newest: Option<End> = here.next_back();
     let low = job_key(task.job);
     let high = [job_key(task.job), u64::from(task.ordinal.0).to_be_bytes().to_vec()].concat();

@@ -95,9 +95,9 @@ pub fn init(
     make_private(client)?;
     let now = clock::wall();
     let authority = Authority::create(&config.ca, name, now)?;
-    let controller = issue(&authority, &Subject::controller(), None, &config.credentials)?;
+    let controller = issue(&authority, &Subject::controller(), &config.credentials, None)?;
     let person = Subject::person(Role::Admin, &admin.name, admin.uid)?;
-    let first = issue(&authority, &person, None, client)?;
+    let first = issue(&authority, &person, client, None)?;
     write_client_config(client, &config.advertise)?;
     let user = UserRecord { name: admin.name.clone(), uid: admin.uid, role: Role::Admin };
     let main = PartitionRecord {
@@ -134,18 +134,17 @@ fn make_state(folder: &Path, name: &str, changes: Vec<Change>) -> Result<(), Ini
     Ok(())
 }
 
-/// Makes a key in `folder`, and a certificate for it, good for as long as its role usually is unless `ttl` says
-/// otherwise.
+/// Makes a key in `folder`, and a certificate for it.
 fn issue(
     authority: &Authority,
     subject: &Subject,
-    ttl: Option<Seconds>,
     folder: &Path,
+    ttl: Option<Seconds>,
 ) -> Result<CertificateRecord, InitError> {
     let key = KeyPair::generate()?;
     let now = clock::wall();
-    let usual = || Validity::usual(subject.role(), now);
-    let validity = ttl.map_or_else(usual, |span| Validity::lasting(span, now));
+    let usual = Validity::usual(subject.role(), now);
+    let validity = ttl.map_or(usual, |ttl| Validity::lasting(ttl, now));
     let issued = authority.issue(subject, &PublicKey::of(&key)?, validity)?;
     key.write(&folder.join("key.pem"), Publish::New)?;
     write_public(&folder.join("cert.pem"), issued.pem.as_bytes(), Publish::New)?;
@@ -161,18 +160,19 @@ fn issue(
 }
 
 /// Signs a certificate on the CA's host, whether the daemon runs or not; the daemon learns of it when it is used.
+/// It counts as long as `ttl`, else as long as is usual for its role.
 ///
 /// # Errors
 /// The CA, the name, or the files, none of which is overwritten.
 pub fn issue_offline(
     config: &Config,
     subject: &Subject,
-    ttl: Option<Seconds>,
     folder: &Path,
+    ttl: Option<Seconds>,
 ) -> Result<CertificateRecord, InitError> {
     make_private(folder)?;
     let authority = Authority::load(&config.ca)?;
-    let record = issue(&authority, subject, ttl, folder)?;
+    let record = issue(&authority, subject, folder, ttl)?;
     write_client_config(folder, &config.advertise)?;
     Ok(record)
 }

@@ -12,6 +12,9 @@ use crate::sched::{Explanation, Note, Scheduler};
 /// Steps of one call: a few milliseconds of work, so that notes are heard in between.
 const STEPS: u64 = 100_000;
 
+/// Between the end of a pass and the next.
+const PASS_PAUSE: Duration = Duration::from_millis(1);
+
 /// The planner's thread.
 #[derive(Debug)]
 pub struct Planner {
@@ -56,6 +59,7 @@ impl Explainer {
 
 fn run(shared: &Mutex<Scheduler>, receiver: &Receiver<Vec<Note>>, driver: &Driver) {
     let mut wake: Option<Duration> = None;
+    let mut last: Option<Instant> = None;
     loop {
         let notes = match wake {
             None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -66,6 +70,10 @@ fn run(shared: &Mutex<Scheduler>, receiver: &Receiver<Vec<Note>>, driver: &Drive
             Err(RecvTimeoutError::Timeout) => Vec::new(),
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        // A lone change is planned for at once; under load what comes within a millisecond is one pass.
+        if let Some(rest) = last.and_then(|last| PASS_PAUSE.checked_sub(last.elapsed())) {
+            std::thread::sleep(rest);
+        }
         while let Ok(more) = receiver.try_recv() {
             notes.extend(more);
         }
@@ -78,6 +86,7 @@ fn run(shared: &Mutex<Scheduler>, receiver: &Receiver<Vec<Note>>, driver: &Drive
             scheduler.plan(clock::wall(), STEPS)
         };
         let took = begun.elapsed();
+        last = Some(Instant::now());
         wake = match (plan.done, plan.wake) {
             (false, _) => Some(Duration::ZERO),
             (true, Some(at)) => {

@@ -16,6 +16,8 @@ use crate::store::prune;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 
+/// How long changes gather before they are written as one.
+const GATHER: std::time::Duration = std::time::Duration::from_millis(20);
 /// Between two looks for what is too old to keep.
 const PRUNE_PAUSE: Seconds = Seconds(600);
 
@@ -66,6 +68,8 @@ fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::co
     while let Ok(first) = receiver.recv() {
         let mut touched = first.touched;
         let mut view = first.view;
+        // Nobody waits for the tables: what gathers meanwhile is written as one, and what came and went not at all.
+        std::thread::sleep(GATHER);
         while let Ok(more) = receiver.try_recv() {
             touched.merge(more.touched);
             view = more.view;

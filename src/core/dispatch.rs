@@ -8,7 +8,7 @@ use crate::model::change::Change;
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
 use crate::model::record::{JobRecord, Live, Memory, NodeAdmin, Phase, Slots, Wanted};
 use crate::model::resources::Resources;
-use crate::model::spec::MemoryRequest;
+use crate::model::spec::{LostPolicy, MemoryRequest};
 use crate::model::state::State;
 use crate::model::task_set::TaskSet;
 use crate::model::time::{BootTime, Now};
@@ -187,6 +187,8 @@ impl Core {
         flow.count(now.boot, ended);
         let ahead = flow.ahead();
         let Some(job) = self.cluster.jobs.get(&id).cloned() else { return };
+        // What waits on a node that reboots is lost with it, so a job that must not run twice gives none ahead.
+        let ahead = if job.record.spec.restart.lost == LostPolicy::Never { 0 } else { ahead };
         let Some(slots) = job.slots.get(&node).copied() else { return };
         let here = job.live_on(node);
         let in_time = slots.not_after.is_none_or(|at| now.wall < at);

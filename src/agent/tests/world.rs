@@ -73,6 +73,8 @@ pub(super) struct Process {
     pub(super) job: JobId,
     pub(super) alive: bool,
     pub(super) speaks: bool,
+    /// Found by a daemon that knew nothing of its job: all that it can be told is to go.
+    pub(super) deaf: bool,
     pub(super) inbox: VecDeque<Tell>,
     pub(super) outbox: VecDeque<Said>,
     pub(super) queue: BTreeSet<Try>,
@@ -226,6 +228,9 @@ impl World {
         let contents = self.contents.iter().copied().collect();
         let facts = Facts { instance: self.instance, records: self.log.clone(), supervisors, contents };
         let agent = Agent::new(self.now, facts);
+        for process in self.processes.values_mut() {
+            process.deaf = agent.body(process.job).is_none();
+        }
         self.agent = Some(agent);
     }
 
@@ -276,6 +281,10 @@ impl World {
             }
             Effect::Tell { supervisor, what, .. } => {
                 if let Some(process) = self.processes.get_mut(&supervisor).filter(|process| process.alive) {
+                    assert!(
+                        !process.deaf || !matches!(what, Tell::Run { .. }),
+                        "said to one who cannot know: {what:?}"
+                    );
                     process.inbox.push_back(what);
                 }
             }

@@ -35,6 +35,8 @@ pub struct Attempt {
     pub reason: Option<KillReason>,
     /// The processes of its tree when it was last looked at, with their start times.
     pub known: BTreeMap<i32, u64>,
+    /// The processes that were asked to go, with their start times.
+    asked: BTreeMap<i32, u64>,
     reaped_cpu_us: u64,
     seen_cpu_ms: u64,
     memory_bytes: u64,
@@ -72,10 +74,28 @@ impl Attempt {
             status: None,
             reason: None,
             known: BTreeMap::new(),
+            asked: BTreeMap::new(),
             reaped_cpu_us: 0,
             seen_cpu_ms: 0,
             memory_bytes: 0,
             memory_peak_bytes: 0,
+        }
+    }
+
+    /// Asks all its processes to go, also those that were asked before.
+    pub fn ask_all(&mut self, members: &[Process]) {
+        self.asked.clear();
+        self.ask(members);
+    }
+
+    /// Asks those of its processes to go that were not asked yet: one that was just being forked when the others
+    /// were asked is in no table, and its parent does not pass the signal on.
+    pub fn ask(&mut self, members: &[Process]) {
+        for process in members {
+            if self.asked.insert(process.pid, process.start_ticks) != Some(process.start_ticks) {
+                let _ = process.signal(libc::SIGTERM);
+                let _ = process.signal(libc::SIGCONT);
+            }
         }
     }
 

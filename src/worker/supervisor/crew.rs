@@ -152,10 +152,7 @@ impl Crew {
                 continue;
             }
             attempt.ladder.end(now, grace);
-            for process in members.get(&task).into_iter().flatten() {
-                let _ = process.signal(libc::SIGTERM);
-                let _ = process.signal(libc::SIGCONT);
-            }
+            attempt.ask_all(members.get(&task).map_or(&[], Vec::as_slice));
         }
     }
 
@@ -345,12 +342,9 @@ impl Crew {
     fn leave(&mut self, task: AttemptRef, processes: &[Process], now: BootTime) {
         let Some(attempt) = self.attempts.get_mut(&task) else { return };
         if attempt.ladder.is_running() {
-            for process in processes {
-                let _ = process.signal(libc::SIGTERM);
-                let _ = process.signal(libc::SIGCONT);
-            }
             attempt.ladder.end(now, LEFTOVER_GRACE);
         }
+        attempt.ask(processes);
     }
 
     fn finish(&mut self, task: AttemptRef, now: Now, remains: Option<String>) -> Option<Finished> {
