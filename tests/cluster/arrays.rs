@@ -29,8 +29,9 @@ fn one_line_for_all(cluster: &Cluster) {
     cluster.wait_until("the next two to run", || tasks()["running"] == 2 && tasks()["pending"] == 5);
     let listed = cluster.run("jqueue", ["-o", "place", "--no-header"]).ok();
     assert_eq!(words(&listed), "1 done, 1 failed, 2 running of 9");
-    let running = cluster.run("jqueue", ["-r", "-t", "R", "--no-header", "-o", "id"]).ok();
-    assert_eq!(running, format!("{id}_3\n{id}_4"));
+    let running = cluster.run("jqueue", ["-r", "-t", "R", "--no-header", "-o", "id"]);
+    let expected = format!("{id}_3\n{id}_4");
+    assert_eq!(running.ok(), expected, "{running:?}; all: {}", cluster.run("jqueue", ["-r"]).stdout);
 
     let said = cluster.run("jcancel", [format!("{id}_[7-9]")]).ok();
     holds(&said, &[&format!("{id}_[7-9]"), "cancelled"]);

@@ -140,7 +140,7 @@ fn times(cluster: &Cluster) {
     let line = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
     let limited = submit(cluster, ["-t", "1s", "--wrap", line]);
     let warned = "trap 'echo warned; exit 4' USR1; while :; do sleep 0.1; done";
-    let warned = submit(cluster, ["-t", "1h", "--signal", "B:USR1@3600", "--wrap", warned]);
+    let warned = submit(cluster, ["-t", "1m", "--signal", "B:USR1@57", "--wrap", warned]);
     let late = submit(cluster, ["--hold", "--start-by", "now+1s", "--wrap", "true"]);
     assert_eq!(wait(cluster, &limited), 124);
     assert_eq!(state(cluster, &limited), "timeout");

@@ -104,7 +104,11 @@ fn no_controller_or_no_right(cluster: &Cluster) {
     cluster.wait_until("the certificate to expire", || {
         with(cluster, "short/client.toml", "jqueue whoami").code != 0
     });
-    refused(&with(cluster, "short/client.toml", "jsubmit --wrap true"), 78, &["expired"]);
+    refused(
+        &with(cluster, "short/client.toml", "jsubmit --wrap true"),
+        78,
+        &["certificate", "refuses it by its clock"],
+    );
 
     cluster.run("jctld", ["user", "add", "eve", "--uid", "4243", "--out", "eve"]).ok();
     for line in [
@@ -114,7 +118,7 @@ fn no_controller_or_no_right(cluster: &Cluster) {
         "jnode remove n1",
         "jnode partition set main state=down",
         "jctld user list",
-        "jctld user add root2",
+        "jctld user add root2 --uid 4299",
         "jctld ca list",
         "jctld stop",
         "jctld audit",
