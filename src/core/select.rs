@@ -52,6 +52,7 @@ pub fn choose(
                 job.ended.is_some_and(|at| at >= since) && !cluster.jobs.contains_key(&job.id())
             });
             chosen.extend(past.map(|job| Chosen { job: job.clone(), tasks: None, named: false }));
+            chosen.sort_by_key(|one| one.job.id());
         }
     }
     if selection.selectors.is_empty() {

@@ -1,7 +1,7 @@
 //! Which orders and which controllers bind a node.
 
 use super::super::*;
-use super::world::{launch, welcome};
+use super::messages::{launch, welcome};
 use crate::model::ids::*;
 use crate::model::time::Now;
 use crate::wire::node::*;

@@ -1,8 +1,10 @@
 //! The agent between a model of supervisors and a model of the controller, under everything that can die or repeat.
 
 mod binding;
+mod messages;
 mod world;
 
+use messages::*;
 use proptest::prelude::*;
 use world::*;
 
