@@ -22,6 +22,9 @@ const PASS_PAUSE: Duration = Duration::from_millis(5);
 /// The most bytes of an environment that are searched for a mark.
 const ENVIRON_BYTES_MAX: u64 = 8 << 20;
 
+/// The bytes of the kernel's name for a program.
+const PROGRAM_BYTES: usize = 15;
+
 /// A process as the kernel's table shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -41,6 +44,8 @@ pub struct Process {
     pub cpu_ticks: u64,
     /// Its resident memory in pages.
     pub resident_pages: u64,
+    /// The kernel's name for the program it runs, cut to 15 bytes: another one after it has executed another.
+    pub program: [u8; PROGRAM_BYTES],
 }
 
 impl Process {
@@ -206,6 +211,11 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
     let pid = std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
     let rest = std::str::from_utf8(line.get(close + 2..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let open = line.iter().position(|byte| *byte == b'(')?;
+    let mut program = [0; PROGRAM_BYTES];
+    for (to, from) in program.iter_mut().zip(line.get(open + 1..close)?) {
+        *to = *from;
+    }
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     Some(Process {
         pid,
@@ -216,6 +226,7 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
         threads: number(17)?,
         start_ticks: number(19)?,
         resident_pages: number(21)?,
+        program,
     })
 }
 
@@ -232,6 +243,7 @@ mod tests {
         assert_eq!((process.pid, process.parent, process.session, process.state), (42, 7, 41, b'S'));
         assert_eq!((process.cpu_ticks, process.threads), (100, 5));
         assert_eq!((process.start_ticks, process.resident_pages), (999, 17));
+        assert_eq!(&process.program, b"a) R 1 (x\0\0\0\0\0\0");
         assert_eq!(parse_stat(b"42 (a"), None);
         assert_eq!(parse_stat(b""), None);
     }

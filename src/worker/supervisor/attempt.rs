@@ -35,8 +35,8 @@ pub struct Attempt {
     pub reason: Option<KillReason>,
     /// The processes of its tree when it was last looked at, with their start times.
     pub known: BTreeMap<i32, u64>,
-    /// The processes that were asked to go, with their start times.
-    asked: BTreeMap<i32, u64>,
+    /// The processes that were asked to go, as they were then.
+    asked: BTreeMap<i32, Process>,
     reaped_cpu_us: u64,
     seen_cpu_ms: u64,
     memory_bytes: u64,
@@ -89,10 +89,14 @@ impl Attempt {
     }
 
     /// Asks those of its processes to go that were not asked yet: one that was just being forked when the others
-    /// were asked is in no table, and its parent does not pass the signal on.
+    /// were asked is in no table, and its parent does not pass the signal on. One that runs another program by now is
+    /// asked again: between fork and exec the signal only set a mark in its parent's handler, which the exec took away.
     pub fn ask(&mut self, members: &[Process]) {
         for process in members {
-            if self.asked.insert(process.pid, process.start_ticks) != Some(process.start_ticks) {
+            let before = self.asked.insert(process.pid, *process);
+            let same =
+                |old: Process| (old.start_ticks, old.program) == (process.start_ticks, process.program);
+            if !before.is_some_and(same) {
                 let _ = process.signal(libc::SIGTERM);
                 let _ = process.signal(libc::SIGCONT);
             }
