@@ -32,6 +32,13 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     if (pending, live) != (cluster.totals.pending, cluster.totals.live) {
         return Err(format!("totals are {:?}, counted {pending} and {live}", cluster.totals));
     }
+    let mut open: BTreeMap<crate::model::ids::Uid, u32> = BTreeMap::new();
+    for job in cluster.jobs.values().filter(|job| job.ended.is_none()) {
+        *open.entry(job.record.uid).or_default() += 1;
+    }
+    if !open.iter().eq(cluster.open_of.iter()) {
+        return Err(format!("unfinished jobs by owner are {:?}, counted {open:?}", cluster.open_of));
+    }
     for (id, node) in &cluster.nodes {
         let (charge, slots) = held.remove(id).unwrap_or_default();
         if node.allocated != charge || node.slots != slots {

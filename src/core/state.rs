@@ -36,6 +36,8 @@ pub struct Cluster {
     pub jobs: OrdMap<JobId, Arc<Job>>,
     /// Jobs by owner.
     pub by_user: OrdSet<(Uid, JobId)>,
+    /// How many unfinished jobs each owner has.
+    pub open_of: OrdMap<Uid, u32>,
     /// Jobs by owner and name.
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.
@@ -139,7 +141,7 @@ impl Cluster {
             }
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
-                self.with_job(*job, touched, |job, _| job.ended = Some(*at));
+                self.set_ended(*job, Some(*at), touched);
             }
             _ => self.absorb_cluster(change, touched),
         }
@@ -216,6 +218,7 @@ impl Cluster {
                 let job = Job::new(record.clone());
                 touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
                 self.totals.pending += u64::from(job.tasks.count());
+                *self.open_of.entry(record.uid).or_default() += 1;
                 Arc::new(job)
             }
         };
@@ -249,10 +252,8 @@ impl Cluster {
         touched: &mut Touched,
     ) {
         if self.jobs.contains_key(&record.id) {
-            return self.with_job(record.id, touched, |job, touched| {
-                touched.records.insert(job.id());
-                job.ended = None;
-            });
+            touched.records.insert(record.id);
+            return self.set_ended(record.id, None, touched);
         }
         self.absorb_job(record, touched);
         self.with_job(record.id, touched, |job, touched| {
@@ -343,6 +344,24 @@ impl Cluster {
             },
         };
         self.nodes.insert(record.id, Arc::new(node));
+    }
+
+    /// A job has ended, or is wanted again.
+    fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let (was, uid) = (job.ended.is_some(), job.record.uid);
+        let open = self.open_of.get(&uid).copied().unwrap_or_default();
+        let open = match (was, ended.is_some()) {
+            (false, true) => open.saturating_sub(1),
+            (true, false) => open + 1,
+            _ => open,
+        };
+        if open == 0 {
+            self.open_of.remove(&uid);
+        } else {
+            self.open_of.insert(uid, open);
+        }
+        self.with_job(id, touched, |job, _| job.ended = ended);
     }
 
     /// Runs `act` on a job, if it is here, and keeps the totals.
@@ -449,10 +468,10 @@ impl Cluster {
         first_start: Option<WallTime>,
         worst: Option<End>,
     ) {
+        self.set_ended(id, ended, &mut Touched::default());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let job = Arc::make_mut(job);
         job.cancel = cancel.map(Arc::new);
-        job.ended = ended;
         job.first_start = first_start;
         job.worst = worst.map(Arc::new);
     }

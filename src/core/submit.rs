@@ -89,8 +89,7 @@ impl Core {
             );
         }
         let most = self.settings.jobs_per_user_max as usize;
-        let mine =
-            self.cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).take(most + 1).count();
+        let mine = self.cluster.open_of.get(&uid).map_or(0, |open| *open as usize);
         if mine + submit.specs.len() > most {
             return limit(
                 format!("you have {mine} unfinished jobs; {most} is the most for one user"),

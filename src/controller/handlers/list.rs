@@ -88,19 +88,10 @@ pub fn explain<'a>(
 fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
     let since = WallTime(clock::wall().0 - i64::try_from(LATELY.micros()).unwrap_or(0));
     let uid = caller.identity.uid;
-    let mine = uid.map_or(0, |uid| {
-        let range = (uid, JobId(0))..=(uid, JobId(u64::MAX));
-        let open = view
-            .cluster
-            .by_user
-            .range(range)
-            .filter(|(_, id)| view.cluster.jobs.get(id).is_some_and(|job| job.ended.is_none()));
-        open.count()
-    });
-    let all = view.cluster.jobs.len();
-    let ended_here = view.cluster.jobs.len().min(10_000);
-    let ended = view.cluster.jobs.values().take(ended_here).filter(|job| job.ended.is_some()).count();
-    let mut footer = Footer { others: (all - mine).saturating_sub(ended) as u64, ..Footer::default() };
+    let open_of = &view.cluster.open_of;
+    let all: u64 = open_of.values().map(|open| u64::from(*open)).sum();
+    let mine = uid.and_then(|uid| open_of.get(&uid)).map_or(0, |open| u64::from(*open));
+    let mut footer = Footer { others: all.saturating_sub(mine), ..Footer::default() };
     let lately = uid.map(|uid| crate::controller::history::ended_briefly(&*office.tables, since, uid));
     if let Some(Ok(lately)) = lately {
         footer.ended_lately = lately.ended;

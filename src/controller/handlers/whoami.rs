@@ -6,7 +6,6 @@ use crate::controller::clock;
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
-use crate::model::ids::JobId;
 use crate::wire::client::Reply;
 use crate::wire::info::Whoami;
 
@@ -16,11 +15,8 @@ use crate::wire::info::Whoami;
 /// If the client is gone.
 pub async fn whoami(office: &Arc<Office>, caller: &Caller, replies: &mut Replies) -> Result<(), Undelivered> {
     let view = office.published.view();
-    let jobs = caller.identity.uid.map_or(0, |uid| {
-        let mine = view.cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
-        let open = mine.filter_map(|(_, id)| view.cluster.jobs.get(id)).filter(|job| job.ended.is_none());
-        open.count() as u64
-    });
+    let open_of = &view.cluster.open_of;
+    let jobs = caller.identity.uid.and_then(|uid| open_of.get(&uid)).map_or(0, |open| u64::from(*open));
     let whoami = Whoami {
         name: caller.identity.name.clone(),
         uid: caller.identity.uid,
