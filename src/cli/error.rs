@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::json::SCHEMA;
 use super::text::{escape, print, say};
-use crate::model::state::State;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,27 +45,6 @@ impl ExitCode {
             ExitCode::Configuration => 78,
             ExitCode::Waited(code) => code,
         }
-    }
-}
-
-/// What waiting gives for an end that has no code of its own.
-const WAITED_OTHER_END: u8 = 125;
-
-impl ExitCode {
-    /// What waiting for jobs ends with: 0 only if each of `ends` (state, exit code, signal) is Completed, otherwise
-    /// the highest of: a failed job's own code, 128 + n for a signal; 124 for its time limit, 137 for its memory
-    /// limit, 130 for a cancel, 125 for every other end.
-    pub fn waited(ends: impl IntoIterator<Item = (State, u8, u8)>) -> ExitCode {
-        let code = |(state, exit_code, signal): (State, u8, u8)| match state {
-            State::Completed => 0,
-            State::Failed if signal > 0 => 128_u8.saturating_add(signal),
-            State::Failed if exit_code > 0 => exit_code,
-            State::Timeout => 124,
-            State::OutOfMemory => 137,
-            State::Cancelled => 130,
-            _ => WAITED_OTHER_END,
-        };
-        ExitCode::Waited(ends.into_iter().map(code).max().unwrap_or(0))
     }
 }
 
@@ -236,22 +214,6 @@ mod tests {
         assert_eq!(json["schema"], "jsched/1");
         assert_eq!(json["error"]["code"], "unknown_option");
         assert_eq!(json["error"]["line"], 7);
-    }
-
-    #[test]
-    fn waiting_gives_the_highest_code() {
-        let waited = |ends: &[(State, u8, u8)]| ExitCode::waited(ends.iter().copied()).number();
-        assert_eq!(waited(&[]), 0);
-        assert_eq!(waited(&[(State::Completed, 0, 0)]), 0);
-        assert_eq!(waited(&[(State::Failed, 3, 0), (State::Completed, 0, 0)]), 3);
-        assert_eq!(waited(&[(State::Failed, 0, 9)]), 137);
-        // A trap that exits 0 at the time limit, and a cancel that came before the end: the state decides.
-        assert_eq!(waited(&[(State::Timeout, 0, 0)]), 124);
-        assert_eq!(waited(&[(State::Cancelled, 0, 0), (State::Timeout, 0, 15)]), 130);
-        assert_eq!(waited(&[(State::OutOfMemory, 0, 9)]), 137);
-        for state in [State::NodeFail, State::Preempted, State::Deadline, State::DependencyFailed] {
-            assert_eq!(waited(&[(state, 0, 0)]), 125, "{state}");
-        }
     }
 
     #[test]

@@ -154,10 +154,36 @@ pub fn waiting_code(end: &End) -> u8 {
     match end.state {
         State::Completed => 0,
         State::Failed if end.signal != 0 => 128u8.saturating_add(end.signal),
-        State::Failed => end.exit_code.max(1),
+        State::Failed if end.exit_code != 0 => end.exit_code,
         State::Timeout => 124,
         State::OutOfMemory => 137,
         State::Cancelled => 130,
         _ => 125,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::state::{Cause, CauseKind, Usage};
+
+    #[test]
+    fn waiting_gives_the_code_of_the_end() {
+        let code = |state: State, exit_code: u8, signal: u8| {
+            let cause = Cause::plain(CauseKind::Exit);
+            let (start, end, usage, attempt) = (None, WallTime(0), Usage::default(), Attempt(1));
+            waiting_code(&End { state, exit_code, signal, cause, node: None, start, end, usage, attempt })
+        };
+        assert_eq!(code(State::Completed, 0, 0), 0);
+        assert_eq!(code(State::Failed, 3, 0), 3);
+        assert_eq!(code(State::Failed, 0, 9), 137);
+        assert_eq!(code(State::Failed, 0, 0), 125, "it could not be launched: it has no code of its own");
+        // A trap that exits 0 at the time limit, and a cancel that came before the end: the state decides.
+        assert_eq!(code(State::Timeout, 0, 0), 124);
+        assert_eq!(code(State::Cancelled, 0, 15), 130);
+        assert_eq!(code(State::OutOfMemory, 0, 9), 137);
+        for state in [State::NodeFail, State::Preempted, State::Deadline, State::DependencyFailed] {
+            assert_eq!(code(state, 0, 0), 125, "{state}");
+        }
     }
 }

@@ -71,7 +71,7 @@ impl Core {
         if submit.test_only {
             return reply;
         }
-        self.commit_submission(now, caller, uid, submit, found, records, next, outcome);
+        self.commit_submission(now, uid, submit, found, records, next, outcome);
         self.remember_key(now, caller, &submit.key, found, &reply, outcome);
         reply
     }
@@ -103,7 +103,6 @@ impl Core {
     fn commit_submission(
         &mut self,
         now: Now,
-        caller: &Caller,
         uid: Uid,
         submit: &Submit,
         found: &Found,
@@ -127,8 +126,6 @@ impl Core {
             self.set_timers(id);
             self.evaluate_dependencies(now, id, found, outcome);
         }
-        let count = submit.specs.len();
-        let _ = (caller, count);
     }
 
     pub(super) fn remember_key(

@@ -79,8 +79,9 @@ fn files(cluster: &Cluster) {
     let mode = std::fs::metadata(cluster.work.join("sub/made")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
 
+    // It never ran, so it has no code of its own.
     let id = submit(cluster, ["-o", "missing/x", "--wrap", "true"]);
-    assert_eq!(wait(cluster, &id), 1);
+    assert_eq!(wait(cluster, &id), 125);
     let why = cluster.run("jqueue", ["why", &id]).ok();
     holds(&why, &["missing/x", "n", "--output"]);
     assert_eq!(show(cluster, &id)["cause"]["kind"], "launch");

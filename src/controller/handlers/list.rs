@@ -36,7 +36,7 @@ pub async fn list(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
-    let explain = explain(office, chosen.len());
+    let explain = explain(office);
     let mut rows = Vec::new();
     for one in &chosen {
         rows.extend(complete(office, &view, caller, one, list.expand, &*explain));
@@ -70,10 +70,7 @@ pub fn complete(
 }
 
 /// Why jobs wait, by the scheduler. Of a long listing only the first are asked: each answer costs it time.
-pub fn explain<'a>(
-    office: &'a Office,
-    _rows: usize,
-) -> Box<dyn Fn(JobId) -> Option<Reason> + Send + Sync + 'a> {
+pub fn explain<'a>(office: &'a Office) -> Box<dyn Fn(JobId) -> Option<Reason> + Send + Sync + 'a> {
     const EXPLAINED_MAX: usize = 200;
     let asked = std::sync::atomic::AtomicUsize::new(0);
     Box::new(move |job| {

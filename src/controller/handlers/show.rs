@@ -44,7 +44,7 @@ pub async fn show(
 
 fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDetail {
     let job = &one.job;
-    let explain = explain(office, 1);
+    let explain = explain(office);
     let mut rows = super::list::complete(office, view, caller, one, false, &*explain);
     let info = rows.swap_remove(0);
     let waiting = matches!(info.state, State::Pending);
@@ -57,7 +57,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
             .iter()
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
-        timeline: timeline(office, view, one, &info),
+        timeline: timeline(office, view, one),
         ahead: explanation.as_ref().map(|explanation| u64::from(explanation.ahead)),
         conditions: explanation.as_ref().map(conditions).unwrap_or_default(),
         estimate: explanation.and_then(|explanation| explanation.start),
@@ -98,7 +98,7 @@ fn sentence(reason: Why) -> &'static str {
     }
 }
 
-fn timeline(office: &Office, view: &View, one: &Chosen, info: &JobInfo) -> Vec<TimelineEntry> {
+fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
     let job = &one.job;
     let mut entries = vec![TimelineEntry {
         at: job.record.submit_time,
@@ -138,7 +138,6 @@ fn timeline(office: &Office, view: &View, one: &Chosen, info: &JobInfo) -> Vec<T
             entries.push(TimelineEntry { at: start, attempt, text: format!("started on {node}") });
         }
     }
-    let _ = info;
     entries.sort_by_key(|entry| entry.at);
     entries
 }

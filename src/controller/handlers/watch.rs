@@ -88,7 +88,7 @@ fn rows(
 ) -> Result<Vec<JobInfo>, crate::wire::client::Refusal> {
     let history = found::jobs(office, view, &caller.identity, selection).map_err(|e| tables_failed(&e))?;
     let chosen = choose(&view.cluster, &history, &caller.identity, selection)?;
-    let explain = explain(office, chosen.len());
+    let explain = explain(office);
     Ok(chosen.iter().flat_map(|one| complete(office, view, caller, one, false, &*explain)).collect())
 }
 
@@ -102,7 +102,7 @@ fn changed_rows(
     shown: &mut BTreeSet<JobId>,
 ) -> Vec<JobInfo> {
     let mut rows = Vec::new();
-    let explain = explain(office, changed.len());
+    let explain = explain(office);
     for id in changed {
         let mut history = std::collections::BTreeMap::new();
         if !view.cluster.jobs.contains_key(id)
