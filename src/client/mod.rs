@@ -13,6 +13,8 @@ pub mod follow;
 pub mod interrupt;
 pub mod join;
 pub mod key;
+pub mod nodes;
 pub mod session;
+pub mod tie;
 pub mod wait;
 pub mod watch;

@@ -28,7 +28,7 @@ pub async fn serve(office: &Office, connection: &Connection) {
         let (send, receive) = connection.accept_bi().await.ok()?;
         let mut reader = FrameReader::new(receive, JOIN_FRAME_BYTES_MAX);
         let frame = reader.next(Patience::of(PATIENCE)).await.ok()??;
-        let reply = answer(office, &frame).await;
+        let reply = answer(office, &frame, &connection.remote_address().to_string()).await;
         let mut writer = FrameWriter::new(send, JOIN_FRAME_BYTES_MAX);
         writer.push(&encode(&reply).ok()?).ok()?;
         writer.finish(PATIENCE).await.ok()
@@ -39,7 +39,7 @@ pub async fn serve(office: &Office, connection: &Connection) {
     connection.close(CloseCode::Done.varint(), b"done");
 }
 
-async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
+async fn answer(office: &Office, frame: &[u8], from: &str) -> JoinReply {
     let refuse = |code, message: String, hint: &str| JoinReply::Refused(Refusal::new(code, message, hint));
     let request: JoinRequest = match decode(frame) {
         Ok(request) => request,
@@ -50,7 +50,7 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
         Err(error) => return refuse(RefusalCode::Invalid, error.to_string(), ""),
     };
     let hash = ContentHash(Secret::from_bytes(request.secret).hash().0);
-    let command = Command::Join { hash, name: request.name };
+    let command = Command::Join { hash, name: request.name, from: from.to_owned() };
     let Some(answer) = office.driver.ask(command, None).await else {
         return refuse(RefusalCode::Stopping, "the controller is stopping".to_owned(), "try again");
     };

@@ -57,7 +57,9 @@ pub fn needed(request: &Request) -> Right {
         | Request::Ended(_)
         | Request::Usage(_)
         | Request::Whoami
-        | Request::Nodes => Right::SeeQueue,
+        | Request::Nodes
+        | Request::WatchNodes => Right::SeeQueue,
+        Request::Tied(_) => Right::ChangeOwn,
         Request::Log(_) => Right::SeeOwn,
         Request::Act(act) => match act.verb {
             Verb::Set(ref settings) if settings.priority.is_some() => Right::Operate,

@@ -6,11 +6,14 @@
 mod harness;
 
 mod arrays;
+mod audit;
 mod batch;
 mod environment;
+mod network;
 mod records;
 mod refusals;
 mod scheduling;
+mod views;
 mod waiting;
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 mod act;
 mod admin;
+mod admin_audit;
 mod admin_user;
 mod cancel;
 mod context;
@@ -21,6 +22,7 @@ mod selection;
 mod set;
 mod show;
 mod submit;
+mod tied;
 mod usage;
 mod wait;
 mod waiting;
