@@ -145,7 +145,8 @@ impl Ahead {
 impl Drop for Ahead {
     fn drop(&mut self) {
         self.link = None;
-        let (Some(mut child), Ok(runtime)) = (self.child.take(), tokio::runtime::Handle::try_current()) else {
+        let (Some(mut child), Ok(runtime)) = (self.child.take(), tokio::runtime::Handle::try_current())
+        else {
             return;
         };
         // It exits by itself; whoever started it has to reap it.
@@ -164,10 +165,12 @@ async fn start(program: &Arc<Path>, folder: &Path) -> Result<Ahead, String> {
     let (program, place, id) = (Arc::clone(program), path.clone(), name.clone());
     let started = spawn_blocking(move || client::start_ahead(&program, &place, &id)).await;
     let started = started.map_err(|error| error.to_string()).and_then(|started| {
-        started.and_then(|(child, stream)| {
-            stream.set_nonblocking(true)?;
-            Ok((child, UnixStream::from_std(stream)?))
-        }).map_err(|error| error.to_string())
+        started
+            .and_then(|(child, stream)| {
+                stream.set_nonblocking(true)?;
+                Ok((child, UnixStream::from_std(stream)?))
+            })
+            .map_err(|error| error.to_string())
     });
     let (child, mut stream) = match started {
         Ok(started) => started,

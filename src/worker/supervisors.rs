@@ -68,10 +68,8 @@ impl Supervisors {
                 break;
             }
         }
-        let (folder, ahead) = moved.map_or_else(
-            || (folder_of(new_name()), None),
-            |(folder, ahead)| (folder, Some(ahead)),
-        );
+        let (folder, ahead) =
+            moved.map_or_else(|| (folder_of(new_name()), None), |(folder, ahead)| (folder, Some(ahead)));
         let (program, place) = (self.pool.program().to_owned(), Arc::clone(&self.place));
         self.look_after(folder, Some(body), Some(Start { program, place, ahead }));
     }

@@ -35,7 +35,9 @@ const OOM_SCORE: &str = "-900";
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The command line is wrong.
-    #[error("{0}; usage: jworkerd supervise --folder FOLDER --id ID [--link stdin] (the node daemon starts it)")]
+    #[error(
+        "{0}; usage: jworkerd supervise --folder FOLDER --id ID [--link stdin] (the node daemon starts it)"
+    )]
     Usage(String),
     /// Its folder can't be used.
     #[error("{path}: {error}; the node daemon's spool must be a writable folder on a local disk")]
