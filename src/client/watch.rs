@@ -108,7 +108,9 @@ impl Client {
                 View::Snapshot { position, .. } | View::Changed { position, .. } => *position,
             };
             let ends: Vec<OneEnd> = match &heard {
-                View::Changed { jobs, .. } => jobs.iter().filter(|job| job.state.is_end()).map(end_of).collect(),
+                View::Changed { jobs, .. } => {
+                    jobs.iter().filter(|job| job.state.is_end()).map(end_of).collect()
+                }
                 View::Snapshot { .. } => Vec::new(),
             };
             if !view(heard).map_err(Trouble::Final)? {

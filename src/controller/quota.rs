@@ -28,6 +28,9 @@ pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 pub const BEARER_REQUESTS_MAX: usize = 1_024;
 /// The most changing requests of one bearer that the core has before it; further ones wait their turn.
 pub const BEARER_CHANGES_MAX: usize = 128;
+/// From so many jobs on a submission waits until no other such one is before the core: whoever changes one thing goes
+/// between.
+pub const BULK_JOBS: usize = 1_000;
 /// The most listings of one bearer at once; further ones wait.
 pub const BEARER_LISTINGS_MAX: usize = 2;
 /// The most listings of all bearers at once; further ones wait.
@@ -59,6 +62,7 @@ pub struct Quotas {
     large: Arc<Semaphore>,
     listings: Arc<Semaphore>,
     joining: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +86,7 @@ pub struct Bearer {
     connections: Mutex<Vec<u64>>,
     requests: AtomicUsize,
     changes: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
     listings: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
@@ -105,6 +110,7 @@ impl Default for Quotas {
             large: Arc::new(Semaphore::new(LARGE_BYTES / UNIT_BYTES)),
             listings: Arc::new(Semaphore::new(LISTINGS_MAX)),
             joining: Arc::new(Semaphore::new(JOINING_MAX)),
+            bulk: Arc::new(Semaphore::new(1)),
         }
     }
 }
@@ -167,6 +173,13 @@ impl Quotas {
         }
     }
 
+    /// A turn to submit very many jobs: one at a time, and the bearers by turns.
+    pub async fn bulk(&self, bearer: &Bearer) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = bearer.bulk.clone().acquire_owned().await.ok()?;
+        let shared = self.bulk.clone().acquire_owned().await.ok()?;
+        Some((own, shared))
+    }
+
     /// A turn to read much of the queue.
     pub async fn listing(&self, bearer: &Bearer) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let own = bearer.listings.clone().acquire_owned().await.ok()?;
@@ -223,6 +236,7 @@ impl Bearer {
             connections: Mutex::default(),
             requests: AtomicUsize::new(0),
             changes: Arc::new(Semaphore::new(BEARER_CHANGES_MAX)),
+            bulk: Arc::new(Semaphore::new(1)),
             listings: Arc::new(Semaphore::new(BEARER_LISTINGS_MAX)),
             large: Arc::new(Semaphore::new(BEARER_LARGE_BYTES / UNIT_BYTES)),
         }

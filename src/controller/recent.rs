@@ -56,9 +56,8 @@ impl Recent {
         if position < self.from {
             return None;
         }
-        let missed = |group: &&Group| {
-            group.position > position || (group.position == position && !group.durable)
-        };
+        let missed =
+            |group: &&Group| group.position > position || (group.position == position && !group.durable);
         let groups = self.groups.iter().rev().take_while(|group| group.position >= position);
         Some(groups.filter(missed).flat_map(|group| group.jobs.iter().copied()).collect())
     }

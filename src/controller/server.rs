@@ -53,7 +53,9 @@ async fn receive(arrival: Arrival, office: Arc<Office>) {
             let kind = match &error {
                 AdmissionError::Handshake { .. } => Kind::Handshake,
                 AdmissionError::Slow { .. } => Kind::SlowHandshake,
-                AdmissionError::NoCertificate { .. } | AdmissionError::Certificate { .. } => Kind::Certificate,
+                AdmissionError::NoCertificate { .. } | AdmissionError::Certificate { .. } => {
+                    Kind::Certificate
+                }
             };
             return office.strangers.note(kind, &from, &error);
         }
@@ -196,7 +198,11 @@ async fn answer(
             return;
         }
     };
-    let request: Request = match decode(&frame) {
+    // What takes long must not keep the others of this thread waiting.
+    let large = frame.len() > SMALL_BYTES;
+    let decoded =
+        if large { tokio::task::block_in_place(|| decode::<Request>(&frame)) } else { decode(&frame) };
+    let request: Request = match decoded {
         Ok(request) => request,
         Err(error) => {
             office.strangers.note(Kind::Malformed, &who, &error);

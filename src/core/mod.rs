@@ -144,7 +144,14 @@ impl Core {
                     Reply::Refused(refusal) => (format!("join refused: {}", refusal.message), false),
                     _ => ("join".to_owned(), true),
                 };
-                self.audit_as(now, &format!("token {name}"), &from, audit::Deed::of(deed), allowed, &mut outcome);
+                self.audit_as(
+                    now,
+                    &format!("token {name}"),
+                    &from,
+                    audit::Deed::of(deed),
+                    allowed,
+                    &mut outcome,
+                );
                 outcome.reply = Some(reply);
             }
             Command::Noted { caller, deed, allowed } => {

@@ -3,8 +3,8 @@
 use std::ops::Bound;
 
 use super::rows::{
-    ANSWER, AUDIT_BY_TIME, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, audit_time_key, job_key,
-    name_key,
+    ANSWER, AUDIT_BY_TIME, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, audit_time_key,
+    job_key, name_key,
 };
 use super::tables::{Order, Row, Table, TablesError, TablesRead};
 use crate::model::change::AuditRecord;
@@ -64,7 +64,8 @@ fn job(tables: &dyn TablesRead, id: JobId, rows: &mut Vec<Row>) -> Result<(), Ta
 /// The oldest records, from the beginning of the chain: what is left stays a chain.
 fn audit(tables: &dyn TablesRead, until: WallTime, rows: &mut Vec<Row>) -> Result<(), TablesError> {
     let room = ROWS_MAX.saturating_sub(rows.len()) / 2;
-    let oldest = tables.range(Table::AUDIT, Bound::Unbounded, Bound::Unbounded, Order::Up, room.min(1_000))?;
+    let oldest =
+        tables.range(Table::AUDIT, Bound::Unbounded, Bound::Unbounded, Order::Up, room.min(1_000))?;
     for (key, value) in oldest {
         // One that can't be read is for `jctld audit --verify` to report, not for us to remove.
         let Ok(record) = decode::<AuditRecord>(&value) else { return Ok(()) };

@@ -63,11 +63,8 @@ fn hostile_peers_keep_nobody_out() {
         let line = config.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
         folder.join(line.split('"').nth(1).unwrap())
     };
-    let files = CredentialFiles {
-        certificate: named("certificate"),
-        key: named("key"),
-        authorities: named("ca"),
-    };
+    let files =
+        CredentialFiles { certificate: named("certificate"), key: named("key"), authorities: named("ca") };
     let alice = Credentials::load(&files).unwrap();
     let address = controller(&cluster);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -127,8 +127,7 @@ fn a_view_goes_on_from_its_position() {
     let position = first["position"].to_string();
     write(&cluster, "stays", "");
     assert_eq!(wait(&cluster, &stays), 4);
-    let (_, before) =
-        seen(&cluster, &["--position", &position], |line| line["job"]["end_time"].is_string());
+    let (_, before) = seen(&cluster, &["--position", &position], |line| line["job"]["end_time"].is_string());
     assert!(before.iter().all(|line| line["job"]["id"] != *leaves), "{before:?}");
 }
 
@@ -168,7 +167,8 @@ fn waiting_outlives_the_controller() {
 fn a_tied_job_ends_with_its_command() {
     let cluster = Cluster::start(1);
     for signal in [Signal::SIGHUP, Signal::SIGTERM] {
-        let mut child = start(cluster.command("jsubmit"), &["--tied", "--parsable", "--wrap", "exec sleep 600"]);
+        let mut child =
+            start(cluster.command("jsubmit"), &["--tied", "--parsable", "--wrap", "exec sleep 600"]);
         let mut id = String::new();
         BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut id).unwrap();
         let id = id.trim();

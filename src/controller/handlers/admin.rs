@@ -130,14 +130,15 @@ async fn audit(office: &Office, query: &AuditQuery, replies: &mut Replies) -> Re
 fn verify_audit(office: &Office) -> Reply {
     let head = office.published.view();
     let begun = std::time::Instant::now();
-    while office.gauges.tables.load(Ordering::Relaxed) < head.position.0 && begun.elapsed() < TABLES_PATIENCE {
+    while office.gauges.tables.load(Ordering::Relaxed) < head.position.0 && begun.elapsed() < TABLES_PATIENCE
+    {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     match verify(&*office.tables, head.cluster.audit) {
         Ok(Chain::Whole(None)) => done("the audit has no record yet".to_owned()),
-        Ok(Chain::Whole(Some((first, last)))) => {
-            done(format!("the audit is whole: records {first} to {last}, each with the hash of the one before"))
-        }
+        Ok(Chain::Whole(Some((first, last)))) => done(format!(
+            "the audit is whole: records {first} to {last}, each with the hash of the one before"
+        )),
         Ok(Chain::Broken(text)) => {
             tracing::error!(target: "audit", text, "the audit's chain is broken");
             let hint = "somebody or something has changed the tables; the journal still has the records: \

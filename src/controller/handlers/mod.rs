@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::driver::Message;
 use super::office::Office;
-use super::quota::Bearer;
+use super::quota::{BULK_JOBS, Bearer};
 use super::server::{Replies, Undelivered};
 use crate::core::audit::Deed;
 use crate::core::authorise::{allowed, may_see, needed};
@@ -59,6 +59,8 @@ pub async fn handle(
     if mutates {
         // Nobody fills the core's queue: each has so many turns at once, and others' requests come between.
         let _turn = bearer.change().await;
+        let bulk = matches!(&request, Request::Submit(submit) if submit.specs.len() >= BULK_JOBS);
+        let _bulk = if bulk { office.quotas.bulk(bearer).await } else { None };
         return mutate::mutate(office, caller, request, replies).await;
     }
     // The same table that the core uses; a reader's refusal needs no place in the log.

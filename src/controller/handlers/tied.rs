@@ -10,7 +10,7 @@ use crate::core::tie::Held;
 use crate::core::{Caller, Command};
 use crate::model::ids::JobId;
 use crate::model::time::Seconds;
-use crate::net::transport::IDLE_TIMEOUT;
+use crate::net::transport::{IDLE_TIMEOUT, KEEP_ALIVE};
 use crate::wire::client::{Refusal, RefusalCode, Reply, SUBMIT_JOBS_MAX};
 
 /// Holds the tie until the command goes.
@@ -39,8 +39,10 @@ pub async fn tied(
         Ok(())
     };
     let told = told.await;
-    // A connection that fell silent was last heard that long ago; the wait for it counts.
-    let silent = if replies.fell_silent() { Seconds(IDLE_TIMEOUT.as_secs()) } else { Seconds(0) };
+    // A connection that fell silent was last heard that long ago; the wait for it counts, but for the time in which the
+    // command may still have been there without a word.
+    let silence = IDLE_TIMEOUT.saturating_sub(KEEP_ALIVE).as_secs();
+    let silent = Seconds(if replies.fell_silent() { silence } else { 0 });
     tell(Held::Gone(silent));
     told
 }

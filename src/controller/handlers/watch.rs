@@ -145,8 +145,7 @@ impl Live<'_> {
     fn waits_pass(&self) -> bool {
         let states = &self.filter.states;
         self.filter.nodes.is_empty()
-            && (states.is_empty()
-                || states.iter().any(|state| matches!(state, State::Pending | State::Held)))
+            && (states.is_empty() || states.iter().any(|state| matches!(state, State::Pending | State::Held)))
     }
 
     /// Everything that passes.
