@@ -18,6 +18,9 @@ use crate::net::transport;
 
 /// The most connections of one bearer. Idle ones make room for a new one, the longest idle first.
 pub const BEARER_CONNECTIONS_MAX: usize = 256;
+/// The most requests of one bearer that wait, watch or follow; below the connections, so that whoever waits with all he
+/// has can still give commands.
+pub const BEARER_WAITING_MAX: usize = 224;
 /// The most connections of one node; the oldest makes room for a new one, since it may be dead already.
 pub const NODE_CONNECTIONS_MAX: usize = 8;
 /// The most connections that join at once, which anybody can ask for.
@@ -85,6 +88,7 @@ struct Entry {
 pub struct Bearer {
     connections: Mutex<Vec<u64>>,
     requests: AtomicUsize,
+    waiting: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     bulk: Arc<Semaphore>,
     listings: Arc<Semaphore>,
@@ -131,7 +135,9 @@ impl Quotas {
         let bearer = state.bearers.entry(key.clone()).or_insert_with(|| Arc::new(Bearer::new())).clone();
         let mine = lock(&bearer.connections).clone();
         if !is_client && mine.len() >= NODE_CONNECTIONS_MAX {
-            mine.first().iter().for_each(|oldest| state.remove(**oldest, CloseCode::Busy));
+            if let Some(oldest) = mine.first() {
+                state.remove(*oldest, CloseCode::Busy);
+            }
         }
         if is_client && mine.len() >= BEARER_CONNECTIONS_MAX && !state.make_room(&mine) {
             return Err("too many connections at once; close some");
@@ -235,6 +241,7 @@ impl Bearer {
         Bearer {
             connections: Mutex::default(),
             requests: AtomicUsize::new(0),
+            waiting: Arc::new(Semaphore::new(BEARER_WAITING_MAX)),
             changes: Arc::new(Semaphore::new(BEARER_CHANGES_MAX)),
             bulk: Arc::new(Semaphore::new(1)),
             listings: Arc::new(Semaphore::new(BEARER_LISTINGS_MAX)),
@@ -247,6 +254,11 @@ impl Bearer {
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         let one = OneRequest(self.clone());
         (before < BEARER_REQUESTS_MAX).then_some(one)
+    }
+
+    /// A place for a request that waits, if there is one.
+    pub fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
     }
 
     /// A turn to change something.
@@ -283,6 +295,9 @@ mod tests {
         assert!(bearer.request().is_none());
         drop(held);
         assert!(bearer.request().is_some());
+        let held: Vec<_> = (0..BEARER_WAITING_MAX).filter_map(|_| bearer.wait()).collect();
+        assert!(held.len() == BEARER_WAITING_MAX && bearer.wait().is_none());
+        const { assert!(BEARER_WAITING_MAX < BEARER_CONNECTIONS_MAX) };
     }
 
     #[tokio::test]

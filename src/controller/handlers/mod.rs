@@ -22,6 +22,7 @@ use super::driver::Message;
 use super::office::Office;
 use super::quota::{BULK_JOBS, Bearer};
 use super::server::{Replies, Undelivered};
+use super::strangers::Kind;
 use crate::core::audit::Deed;
 use crate::core::authorise::{allowed, may_see, needed};
 use crate::core::job::Job;
@@ -69,6 +70,17 @@ pub async fn handle(
         note(office, &caller, Deed::of(message.clone()), false);
         let refusal = Refusal::new(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here");
         return replies.last(&Reply::Refused(refusal)).await;
+    }
+    let waits = matches!(
+        request,
+        Request::Wait(_) | Request::Watch(_) | Request::WatchNodes | Request::Tied(_) | Request::Log(_)
+    );
+    let place = waits.then(|| bearer.wait());
+    if matches!(place, Some(None)) {
+        let message = "you wait, watch or follow with too many commands at once";
+        office.strangers.note(Kind::Requests, &caller.identity.name, &message);
+        return refuse(replies, Refusal::new(RefusalCode::Busy, message, "name several jobs to one of them"))
+            .await;
     }
     let much = matches!(
         request,
