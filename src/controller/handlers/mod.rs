@@ -71,10 +71,11 @@ pub async fn handle(
         let refusal = Refusal::new(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here");
         return replies.last(&Reply::Refused(refusal)).await;
     }
-    let waits = matches!(
-        request,
-        Request::Wait(_) | Request::Watch(_) | Request::WatchNodes | Request::Tied(_) | Request::Log(_)
-    );
+    let waits = match &request {
+        Request::Wait(_) | Request::Watch(_) | Request::WatchNodes | Request::Tied(_) => true,
+        Request::Log(log) => log.wait_ms > 0,
+        _ => false,
+    };
     let place = waits.then(|| bearer.wait());
     if matches!(place, Some(None)) {
         let message = "you wait, watch or follow with too many commands at once";
