@@ -29,8 +29,7 @@ pub async fn wait(
     wait: &Wait,
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
-    let view = office.published.view();
-    let chosen = match look(office, &view, caller, &wait.selection) {
+    let chosen = match look(office, &office.published.view(), caller, &wait.selection) {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -41,24 +40,39 @@ pub async fn wait(
     }
     let ids: Vec<JobId> = chosen.iter().map(|one| one.job.id()).collect();
     drop(chosen);
-    let over = if wait.progress {
-        with_progress(office, caller, &ids, &fixed, wait.start, replies).await?
-    } else {
-        one_by_one(office, caller, &ids, &fixed, wait.start, replies).await?
-    };
-    match over {
-        Over::Done => {}
-        Over::Gone => return Ok(()),
-        Over::Refused(refusal) => return refuse(replies, refusal).await,
-    }
-    let view = office.published.view();
-    match look(office, &view, caller, &fixed) {
-        Ok(chosen) => {
-            let outcomes = chosen.iter().map(|one| outcome(office, &view, one, wait.start)).collect();
-            replies.last(&Reply::Waited { outcomes }).await
+    loop {
+        let over = if wait.progress {
+            with_progress(office, caller, &ids, &fixed, wait.start, replies).await?
+        } else {
+            one_by_one(office, caller, &ids, &fixed, wait.start, replies).await?
+        };
+        match over {
+            Over::Done => {}
+            Over::Gone => return Ok(()),
+            Over::Refused(refusal) => return refuse(replies, refusal).await,
         }
-        Err(refusal) => refuse(replies, refusal).await,
+        match outcomes(office, caller, &fixed, wait.start) {
+            Ok(Some(outcomes)) => return replies.last(&Reply::Waited { outcomes }).await,
+            // One of them is wanted again meanwhile.
+            Ok(None) => {}
+            Err(refusal) => return refuse(replies, refusal).await,
+        }
     }
+}
+
+/// How all of them came out; `None` if one is not done.
+fn outcomes(
+    office: &Office,
+    caller: &Caller,
+    fixed: &Selection,
+    start: bool,
+) -> Result<Option<Vec<WaitOutcome>>, Refusal> {
+    let view = office.published.view();
+    let chosen = look(office, &view, caller, fixed)?;
+    if !chosen.iter().all(|one| is_done(one, start)) {
+        return Ok(None);
+    }
+    Ok(Some(chosen.iter().map(|one| outcome(office, &view, one, start)).collect()))
 }
 
 /// How a waiting came to its end.
@@ -82,8 +96,8 @@ async fn one_by_one(
         let listening = office.published.listen([*id]);
         let selection = Selection { selectors: vec![selector.clone()], ..Selection::default() };
         loop {
-            let view = office.published.view();
-            match look(office, &view, caller, &selection) {
+            // No view is held while nothing happens: it would keep in memory what has changed since.
+            match look(office, &office.published.view(), caller, &selection) {
                 Ok(chosen) if chosen.iter().all(|one| is_done(one, start)) => break,
                 Ok(_) => {}
                 Err(refusal) => return Ok(Over::Refused(refusal)),
@@ -109,8 +123,7 @@ async fn with_progress(
     let listening = office.published.listen(ids.iter().copied());
     let mut told = None;
     loop {
-        let view = office.published.view();
-        let chosen = match look(office, &view, caller, fixed) {
+        let chosen = match look(office, &office.published.view(), caller, fixed) {
             Ok(chosen) => chosen,
             Err(refusal) => return Ok(Over::Refused(refusal)),
         };

@@ -60,6 +60,8 @@ pub async fn watch(
         drop((rows, turn));
         replies.flush().await?;
         let mut at = view.position;
+        // It would keep in memory what changes from here on.
+        drop(view);
         loop {
             tokio::select! {
                 _ = job_changes.changed() => {}
