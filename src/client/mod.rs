@@ -13,6 +13,7 @@ pub mod follow;
 pub mod interrupt;
 pub mod join;
 pub mod key;
+pub mod renew;
 pub mod session;
 pub mod wait;
 pub mod watch;

@@ -30,10 +30,10 @@ type Listener = Box<dyn FnMut(&Notice)>;
 
 /// Asks the controller. Not connected until it is first asked something.
 pub struct Client {
-    config: Config,
+    pub(super) config: Config,
     patience: Duration,
-    credentials: Option<Credentials>,
-    connection: Option<Connection>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) connection: Option<Connection>,
     dialled: bool,
     sent: bool,
     failures: u32,
@@ -170,6 +170,10 @@ impl Client {
                     return Ok(replies);
                 }
             }
+        }
+        if self.dialled && let Ok(fresh) = credentials(&self.config) {
+            // Another command may have renewed the certificate since.
+            self.credentials = Some(fresh);
         }
         let credentials = self.credentials().map_err(Trouble::Final)?.clone();
         let connection = Connection::open(&credentials, &self.config.controllers).await?;

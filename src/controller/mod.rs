@@ -15,6 +15,8 @@ pub mod office;
 pub mod planner;
 pub mod published;
 pub mod recovery;
+pub mod renew;
 pub mod run;
 pub mod server;
 pub mod tables_writer;
+pub mod unit;

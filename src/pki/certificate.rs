@@ -193,6 +193,18 @@ impl Validity {
         Validity::lasting(span, now)
     }
 
+    /// How long it counts from its issue on, without what lies before that for the sake of clocks.
+    pub fn life(&self) -> Seconds {
+        let whole = self.not_after.micros_since(self.not_before) / 1_000_000;
+        Seconds(whole.saturating_sub(CLOCK_SKEW.0))
+    }
+
+    /// From when on it should be renewed: past two thirds of its life.
+    pub fn renewal(&self) -> WallTime {
+        let third = i64::try_from(self.life().micros() / 3).unwrap_or(i64::MAX);
+        WallTime(self.not_after.0.saturating_sub(third))
+    }
+
     /// From `now`, less [`CLOCK_SKEW`], until `span` later.
     pub fn lasting(span: Seconds, now: WallTime) -> Validity {
         let skew = i64::try_from(CLOCK_SKEW.micros()).unwrap_or(0);
@@ -283,7 +295,7 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// All certificates in PEM text, in order; `None` if there is none or one cannot be read.
-pub(super) fn from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+pub fn from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     all.ok().filter(|all| !all.is_empty())
 }

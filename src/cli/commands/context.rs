@@ -63,6 +63,9 @@ pub(super) fn with_client<T>(
     run(async {
         let mut client = Client::new(config);
         let outcome = work(&mut client).await;
+        if let Some(word) = client.renew_if_due(Clock::system().now).await {
+            say(&format!("warning: {word}"));
+        }
         client.finish().await;
         outcome
     })
