@@ -7,9 +7,11 @@ use std::process::ExitCode as Ended;
 use jsched::cli::args::jctld::{Ca, JCtld, UserRole, Verb};
 use jsched::cli::door::open;
 use jsched::cli::error::{CliError, ExitCode};
+use jsched::cli::render::doctor::report;
+use jsched::client::config::Search;
 use jsched::controller::config::{Config, ROOT_STATE, default_path, with_port};
 use jsched::controller::dev::Dev;
-use jsched::controller::{check, dev, init, log, run, unit};
+use jsched::controller::{check, dev, doctor, init, log, run, unit};
 use jsched::model::time::Seconds;
 use jsched::net::PORT;
 use jsched::pki::file::{Publish, write_public};
@@ -46,6 +48,12 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,
+        Verb::Doctor => {
+            let search = Search::from_environment(arguments.general.config.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let found = runtime.map_err(failed)?.block_on(doctor::examine(&settings, search));
+            return Ok(report(&found, arguments.general.json)?);
+        }
         verb => {
             let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
             let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");
@@ -80,7 +88,10 @@ fn new_cluster(settings: &Path, advertise: &str) -> Result<(), CliError> {
     let unit_file = settings.with_file_name(unit::UNIT_FILE);
     let program = std::env::current_exe().map_err(failed)?;
     write_public(&unit_file, unit::text(&program, &settings).as_bytes(), Publish::Replace).map_err(failed)?;
-    println!("cluster {cluster} is made: {} holds its settings, the folder ca beside it its CA", settings.display());
+    println!(
+        "cluster {cluster} is made: {} holds its settings, the folder ca beside it its CA",
+        settings.display()
+    );
     if is_default {
         println!("next: jctld run");
     } else {

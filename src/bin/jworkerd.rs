@@ -5,11 +5,12 @@ use std::path::Path;
 use jsched::cli::args::jworkerd::{JWorkerd, Verb};
 use jsched::cli::door;
 use jsched::cli::error::{CliError, ExitCode};
+use jsched::cli::render::doctor::report;
 use jsched::client::join;
 use jsched::model::identity::Role;
 use jsched::pki::file::{Publish, write_public};
 use jsched::pki::token::{JoinToken, TokenName};
-use jsched::worker::{config, probe, serve, supervisor, unit};
+use jsched::worker::{config, doctor, probe, serve, supervisor, unit};
 
 fn main() -> std::process::ExitCode {
     // Supervisors are started often and have to be small: they do not even read their arguments the long way.
@@ -31,7 +32,11 @@ fn run(arguments: JWorkerd) -> Result<ExitCode, CliError> {
         Verb::Probe => look(arguments.json),
         Verb::Run { .. } => return Err(later("run --login` and `jworkerd run --virtual")),
         Verb::Status => return Err(later("status")),
-        Verb::Doctor => return Err(later("doctor")),
+        Verb::Doctor => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(CliError::from)?;
+            return Ok(report(&runtime.block_on(doctor::examine(&folder)), arguments.json)?);
+        }
     }
     Ok(ExitCode::Done)
 }

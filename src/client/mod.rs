@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;

@@ -1,10 +1,12 @@
 //! Renewal of the caller's certificate, after a command's own work and over the connection that it has anyway.
 
+use std::convert::Infallible;
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::config::Config;
 use super::connection::{credentials, encode};
 use super::error::{ClientError, Trouble};
 use super::session::Client;
@@ -19,6 +21,8 @@ use crate::wire::client::{Reply, Request};
 
 /// How long renewal may keep a command that has done its work.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a command that waits looks at its certificate.
+const LOOK: Duration = Duration::from_secs(600);
 
 impl Client {
     /// Renews the certificate if it is past two thirds of its life and a connection is open. The key stays, so that
@@ -81,6 +85,27 @@ impl Client {
         let mut replies = self.send(body).await?;
         self.next(&mut replies).await
     }
+}
+
+/// For commands that wait for longer than certificates last: looks at the certificate now and then, and renews it over
+/// a connection of its own. A command that is done sooner than the first look never notices.
+pub async fn stay_renewed(config: Config) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut client = Client::new(config.clone());
+        let now = wall();
+        if client.credentials().is_ok_and(|own| now >= own.bearer().validity.renewal())
+            && client.ask(&Request::Whoami).await.is_ok()
+        {
+            client.renew_if_due(now).await;
+        }
+        client.finish().await;
+    }
+}
+
+fn wall() -> WallTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// What was sent, once it is sure that it fits the key.

@@ -171,7 +171,9 @@ impl Client {
                 }
             }
         }
-        if self.dialled && let Ok(fresh) = credentials(&self.config) {
+        if self.dialled
+            && let Ok(fresh) = credentials(&self.config)
+        {
             // Another command may have renewed the certificate since.
             self.credentials = Some(fresh);
         }

@@ -202,7 +202,9 @@ pub fn admin_config(settings: &Path) -> PathBuf {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let usual = home.map(|home| home.join(".config/jsched/config.toml"));
     let free = |path: &PathBuf| {
-        ["config.toml", "cert.pem", "key.pem", "ca.pem"].iter().all(|name| !path.with_file_name(name).exists())
+        ["config.toml", "cert.pem", "key.pem", "ca.pem"]
+            .iter()
+            .all(|name| !path.with_file_name(name).exists())
     };
     usual.filter(free).unwrap_or_else(|| settings.with_file_name("client").join("client.toml"))
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod doctor;
 pub mod driver;
 pub mod handlers;
 pub mod history;

@@ -28,7 +28,8 @@ pub const USER_CONNECTIONS_MAX: usize = 256;
 /// The most bytes of content that memory keeps for nodes that are about to ask.
 pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
 /// What the bearer of a revoked certificate is told.
-pub const REVOKED: &str = "this certificate was revoked; an admin gives a new token: `jctld user add` or `jnode add`";
+pub const REVOKED: &str =
+    "this certificate was revoked; an admin gives a new token: `jctld user add` or `jnode add`";
 /// How long content that was accepted may take to be found in the tables.
 const CONTENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -166,7 +167,7 @@ impl Office {
         for entry in hit {
             let Identity { role, name, .. } = &entry.identity;
             tracing::info!(%role, name, "a certificate ended while it was connected");
-            entry.connection.close(CloseCode::Revoked.varint(), b"this certificate has ended");
+            entry.connection.close(CloseCode::Ended.varint(), b"this certificate has ended");
         }
     }
 

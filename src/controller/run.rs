@@ -154,6 +154,9 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         }
         let address = listener.local_address()?;
         tracing::info!(%address, epoch = opened.epoch.0, position = opened.end.0, recovery = recovered.words, "serving");
+        if office.published.view().cluster.nodes.is_empty() {
+            tracing::info!(next = "in another shell: jnode add n[1-2]", "there is no node yet");
+        }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {

@@ -330,7 +330,9 @@ fn audit_words(act: &NodeAct) -> String {
         NodeAct::Down { nodes, confirmed_dead, .. } => {
             format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
         }
-        NodeAct::Add { nodes, .. } | NodeAct::AddPool { nodes, .. } => format!("add nodes {}", nodes.join(",")),
+        NodeAct::Add { nodes, .. } | NodeAct::AddPool { nodes, .. } => {
+            format!("add nodes {}", nodes.join(","))
+        }
         NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
         NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),

@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod config;
 pub mod daemon;
 pub mod data;
+pub mod doctor;
 pub mod keeper;
 pub mod launch;
 pub mod link;

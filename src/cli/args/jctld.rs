@@ -343,7 +343,6 @@ impl Definition for JCtld {
         "accept",
         "upgrade",
         "reload",
-        "doctor",
         "simulate",
         "replay",
         "plan",

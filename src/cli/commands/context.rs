@@ -11,6 +11,7 @@ use crate::cli::moment::{Towards, place};
 use crate::cli::render::quantity::Clock;
 use crate::cli::text::{print, say};
 use crate::client::config::Search;
+use crate::client::renew::stay_renewed;
 use crate::client::session::{Client, Notice};
 use crate::model::time::WallTime;
 
@@ -61,8 +62,11 @@ pub(super) fn with_client<T>(
 ) -> Result<T, CliError> {
     let config = Search::from_environment(config).load()?;
     run(async {
-        let mut client = Client::new(config);
-        let outcome = work(&mut client).await;
+        let mut client = Client::new(config.clone());
+        let outcome = tokio::select! {
+            outcome = work(&mut client) => outcome,
+            never = stay_renewed(config) => match never {},
+        };
         if let Some(word) = client.renew_if_due(Clock::system().now).await {
             say(&format!("warning: {word}"));
         }

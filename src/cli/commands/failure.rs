@@ -28,9 +28,9 @@ impl From<ClientError> for CliError {
             ClientError::System(_) => "system",
         };
         let hint = match error {
-            ClientError::Certificate(_) | ClientError::NotAdmitted { .. } => {
-                Some("for a new certificate an admin says `jctld user add NAME`, then here `jqueue login TOKEN`")
-            }
+            ClientError::Certificate(_) | ClientError::NotAdmitted { .. } => Some(
+                "for a new certificate an admin says `jctld user add NAME`, then here `jqueue login TOKEN`",
+            ),
             _ => None,
         };
         let told = CliError::new(exit_code(error.exit_code()), word, error.to_string());

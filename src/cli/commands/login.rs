@@ -32,7 +32,10 @@ pub(super) fn login(context: &Context, general: &General, token: &str) -> Result
         context.print_json(data)?;
     } else {
         let words = format!("logged in to {} as {name} ({})\n", token.cluster(), token.role());
-        print(&format!("{words}configuration: {}\nnext: jqueue whoami\nthen: jsubmit --chdir /tmp --wait --wrap hostname\n", file.display()))?;
+        print(&format!(
+            "{words}configuration: {}\nnext: jqueue whoami\nthen: jsubmit --chdir /tmp --wait --wrap hostname\n",
+            file.display()
+        ))?;
     }
     Ok(ExitCode::Done)
 }

@@ -47,11 +47,8 @@ pub(super) fn add(context: &Context, wanted: Wanted) -> Result<ExitCode, CliErro
         (true, Some(secret)) => NodeAct::AddPool { nodes: nodes.clone(), ttl, secret: hash(secret), replace },
         _ => NodeAct::Add { nodes: nodes.clone(), ttl, secrets: secrets.iter().map(hash).collect(), replace },
     };
-    let names: Vec<TokenName> = if pool {
-        vec![TokenName::Pool]
-    } else {
-        nodes.iter().cloned().map(TokenName::One).collect()
-    };
+    let names: Vec<TokenName> =
+        if pool { vec![TokenName::Pool] } else { nodes.iter().cloned().map(TokenName::One).collect() };
     context.with_client(async |client| {
         let named: Vec<(TokenName, Secret)> = names.into_iter().zip(secrets).collect();
         let issued = tokens(client, Request::NodeAct(act), named, Role::Node).await?;
