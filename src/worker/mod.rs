@@ -11,6 +11,7 @@ pub mod launch;
 pub mod link;
 pub mod machine;
 pub mod own;
+pub mod pool;
 pub mod probe;
 pub mod read_file;
 pub mod serve;

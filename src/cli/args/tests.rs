@@ -4,7 +4,6 @@ use super::jcancel::JCancel;
 use super::jctld::JCtld;
 use super::jnode::JNode;
 use super::jqueue::{JQueue, Verb};
-use super::jworkerd::JWorkerd;
 use super::*;
 use crate::cli::error::ExitCode;
 use crate::model::ids::JobId;
