@@ -6,6 +6,7 @@ use jsched::cli::args::jworkerd::{JWorkerd, Verb};
 use jsched::cli::door;
 use jsched::cli::error::{CliError, ExitCode};
 use jsched::cli::render::doctor::report;
+use jsched::client::error::ClientError;
 use jsched::client::join;
 use jsched::model::identity::Role;
 use jsched::pki::file::{Publish, write_public};
@@ -61,7 +62,10 @@ fn join_cluster(folder: &Path, token: &str, asked: Option<String>) -> Result<(),
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let file = folder.join(config::CONFIG_FILE);
-    runtime.block_on(join::join_into(&token, &name, &file)).map_err(CliError::from)?;
+    runtime.block_on(join::join_into(&token, &name, &file)).map_err(|error| match error {
+        ClientError::Certificate(_) => CliError::from(error).hint(join::TRY_ANOTHER),
+        other => other.into(),
+    })?;
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let folder = std::path::absolute(folder).map_err(|error| failed(error.to_string()))?;
     let unit_file = folder.join(unit::UNIT_FILE);

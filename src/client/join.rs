@@ -31,6 +31,10 @@ pub struct Joined {
     pub authority: String,
 }
 
+/// What to do when the controller is not the one that the token is for.
+pub const TRY_ANOTHER: &str = "the token is of another cluster than the one that answers there; its admin gives another: `jnode add NAME` for a \
+     node, `jctld user add NAME` for a person";
+
 /// Asks for the first certificate, for `key` under `name`.
 ///
 /// # Errors

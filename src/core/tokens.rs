@@ -6,7 +6,7 @@ use super::command::{Effect, Outcome};
 use super::state::Cluster;
 use super::{Core, refuse};
 use crate::model::change::{AuditRecord, Change};
-use crate::model::identity::Role;
+use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::ContentHash;
 use crate::model::record::{CertificateRecord, SpentToken, TokenRecord};
 use crate::model::time::{Now, Seconds, WallTime};
@@ -62,6 +62,9 @@ impl Cluster {
 
 impl Core {
     pub(super) fn on_join(&mut self, now: Now, joining: &Joining, outcome: &mut Outcome) -> Reply {
+        if !name_is_valid(&joining.name) {
+            return not_joined("the name that was asked for cannot be one".to_owned());
+        }
         let (token, why) = match self.token_of(now, joining) {
             Ok(token) => (token, None),
             Err((Some(token), why)) => (token, Some(why)),

@@ -346,6 +346,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn renewal_is_due_past_two_thirds_of_the_life_without_the_allowance_for_clocks() {
+        let now = WallTime(1_790_000_000_000_000);
+        for days in [1, 30, 90] {
+            let span = Seconds(days * DAY_SECONDS);
+            let validity = Validity::lasting(span, now);
+            assert_eq!(validity.life(), span);
+            assert_eq!(validity.renewal(), now.plus(Seconds(span.0 / 3 * 2)));
+        }
+        // One that is shorter than the allowance is always due.
+        let odd = Validity { not_before: now, not_after: now.plus(CLOCK_SKEW) };
+        assert_eq!((odd.life(), odd.renewal()), (Seconds(0), odd.not_after));
+    }
+
+    #[test]
     fn one_spelling_only() {
         let good = [
             "jsched://c1/user/ann?uid=1000",

@@ -49,6 +49,7 @@ fn tokens_are_refused_with_the_reason() {
     // At another cluster: it is not believed, and if it were, it would not know the token.
     let there = JoinToken::decode(&other.run("jnode", ["add", "n9"]).ok()).unwrap();
     refused(&join("n9", &[&with(&there, &token, "n9")]), 78, "not vouched for by this cluster's authority");
+    refused(&join("n9", &[&with(&there, &token, "n9")]), 78, "`jnode add NAME` for a node");
     refused(&join("n9", &[&with(&there, &there, "n9")]), 77, "not known here");
     // After all that, the token is good.
     join("n9", &[&token.encode()]).ok();

@@ -35,10 +35,15 @@ fn revoked_while_watching() {
     let serial = hers["serial"].as_str().unwrap().to_owned();
     let begun = Instant::now();
     cluster.run("jctld", ["ca", "revoke", &serial]).ok();
-    let said: String = lines.map_while(Result::ok).collect();
-    let ended = watching.wait_with_output().unwrap();
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<String>());
+    let mut status = None;
+    poll("the one who watches to be cut off", || {
+        status = watching.try_wait().unwrap();
+        status.is_some()
+    });
     println!("cut off {:?} after `ca revoke` was started", begun.elapsed());
-    assert_eq!(ended.status.code(), Some(77), "{said}");
+    let said = rest.join().unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(77), "{said}");
     assert!(said.contains("revoked") && said.contains("jqueue login"), "{said}");
     let refused = as_of(&cluster, &alice, &["jqueue", "whoami"]);
     assert_eq!(refused.code, 77, "{refused:?}");

@@ -9,7 +9,8 @@ use crate::cli::args::General;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::text::print;
 use crate::client::config::CONFIG_VARIABLE;
-use crate::client::join::join_into;
+use crate::client::error::ClientError;
+use crate::client::join::{TRY_ANOTHER, join_into};
 use crate::model::identity::Role;
 use crate::pki::token::{JoinToken, TokenName};
 
@@ -25,7 +26,12 @@ pub(super) fn login(context: &Context, general: &General, token: &str) -> Result
         }
     };
     let file = target(general)?;
-    run(async { Ok(join_into(&token, &name, &file).await?) })?;
+    run(async {
+        join_into(&token, &name, &file).await.map_err(|error| match error {
+            ClientError::Certificate(_) => CliError::from(error).hint(TRY_ANOTHER),
+            other => other.into(),
+        })
+    })?;
     if context.json {
         let data =
             json!({"config": file, "name": name, "cluster": token.cluster(), "role": token.role().word()});
