@@ -20,7 +20,7 @@ use crate::pki::request::request;
 use crate::wire::client::{Reply, Request};
 
 /// How long renewal may keep a command that has done its work.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a command that waits looks at its certificate.
 const LOOK: Duration = Duration::from_secs(600);
 
