@@ -54,6 +54,7 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
             let found = runtime.map_err(failed)?.block_on(doctor::examine(&settings, search));
             return Ok(report(&found, arguments.general.json)?);
         }
+        Verb::Simulate(asked) => return jsched::cli::commands::simulate(&arguments.general, asked),
         verb => {
             let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
             let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");
