@@ -1,25 +1,29 @@
 //! Looks after one supervisor: starts it, connects, passes messages both ways, connects again when the socket breaks,
 //! and reads its records when it is dead. It is dead when nothing listens on its socket any more.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
-use super::accounts;
+use super::callers::Callers;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
 use super::supervisor::records::{self, Fate, Recorded};
 use super::supervisors::News;
 use super::translate::{self, Lines, Place};
+use super::{accounts, descriptors};
 use crate::agent::{Remains, Said, SupervisorId, Tell};
+use crate::model::ids::{JobId, TaskRef};
 use crate::wire::node::JobBody;
 use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
 
@@ -51,6 +55,7 @@ pub struct Keeper {
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
 }
 
 /// How a conversation came to its end.
@@ -72,6 +77,7 @@ impl Keeper {
         body: Option<Arc<JobBody>>,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
     ) -> Keeper {
         Keeper {
             id: folder.supervisor,
@@ -83,6 +89,7 @@ impl Keeper {
             child: None,
             kills: Vec::new(),
             news,
+            callers,
         }
     }
 
@@ -164,8 +171,9 @@ impl Keeper {
     }
 
     async fn converse(&mut self, mut stream: UnixStream) -> Over {
-        let mut decoder = FrameDecoder::new();
-        let Ok((said, has_job)) = greet(&mut stream, &mut decoder).await else { return Over::Broken };
+        let (mut decoder, mut passed) = (FrameDecoder::new(), VecDeque::new());
+        let greeted = greet(&mut stream, &mut decoder, &mut passed).await;
+        let Ok((said, has_job)) = greeted else { return Over::Broken };
         if has_job {
             self.job_to_tell = None;
         } else if let Some(job) = &self.job_to_tell {
@@ -187,7 +195,10 @@ impl Keeper {
             Writer { folder: &self.folder, body: body.as_deref(), lines: &self.lines, stream: write };
         let reader = Reader {
             id: self.id,
+            job: self.folder.job,
             decoder,
+            passed,
+            callers: &self.callers,
             stream: read,
             job_to_tell: &mut self.job_to_tell,
             news: &self.news,
@@ -261,7 +272,11 @@ impl Writer<'_> {
 /// Passes on what a supervisor says.
 struct Reader<'a> {
     id: SupervisorId,
+    job: JobId,
     decoder: FrameDecoder,
+    /// Descriptors that came along and whose message has not been read.
+    passed: VecDeque<OwnedFd>,
+    callers: &'a Callers,
     stream: ReadHalf<'a>,
     job_to_tell: &'a mut Option<Box<Job>>,
     news: &'a Sender<(SupervisorId, News)>,
@@ -279,6 +294,12 @@ impl Reader<'_> {
                             return Over::Refused(text);
                         }
                     }
+                    Ok(Some(FromSupervisor::Call { task })) => {
+                        if let Some(socket) = self.passed.pop_front() {
+                            let whose = TaskRef { job: self.job, ordinal: task.ordinal };
+                            self.callers.take(whose, task.attempt, socket);
+                        }
+                    }
                     Ok(Some(message)) => {
                         // It works, so it has its job.
                         *self.job_to_tell = None;
@@ -294,7 +315,7 @@ impl Reader<'_> {
                     }
                 }
             }
-            match self.stream.read(&mut bytes).await {
+            match read(self.stream.as_ref(), &mut bytes, &mut self.passed).await {
                 Ok(count) if count > 0 => self.decoder.push(bytes.get(..count).unwrap_or_default()),
                 _ => return Over::Broken,
             }
@@ -339,7 +360,11 @@ fn prepare(
 }
 
 /// Says hello and gets the inventory, and whether the supervisor has its job.
-async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
+async fn greet(
+    stream: &mut UnixStream,
+    decoder: &mut FrameDecoder,
+    passed: &mut VecDeque<OwnedFd>,
+) -> Result<(Said, bool), String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
     let mut bytes = vec![0; READ_BYTES];
@@ -353,12 +378,21 @@ async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(S
             }
             return Err("it does not begin with Welcome".to_owned());
         }
-        match stream.read(&mut bytes).await {
+        match read(stream, &mut bytes, passed).await {
             Ok(count) if count > 0 => decoder.push(bytes.get(..count).unwrap_or_default()),
             Ok(_) => return Err("it has closed".to_owned()),
             Err(error) => return Err(error.to_string()),
         }
     }
+}
+
+/// Reads bytes, and what open descriptors come along with them.
+async fn read(
+    stream: &UnixStream,
+    bytes: &mut [u8],
+    passed: &mut VecDeque<OwnedFd>,
+) -> std::io::Result<usize> {
+    stream.async_io(Interest::READABLE, || descriptors::receive(stream, bytes, passed)).await
 }
 
 fn frames(messages: &[ToSupervisor]) -> Vec<u8> {
