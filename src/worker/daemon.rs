@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::callers::Callers;
 use super::link::{self, LinkNews, Way};
+use super::pool::Pool;
 use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
 use super::supervisor::clock;
@@ -84,8 +85,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
     let (jobs, connection_for_jobs) = watch::channel(None);
     let callers = Callers::new(connection_for_jobs);
-    let supervisors =
-        Supervisors::new(settings.program, settings.place.clone(), spool.contents(), news, callers);
+    let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
+    let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news, callers);
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
@@ -226,8 +227,7 @@ impl Daemon {
             Effect::Append(records) => self.spool.append(&records)?,
             Effect::Drop(hash) => self.spool.contents().remove(&hash),
             Effect::Start { supervisor, job, body } => {
-                let folder = self.spool.supervisor_folder(supervisor, job, link::random());
-                self.supervisors.start(folder, body);
+                self.supervisors.start(body, |name| self.spool.supervisor_folder(supervisor, job, name));
             }
             Effect::Tell { supervisor, what, .. } => self.supervisors.tell(supervisor, what),
             Effect::EndLeftovers { supervisor, .. } => self.supervisors.end_leftovers(supervisor),

@@ -9,6 +9,12 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use crate::wire::supervisor::{FrameDecoder, FrameError, FromSupervisor};
+
+const READ_BYTES: usize = 64 << 10;
 
 /// Sends bytes, and with the first of them a descriptor. Gives how many bytes the socket took: with one, it took the
 /// descriptor, too.
@@ -44,6 +50,40 @@ pub fn receive(
         }
     }
     Ok(received.bytes)
+}
+
+/// What a supervisor says on its connection: its messages, and the descriptors that come along with them.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    decoder: FrameDecoder,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Inbox {
+    /// Waits for more of it. Gives how many bytes came; none at the end.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn fill(&mut self, stream: &UnixStream) -> io::Result<usize> {
+        let mut bytes = vec![0; READ_BYTES];
+        let descriptors = &mut self.descriptors;
+        let count = stream.async_io(Interest::READABLE, || receive(stream, &mut bytes, descriptors)).await?;
+        self.decoder.push(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    /// The next message, if all of it is there.
+    ///
+    /// # Errors
+    /// As [`FrameDecoder::cut`].
+    pub fn cut(&mut self) -> Result<Option<FromSupervisor>, FrameError> {
+        self.decoder.cut()
+    }
+
+    /// The descriptor that belongs to the next message that has one.
+    pub fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
 }
 
 #[cfg(test)]

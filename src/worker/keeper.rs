@@ -1,38 +1,37 @@
 //! Looks after one supervisor: starts it, connects, passes messages both ways, connects again when the socket breaks,
 //! and reads its records when it is dead. It is dead when nothing listens on its socket any more.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
+use super::accounts;
 use super::callers::Callers;
+use super::descriptors::Inbox;
+use super::pool::Ahead;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
 use super::supervisor::records::{self, Fate, Recorded};
 use super::supervisors::News;
 use super::translate::{self, Lines, Place};
-use super::{accounts, descriptors};
 use crate::agent::{Remains, Said, SupervisorId, Tell};
 use crate::model::ids::{JobId, TaskRef};
 use crate::wire::node::JobBody;
-use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
+use crate::wire::supervisor::{FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
 
 /// Between tries of what should never fail: reading a dead supervisor's records, ending its leftovers.
 pub const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 
 /// The first and the longest pause between two tries to reach a supervisor that is coming up.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-const READ_BYTES: usize = 64 << 10;
 
 /// What it takes to start a supervisor.
 pub struct Start {
@@ -40,6 +39,8 @@ pub struct Start {
     pub program: PathBuf,
     /// What the node adds to the job.
     pub place: Arc<Place>,
+    /// One that was started ahead and lies in its folder; else one is started there.
+    pub ahead: Option<Ahead>,
 }
 
 /// Looks after one supervisor.
@@ -52,6 +53,8 @@ pub struct Keeper {
     /// Told as long as the supervisor has no job.
     job_to_tell: Option<Box<Job>>,
     child: Option<Child>,
+    /// The connection that came with a supervisor that was started ahead, which has said that it holds nothing.
+    first: Option<(UnixStream, Inbox)>,
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
@@ -87,6 +90,7 @@ impl Keeper {
             contents,
             job_to_tell: None,
             child: None,
+            first: None,
             kills: Vec::new(),
             news,
             callers,
@@ -122,18 +126,34 @@ impl Keeper {
     async fn begin(&mut self, start: Option<Start>) -> Result<(), String> {
         let Some(body) = self.body.clone() else { return Ok(()) };
         let (contents, folder) = (self.contents.clone(), self.folder.clone());
-        let prepared = spawn_blocking(move || prepare(&folder, &body, &contents, start.as_ref()));
+        let prepared = spawn_blocking(move || prepare(&folder, &body, &contents, start));
         let prepared = prepared.await.map_err(|error| error.to_string())??;
         self.lines = prepared.lines;
-        (self.job_to_tell, self.child) = prepared.started.unzip();
+        if let Some((job, started)) = prepared.started {
+            self.job_to_tell = Some(job);
+            let (child, first) = match started {
+                Started::Ahead(ahead) => ahead.into_parts(),
+                Started::Now(child) => (Some(child), None),
+            };
+            (self.child, self.first) = (child, first);
+        }
         Ok(())
     }
 
     /// Speaks with the supervisor until it is dead.
     async fn keep(&mut self) -> Over {
+        if let Some((stream, inbox)) = self.first.take() {
+            let nothing = Said::Ready { held: Vec::new(), started: Vec::new(), notices: Vec::new() };
+            match self.converse(stream, inbox, (nothing, false)).await {
+                Over::Broken => {}
+                over => return over,
+            }
+        }
         loop {
-            let Some(stream) = self.connect().await else { return Over::Broken };
-            match self.converse(stream).await {
+            let Some(mut stream) = self.connect().await else { return Over::Broken };
+            let mut inbox = Inbox::default();
+            let Ok(greeting) = greet(&mut stream, &mut inbox).await else { continue };
+            match self.converse(stream, inbox, greeting).await {
                 Over::Broken => {}
                 over => return over,
             }
@@ -170,10 +190,13 @@ impl Keeper {
         }
     }
 
-    async fn converse(&mut self, mut stream: UnixStream) -> Over {
-        let (mut decoder, mut passed) = (FrameDecoder::new(), VecDeque::new());
-        let greeted = greet(&mut stream, &mut decoder, &mut passed).await;
-        let Ok((said, has_job)) = greeted else { return Over::Broken };
+    /// Speaks on a connection whose greeting said that, and whether the supervisor has its job.
+    async fn converse(
+        &mut self,
+        mut stream: UnixStream,
+        inbox: Inbox,
+        (said, has_job): (Said, bool),
+    ) -> Over {
         if has_job {
             self.job_to_tell = None;
         } else if let Some(job) = &self.job_to_tell {
@@ -196,8 +219,7 @@ impl Keeper {
         let reader = Reader {
             id: self.id,
             job: self.folder.job,
-            decoder,
-            passed,
+            inbox,
             callers: &self.callers,
             stream: read,
             job_to_tell: &mut self.job_to_tell,
@@ -273,9 +295,7 @@ impl Writer<'_> {
 struct Reader<'a> {
     id: SupervisorId,
     job: JobId,
-    decoder: FrameDecoder,
-    /// Descriptors that came along and whose message has not been read.
-    passed: VecDeque<OwnedFd>,
+    inbox: Inbox,
     callers: &'a Callers,
     stream: ReadHalf<'a>,
     job_to_tell: &'a mut Option<Box<Job>>,
@@ -284,10 +304,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(mut self) -> Over {
-        let mut bytes = vec![0; READ_BYTES];
         loop {
             loop {
-                match self.decoder.cut::<FromSupervisor>() {
+                match self.inbox.cut() {
                     Ok(Some(FromSupervisor::Refused { text })) => {
                         tracing::error!(supervisor = %self.id, %text, "a supervisor refuses");
                         if self.job_to_tell.is_some() {
@@ -295,7 +314,7 @@ impl Reader<'_> {
                         }
                     }
                     Ok(Some(FromSupervisor::Call { task })) => {
-                        if let Some(socket) = self.passed.pop_front() {
+                        if let Some(socket) = self.inbox.descriptor() {
                             let whose = TaskRef { job: self.job, ordinal: task.ordinal };
                             self.callers.take(whose, task.attempt, socket);
                         }
@@ -315,8 +334,8 @@ impl Reader<'_> {
                     }
                 }
             }
-            match read(self.stream.as_ref(), &mut bytes, &mut self.passed).await {
-                Ok(count) if count > 0 => self.decoder.push(bytes.get(..count).unwrap_or_default()),
+            match self.inbox.fill(self.stream.as_ref()).await {
+                Ok(count) if count > 0 => {}
                 _ => return Over::Broken,
             }
         }
@@ -325,7 +344,12 @@ impl Reader<'_> {
 
 struct PreparedJob {
     lines: Lines,
-    started: Option<(Box<Job>, Child)>,
+    started: Option<(Box<Job>, Started)>,
+}
+
+enum Started {
+    Ahead(Ahead),
+    Now(Child),
 }
 
 /// Looks up the user, reads the contents, starts the supervisor. Blocks.
@@ -333,11 +357,11 @@ fn prepare(
     folder: &Folder,
     body: &JobBody,
     contents: &Contents,
-    start: Option<&Start>,
+    start: Option<Start>,
 ) -> Result<PreparedJob, String> {
     let read = |hash| contents.read(hash).map_err(|error| error.to_string());
     let lines = body.lines.as_ref().map(read).transpose();
-    let Some(Start { program, place }) = start else {
+    let Some(Start { program, place, ahead }) = start else {
         let lines = lines.unwrap_or_else(|error| {
             tracing::error!(job = %folder.job, %error, "the job's lines can't be read");
             None
@@ -350,26 +374,25 @@ fn prepare(
     let lines = lines.map_err(in_words)?;
     let (script, environment) =
         (read(&body.script).map_err(in_words)?, read(&body.environment).map_err(in_words)?);
-    let job = translate::job(folder.job, body, user, script, environment, place);
-    let child = client::start(program, &folder.path, &folder.name)
-        .map_err(|error| in_words(format!("a supervisor can't be started: {error}")))?;
+    let job = translate::job(folder.job, body, user, script, environment, &place);
+    let started = match ahead {
+        Some(ahead) => Started::Ahead(ahead),
+        None => client::start(&program, &folder.path, &folder.name)
+            .map(Started::Now)
+            .map_err(|error| in_words(format!("a supervisor can't be started: {error}")))?,
+    };
     Ok(PreparedJob {
         lines: lines.map(Lines::new).unwrap_or_default(),
-        started: Some((Box::new(job), child)),
+        started: Some((Box::new(job), started)),
     })
 }
 
 /// Says hello and gets the inventory, and whether the supervisor has its job.
-async fn greet(
-    stream: &mut UnixStream,
-    decoder: &mut FrameDecoder,
-    passed: &mut VecDeque<OwnedFd>,
-) -> Result<(Said, bool), String> {
+pub async fn greet(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(Said, bool), String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
-    let mut bytes = vec![0; READ_BYTES];
     loop {
-        if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
+        if let Some(message) = inbox.cut().map_err(|error| error.to_string())? {
             let has_job =
                 matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
             if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
@@ -378,21 +401,12 @@ async fn greet(
             }
             return Err("it does not begin with Welcome".to_owned());
         }
-        match read(stream, &mut bytes, passed).await {
-            Ok(count) if count > 0 => decoder.push(bytes.get(..count).unwrap_or_default()),
+        match inbox.fill(stream).await {
+            Ok(count) if count > 0 => {}
             Ok(_) => return Err("it has closed".to_owned()),
             Err(error) => return Err(error.to_string()),
         }
     }
-}
-
-/// Reads bytes, and what open descriptors come along with them.
-async fn read(
-    stream: &UnixStream,
-    bytes: &mut [u8],
-    passed: &mut VecDeque<OwnedFd>,
-) -> std::io::Result<usize> {
-    stream.async_io(Interest::READABLE, || descriptors::receive(stream, bytes, passed)).await
 }
 
 fn frames(messages: &[ToSupervisor]) -> Vec<u8> {

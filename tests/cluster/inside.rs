@@ -39,9 +39,9 @@ fn a_family(cluster: &Cluster, sibling: &str) {
         jqueue whoami | grep -E '^(name|role)' | tr -s ' '
         dependent=$(jsubmit --parsable -J dep -d afterany:$JSCHED_JOB_ID --export=NONE --wrap 'echo dependent')
         child=$(jsubmit --parsable -J kid --export=NONE --wrap 'exit 7')
-        jqueue wait $child; echo "child $?"
+        jqueue wait $child 2> /dev/null; echo "child $?"
         third=$(jsubmit --parsable -J third --wrap 'sleep 600')
-        jqueue wait --for start $third; jcancel --wait $third > /dev/null; jqueue wait $third; echo "third $?"
+        jqueue wait --for start $third; jcancel --wait $third > /dev/null; jqueue wait $third 2> /dev/null; echo "third $?"
         grand=$(jsubmit --parsable --wait --wrap 'jsubmit --parsable -J grand --hold --wrap true > grand')
         jcancel $(cat grand) > /dev/null; echo "grandchild $?"
         echo "list $(jqueue --no-header -t all -o name | sort | tr -s '\n ' ' ')"
