@@ -11,6 +11,7 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod follow;
+pub mod inside;
 pub mod interrupt;
 pub mod join;
 pub mod key;

@@ -6,10 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::config::Config;
 use super::connection::{credentials, encode};
 use super::error::{ClientError, Trouble};
-use super::session::Client;
+use super::session::{Client, Way};
 use super::wait::unexpected;
 use crate::model::time::WallTime;
 use crate::pki::certificate::from_pem;
@@ -50,14 +49,16 @@ impl Client {
 
     async fn renew(&mut self, now: WallTime) -> Result<(), ClientError> {
         let system = |what: String| ClientError::System(what);
-        let key_file = File::open(&self.config.key).map_err(|error| system(error.to_string()))?;
+        // A job has no certificate of its own.
+        let Way::Network(config) = self.way.clone() else { return Ok(()) };
+        let key_file = File::open(&config.key).map_err(|error| system(error.to_string()))?;
         // Whoever has the lock renews; the others go on with what they have.
         let Ok(_lock) = Flock::lock(key_file, FlockArg::LockExclusiveNonblock) else { return Ok(()) };
-        let old = credentials(&self.config)?;
+        let old = credentials(&config)?;
         if now < old.bearer().validity.renewal() {
             return Ok(());
         }
-        let key = KeyPair::read(&self.config.key).map_err(|error| system(error.to_string()))?;
+        let key = KeyPair::read(&config.key).map_err(|error| system(error.to_string()))?;
         let signing_request = request(&key).map_err(|error| system(error.to_string()))?;
         let body = encode(&Request::Renew { signing_request })?;
         let reply = match self.renewal_reply(&body).await {
@@ -75,10 +76,10 @@ impl Client {
         let write = |path, text: &str| {
             write_public(path, text.as_bytes(), Publish::Replace).map_err(|error| system(error.to_string()))
         };
-        if read_public(&self.config.ca).map_err(|error| system(error.to_string()))? != authorities {
-            write(&self.config.ca, &authorities)?;
+        if read_public(&config.ca).map_err(|error| system(error.to_string()))? != authorities {
+            write(&config.ca, &authorities)?;
         }
-        write(&self.config.certificate, &certificate)
+        write(&config.certificate, &certificate)
     }
 
     async fn renewal_reply(&mut self, body: &[u8]) -> Result<Option<Reply>, Trouble> {
@@ -89,14 +90,13 @@ impl Client {
 
 /// For commands that wait for longer than certificates last: looks at the certificate now and then, and renews it over
 /// a connection of its own. A command that is done sooner than the first look never notices.
-pub async fn stay_renewed(config: Config) -> Infallible {
+pub async fn stay_renewed(way: Way) -> Infallible {
     loop {
         tokio::time::sleep(LOOK).await;
-        let mut client = Client::new(config.clone());
+        let mut client = Client::new(way.clone());
         let now = wall();
-        if client.credentials().is_ok_and(|own| now >= own.bearer().validity.renewal())
-            && client.ask(&Request::Whoami).await.is_ok()
-        {
+        let due = |own: Option<&Credentials>| own.is_some_and(|own| now >= own.bearer().validity.renewal());
+        if client.credentials().is_ok_and(due) && client.ask(&Request::Whoami).await.is_ok() {
             client.renew_if_due(now).await;
         }
         client.finish().await;

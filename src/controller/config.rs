@@ -64,6 +64,9 @@ pub struct Config {
     /// How long the daemon's own certificates are good; it renews them in the last third. `365d` by default.
     #[serde(default = "default_controller_certificates")]
     pub controller_certificates: Span,
+    /// Whether jobs may submit jobs. `true` by default.
+    #[serde(default = "default_submit_from_jobs")]
+    pub submit_from_jobs: bool,
 }
 
 /// A time span, written as on the command line: `90s`, `5m`, `1-00:00`.
@@ -121,6 +124,7 @@ impl Config {
             user_certificates: default_user_certificates(),
             node_certificates: default_node_certificates(),
             controller_certificates: default_controller_certificates(),
+            submit_from_jobs: default_submit_from_jobs(),
         }
     }
 
@@ -254,6 +258,10 @@ fn default_controller_certificates() -> Span {
 
 fn default_jobs_per_user_max() -> u32 {
     1_000_000
+}
+
+fn default_submit_from_jobs() -> bool {
+    true
 }
 
 #[cfg(test)]

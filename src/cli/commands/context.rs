@@ -60,12 +60,12 @@ pub(super) fn with_client<T>(
     config: Option<PathBuf>,
     work: impl AsyncFnOnce(&mut Client) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let config = Search::from_environment(config).load()?;
+    let way = Search::from_environment(config).way()?;
     run(async {
-        let mut client = Client::new(config.clone());
+        let mut client = Client::new(way.clone());
         let outcome = tokio::select! {
             outcome = work(&mut client) => outcome,
-            never = stay_renewed(config) => match never {},
+            never = stay_renewed(way) => match never {},
         };
         if let Some(word) = client.renew_if_due(Clock::system().now).await {
             say(&format!("warning: {word}"));
