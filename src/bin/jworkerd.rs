@@ -5,10 +5,13 @@ use std::path::Path;
 use jsched::cli::args::jworkerd::{JWorkerd, Verb};
 use jsched::cli::door;
 use jsched::cli::error::{CliError, ExitCode};
+use jsched::cli::json::envelope;
+use jsched::cli::text::print;
 use jsched::client::join;
 use jsched::model::identity::Role;
 use jsched::pki::file::{Publish, write_public};
 use jsched::pki::token::{JoinToken, TokenName};
+use jsched::worker::status::{self, StatusError};
 use jsched::worker::{config, probe, serve, supervisor, unit};
 
 fn main() -> std::process::ExitCode {
@@ -30,7 +33,7 @@ fn run(arguments: JWorkerd) -> Result<ExitCode, CliError> {
         Verb::Join { token } => join_cluster(&folder, &token)?,
         Verb::Probe => look(arguments.json),
         Verb::Run { .. } => return Err(later("run --login` and `jworkerd run --virtual")),
-        Verb::Status => return Err(later("status")),
+        Verb::Status => show_status(&folder, arguments.json)?,
         Verb::Doctor => return Err(later("doctor")),
     }
     Ok(ExitCode::Done)
@@ -66,6 +69,19 @@ fn join_cluster(folder: &Path, token: &str) -> Result<(), CliError> {
         unit::UNIT_FILE
     );
     Ok(())
+}
+
+/// What the daemon of that folder is doing.
+fn show_status(folder: &Path, as_json: bool) -> Result<(), CliError> {
+    let answer = status::ask(folder).map_err(|error| {
+        let code = match error {
+            StatusError::NotAllowed(_) => ExitCode::Forbidden,
+            _ => ExitCode::Unreachable,
+        };
+        CliError::new(code, "no_status", error.to_string())
+    })?;
+    let text = if as_json { envelope(answer, &[]) + "\n" } else { status::text(&answer) };
+    Ok(print(&text)?)
 }
 
 /// What a job could get here, if nothing in the configuration says otherwise.

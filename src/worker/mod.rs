@@ -14,6 +14,7 @@ pub mod probe;
 pub mod read_file;
 pub mod serve;
 pub mod spool;
+pub mod status;
 pub mod supervisor;
 pub mod supervisors;
 pub mod translate;

@@ -74,6 +74,11 @@ impl Supervisors {
         self.look_after(folder, Some(body), Some(Start { program, place, ahead }));
     }
 
+    /// How many wait for the next jobs.
+    pub fn ahead(&self) -> usize {
+        self.pool.ready()
+    }
+
     /// Looks for one that an earlier daemon has started; `body` is there if the agent knows its job.
     pub fn find(&mut self, folder: Folder, body: Option<Arc<JobBody>>) {
         self.look_after(folder, body, None);

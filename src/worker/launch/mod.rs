@@ -53,9 +53,20 @@ pub enum Stream {
     SameAsOutput,
 }
 
+/// A command that is tried before the program, which would only look for it and become it.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where it may lie, in this order; what is relative counts from the working directory.
+    pub places: Vec<CString>,
+    /// Its arguments, the name it is called by first.
+    pub arguments: Strings,
+}
+
 /// A process to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
+    /// Executed instead of the program, if one of its places can be.
+    pub direct: Option<&'a Direct>,
     /// What is executed: a program, or a script with a `#!` line. Absolute.
     pub program: &'a str,
     /// Its arguments, the name it is called by first.
@@ -131,12 +142,14 @@ impl fmt::Display for Place<'_> {
 #[derive(Debug)]
 pub struct Launcher {
     stack: Stack,
+    /// Signals that do not have their default action here, a bit each.
+    signals: u64,
 }
 
 impl Launcher {
-    /// With a stack for its children. Fails when there is no memory.
+    /// With a stack for its children. Fails when there is no memory. The actions of signals must not change later.
     pub fn new() -> Result<Launcher, LaunchError> {
-        Ok(Launcher { stack: Stack::new().map_err(LaunchError::Clone)? })
+        Ok(Launcher { stack: Stack::new().map_err(LaunchError::Clone)?, signals: child::not_default() })
     }
 
     /// Starts a process. When this returns it has executed its program, or has not been started at all.
@@ -153,6 +166,12 @@ impl Launcher {
         let mut pid_entry =
             launch.pid_variable.map(|name| format!("{name}={}", "\0".repeat(12)).into_bytes());
         let argv = pointers(launch.arguments, std::ptr::null());
+        let direct = launch.direct.filter(|direct| !direct.arguments.is_empty());
+        let direct_argv =
+            pointers(&direct.map_or(vec![], |direct| vec![&direct.arguments]), std::ptr::null());
+        let mut places: Vec<_> =
+            direct.map_or(vec![], |direct| direct.places.iter().map(|place| place.as_ptr()).collect());
+        places.push(std::ptr::null());
         let pid_pointer = pid_entry.as_ref().map_or(std::ptr::null(), |entry| entry.as_ptr().cast());
         let envp = pointers(launch.environment, pid_pointer);
         let digits = match (&mut pid_entry, launch.pid_variable) {
@@ -162,8 +181,11 @@ impl Launcher {
         };
         let cgroups: Vec<i32> = launch.groups.iter().map(AsRawFd::as_raw_fd).collect();
         let plan = child::Plan {
+            places: places.as_ptr(),
+            direct_argv: direct_argv.as_ptr(),
             program: program.as_ptr(),
             argv: argv.as_ptr(),
+            signals: self.signals,
             envp: envp.as_ptr(),
             digits,
             switch: launch.switch.map_or(std::ptr::null(), std::ptr::from_ref),

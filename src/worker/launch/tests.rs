@@ -44,6 +44,7 @@ impl Setting {
         let mut argv = Strings::new();
         arguments.iter().for_each(|argument| argv.push(argument.as_bytes()));
         let child = Launcher::new()?.spawn(&Launch {
+            direct: None,
             program,
             arguments: &[&argv],
             environment: &[&self.environment],

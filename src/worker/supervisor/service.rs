@@ -29,6 +29,8 @@ use crate::wire::supervisor::{
 pub const IDLE_PATIENCE: Seconds = Seconds(600);
 /// How often the daemon is told what running attempts use.
 pub const USAGE_EVERY: Seconds = Seconds(10);
+/// While tasks end in quick succession and others wait, the daemon hears of them together, this often.
+pub const GATHER_MILLIS: u8 = 2;
 /// How long it waits after a failed write before it tries again.
 const RETRY_AFTER: Seconds = Seconds(1);
 
@@ -50,6 +52,10 @@ pub struct Service {
     finishing: bool,
     unsaid: Unsaid,
     usage_said: BootTime,
+    /// When the daemon was last told something.
+    told: BootTime,
+    /// What the timer is set to.
+    timer_at: Option<BootTime>,
     alone_since: BootTime,
     retry_at: Option<BootTime>,
 }
@@ -68,6 +74,13 @@ struct Work {
 /// The job can't be run here; each of its tasks ends with this text.
 #[derive(Debug)]
 struct Broken(String);
+
+/// What there is to read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    listener: bool,
+    peer: bool,
+}
 
 /// Said to the daemon at the end of a turn.
 #[derive(Debug, Default)]
@@ -111,6 +124,8 @@ impl Service {
             finishing: false,
             unsaid: Unsaid::default(),
             usage_said: now,
+            told: now,
+            timer_at: None,
             alone_since: now,
             retry_at: None,
         })
@@ -119,12 +134,13 @@ impl Service {
     /// Works until there is nothing more to do.
     pub fn run(mut self) -> Result<(), SupervisorError> {
         loop {
-            self.wait()?;
-            self.drain_wakers();
+            let ready = self.wait()?;
             let now = clock::now();
             // What the old connection still holds was said before the new one was made.
-            self.obey(now);
-            if self.link.accept() {
+            if ready.peer || ready.listener {
+                self.obey(now);
+            }
+            if ready.listener && self.link.accept() {
                 self.greeted = false;
                 self.obey(now);
             }
@@ -141,8 +157,10 @@ impl Service {
         }
     }
 
-    fn wait(&mut self) -> Result<(), SupervisorError> {
+    fn wait(&mut self) -> Result<Ready, SupervisorError> {
         self.set_timer();
+        let gathering = self.gathers(clock::boot());
+        let timeout = if gathering { PollTimeout::from(GATHER_MILLIS) } else { PollTimeout::NONE };
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
@@ -152,24 +170,46 @@ impl Service {
             let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
             fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
         }
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(SupervisorError::Kernel(errno)),
+        match poll(&mut fds, timeout) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Ready::default()),
+            Err(errno) => return Err(SupervisorError::Kernel(errno)),
         }
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        let is = |at: usize| ready.get(at).copied().unwrap_or_default();
+        let (signals, timer, listener, peer) = (is(0), is(1), is(2), is(3));
+        if signals {
+            // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+        }
+        if timer {
+            let mut count = [0; 8];
+            let _ = nix::unistd::read(&self.timer, &mut count);
+            self.timer_at = None;
+        }
+        Ok(Ready { listener, peer })
     }
 
-    fn drain_wakers(&mut self) {
-        // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
-        while let Ok(Some(_)) = self.signals.read_signal() {}
-        let mut count = [0; 8];
-        let _ = nix::unistd::read(&self.timer, &mut count);
+    /// Whether what there is to say waits for more of its kind: tasks end faster than anybody has to hear of each.
+    fn gathers(&self, now: BootTime) -> bool {
+        let flows = now.0.saturating_sub(self.told.0) < u64::from(GATHER_MILLIS) * 1_000;
+        let busy = self.crew().is_some_and(|crew| crew.taken() >= self.slots);
+        self.greeted && flows && busy && self.desk.has_next() && self.has_news()
     }
 
-    fn set_timer(&self) {
+    fn has_news(&self) -> bool {
+        !self.unsaid.started.is_empty() || self.desk.has_unsent()
+    }
+
+    fn set_timer(&mut self) {
         let crew = self.crew().and_then(Crew::deadline);
         let is_waiting = self.link.peer().is_none() && self.is_idle();
         let idle = is_waiting.then(|| self.alone_since.plus(IDLE_PATIENCE));
         let at = [crew, idle, self.retry_at].into_iter().flatten().min();
+        if at == self.timer_at {
+            return;
+        }
+        self.timer_at = at;
         let set = match at {
             None => self.timer.unset(),
             Some(at) => {
@@ -365,6 +405,13 @@ impl Service {
         if !self.greeted {
             self.link.flush();
             return;
+        }
+        if self.unsaid.kept.is_empty() && self.gathers(now.boot) {
+            self.link.flush();
+            return;
+        }
+        if self.has_news() {
+            self.told = now.boot;
         }
         let Unsaid { started, kept } = std::mem::take(&mut self.unsaid);
         if !started.is_empty() {
