@@ -163,6 +163,9 @@ async fn a_lost_supervisor_is_reported_when_nothing_of_it_runs() {
     session.hear(&mut said, |said| said.ended.len() >= 2).await;
     let ((_, task), end) = &said.ended[1];
     assert_eq!((*task, end.state, end.exit_code), (1, State::Failed, 3), "{said:?}");
+    session.confirm(said.last_report).await;
+    let left = |name: &str| std::fs::read_dir(cluster.node().join(name)).unwrap().count();
+    until("nothing of either is left", || left("spool/jobs") == 0 && left("tmp") == 0).await;
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::launch::Groups;
 use crate::wire::supervisor::Cgroups;
 
 /// The group of one attempt, in all trees.
@@ -17,6 +18,8 @@ pub struct Group {
     kind: Kind,
     folders: Vec<(String, PathBuf)>,
     joins: Vec<File>,
+    /// Its folder, if it is of version 2.
+    into: Option<File>,
     memory: bool,
     /// Where processor time is counted, and what was counted there when the current attempt began.
     cpu: Option<File>,
@@ -49,6 +52,7 @@ impl Group {
             kind,
             folders: Vec::new(),
             joins: Vec::new(),
+            into: None,
             memory: trees.limits_memory(),
             cpu: None,
             cpu_before_us: 0,
@@ -72,6 +76,9 @@ impl Group {
                 (Kind::V1, _) => None,
             };
             group.cpu = group.cpu.or(counter.and_then(|name| File::open(folder.join(name)).ok()));
+            if kind == Kind::V2 {
+                group.into = Some(File::open(&folder)?);
+            }
             group.folders.push((controller, folder));
         }
         if memory_bytes > 0 && group.memory {
@@ -80,9 +87,10 @@ impl Group {
         Ok(group)
     }
 
-    /// The files through which a process of one thread joins, by writing `0` to each.
-    pub fn joins(&self) -> Vec<BorrowedFd<'_>> {
-        self.joins.iter().map(AsFd::as_fd).collect()
+    /// The ways into it for a process of one thread.
+    pub fn joins(&self) -> Groups<'_> {
+        let joins = self.joins.iter().map(AsFd::as_fd).collect();
+        Groups { into: self.into.as_ref().map(AsFd::as_fd), joins }
     }
 
     /// Whether its memory limit is the kernel's business.

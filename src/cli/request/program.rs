@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::surroundings::Surroundings;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::script::{self, Script};
-use crate::model::spec::{ARGUMENTS_BYTES_MAX, COMMAND_SCRIPT, SCRIPT_BYTES_MAX};
+use crate::model::spec::{ARGUMENTS_BYTES_MAX, SCRIPT_BYTES_MAX};
 
 /// A script with its name and its arguments.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct Program {
     /// The script's file as it was named; `None` where there is none.
     pub file: Option<String>,
 }
+
+/// What runs any command: it becomes the script's arguments, so that nothing has to be quoted.
+const COMMAND_SCRIPT: &str = "#!/bin/sh\nexec \"$@\"\n";
 
 /// The script in a file.
 ///

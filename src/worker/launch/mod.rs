@@ -62,6 +62,15 @@ pub struct Direct {
     pub arguments: Strings,
 }
 
+/// The control groups that a process is put into.
+#[derive(Clone, Debug, Default)]
+pub struct Groups<'a> {
+    /// The folder of a group of version 2 to be born in: joining it later waits for all processors.
+    pub into: Option<BorrowedFd<'a>>,
+    /// Files of groups to join by writing to them; if the process could be born in its group, it does not.
+    pub joins: Vec<BorrowedFd<'a>>,
+}
+
 /// A process to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -89,8 +98,8 @@ pub struct Launch<'a> {
     pub output: &'a Stream,
     /// Standard error.
     pub error: &'a Stream,
-    /// Open `cgroup.procs` files of the groups to join.
-    pub groups: &'a [BorrowedFd<'a>],
+    /// The control groups to be in.
+    pub groups: &'a Groups<'a>,
     /// Gives back the protection from the out-of-memory killer that this process has.
     pub reset_oom_score: bool,
     /// Resource limits to set: resource, soft, hard.
@@ -179,8 +188,8 @@ impl Launcher {
             (Some(entry), Some(name)) => unsafe { entry.as_mut_ptr().add(name.len() + 1) },
             _ => std::ptr::null_mut(),
         };
-        let cgroups: Vec<i32> = launch.groups.iter().map(AsRawFd::as_raw_fd).collect();
-        let plan = child::Plan {
+        let cgroups: Vec<i32> = launch.groups.joins.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut plan = child::Plan {
             places: places.as_ptr(),
             direct_argv: direct_argv.as_ptr(),
             program: program.as_ptr(),
@@ -192,7 +201,7 @@ impl Launcher {
             umask: launch.umask,
             work_dir: work_dir.as_ptr(),
             streams: [input.raw(), output.raw(), error.raw()],
-            cgroups: &cgroups,
+            cgroups: &[],
             reset_oom_score: launch.reset_oom_score,
             limits: launch.limits,
             step: AtomicU32::new(0),
@@ -201,8 +210,18 @@ impl Launcher {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
         // SAFETY: `run` makes bare system calls only and never returns into our code; `plan` and all that it
         // points to outlive the call, because CLONE_VFORK keeps us here until the child has left our memory.
-        let (pid, pidfd) = unsafe { self.stack.clone(child::run, std::ptr::from_ref(&plan).cast(), flags) }
-            .map_err(LaunchError::Clone)?;
+        let born = launch.groups.into.and_then(|group| unsafe {
+            self.stack.clone_into(child::run, std::ptr::from_ref(&plan).cast(), flags, group.as_raw_fd()).ok()
+        });
+        let (pid, pidfd) = match born {
+            Some(born) => born,
+            None => {
+                plan.cgroups = &cgroups;
+                // SAFETY: as above.
+                unsafe { self.stack.clone(child::run, std::ptr::from_ref(&plan).cast(), flags) }
+                    .map_err(LaunchError::Clone)?
+            }
+        };
         let Some(step) = Step::from_number(plan.step.load(Ordering::Acquire)) else {
             return Ok(Child { pid, pidfd: PidFd::from_raw(pidfd) });
         };

@@ -56,7 +56,7 @@ impl Setting {
             input: &self.input,
             output: &self.output,
             error: &self.error,
-            groups: &[],
+            groups: &Groups::default(),
             reset_oom_score: true,
             limits: &[(libc::RLIMIT_CORE as i32, 0, 0)],
         })?;

@@ -38,6 +38,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_jsubmit_writes_for_a_command_is_known() {
+        let program = crate::cli::request::program::from_command(&["x".to_owned()]).unwrap();
+        assert_eq!(program.script.bytes, COMMAND_SCRIPT.as_bytes());
+    }
+
+    #[test]
     fn a_command_is_looked_for_where_the_shell_would() {
         let mut environment = Strings::new();
         environment.push(b"HOME=/");

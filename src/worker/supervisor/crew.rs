@@ -12,7 +12,7 @@ use crate::model::state::{Cause, CauseKind, End};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::supervisor::{AttemptRef, KillReason, StartedAttempt, TaskRun, UsageNow, Which};
 use crate::worker::cgroup::Group;
-use crate::worker::launch::{How, Launch, LaunchError, Launcher, Reaped, Stream, Strings, reap};
+use crate::worker::launch::{Groups, How, Launch, LaunchError, Launcher, Reaped, Stream, Strings, reap};
 use crate::worker::tree::{self, Children, Process};
 
 /// How often running attempts are measured.
@@ -238,7 +238,7 @@ impl Crew {
 
     fn try_start(&mut self, run: &TaskRun, now: Now) -> Result<Attempt, NotStarted> {
         let group = self.take_group()?;
-        let joins = group.as_ref().map_or(Vec::new(), Group::joins);
+        let joins = group.as_ref().map_or_else(Groups::default, Group::joins);
         let started = self.prepared.start(&mut self.launcher, run, &joins, now.wall);
         drop(joins);
         let (child, files) = match started {
@@ -403,7 +403,7 @@ impl Crew {
             input: &Stream::Null,
             output: &Stream::Null,
             error: &Stream::File("/dev/null".to_owned(), How::AppendExisting),
-            groups: &[],
+            groups: &Groups::default(),
             reset_oom_score: false,
             limits: &[],
         });

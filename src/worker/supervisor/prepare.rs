@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::model::state::State;
 use crate::model::time::WallTime;
 use crate::wire::supervisor::{GROUPS_MAX, Job, SLOTS_MAX, TaskRun};
 use crate::worker::launch::{
-    Child, Direct, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch,
+    Child, Direct, Groups, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch,
 };
 use crate::worker::tree::MARK_VARIABLE;
 
@@ -109,7 +109,7 @@ impl Prepared {
         let user = &job.user;
         let groups = user.groups.clone();
         let switch = user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups });
-        let base = Path::new(&job.tmp_base).join(format!("jsched-{supervisor}"));
+        let base = private_folder(&job.tmp_base, supervisor);
         let folders = Folders::create(base.clone(), switch.as_ref())
             .map_err(|error| PrepareError::Io { path: base, error })?;
         let supervisor = supervisor.to_owned();
@@ -131,7 +131,7 @@ impl Prepared {
         &mut self,
         launcher: &mut Launcher,
         run: &TaskRun,
-        groups: &[BorrowedFd<'_>],
+        groups: &Groups<'_>,
         now: WallTime,
     ) -> Result<(Child, TaskFiles), NotStarted> {
         let made = self.take_folders();
@@ -167,7 +167,7 @@ impl Prepared {
         &self,
         launcher: &mut Launcher,
         run: &TaskRun,
-        groups: &[BorrowedFd<'_>],
+        groups: &Groups<'_>,
         now: WallTime,
         tmp: &str,
         private: Option<&str>,
@@ -281,6 +281,11 @@ impl Prepared {
             WorkDir::Private => Ok((tmp, Some(self.folders.make()?))),
         }
     }
+}
+
+/// The folder around the private folders of a supervisor's attempts.
+pub fn private_folder(tmp_base: &str, supervisor: &str) -> PathBuf {
+    Path::new(tmp_base).join(format!("jsched-{supervisor}"))
 }
 
 fn check(job: &Job) -> Result<(), PrepareError> {
