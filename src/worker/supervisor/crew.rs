@@ -97,6 +97,11 @@ impl Crew {
         self.attempts.contains_key(&task)
     }
 
+    /// The running attempt that a process belongs to, if it belongs to one.
+    pub fn attempt_of(&self, pid: i32) -> Option<AttemptRef> {
+        family::attempt_of(&self.attempts, pid, &self.strangers)
+    }
+
     /// Starts a task. Its intent must have been recorded.
     pub fn start(&mut self, run: TaskRun, now: Now) -> Result<StartedAttempt, Finished> {
         let task = run.task;
@@ -230,7 +235,7 @@ impl Crew {
 
     /// Removes what is left of folders and groups; at the very end.
     pub fn clean_up(&mut self) {
-        self.prepared.folders.remove();
+        self.prepared.remove_folders();
         if let Some(trees) = &self.prepared.job.cgroups {
             crate::worker::cgroup::remove_below(trees, &self.supervisor);
         }

@@ -13,6 +13,7 @@ pub mod desk;
 pub mod environment;
 mod family;
 pub mod folders;
+pub mod gate;
 pub mod ladder;
 pub mod link;
 pub mod prepare;

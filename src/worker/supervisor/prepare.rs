@@ -11,10 +11,12 @@ use nix::unistd::{Gid, Uid};
 use super::command;
 use super::environment::{self, PID_VARIABLE};
 use super::folders::Folders;
+use super::gate::Gate;
 use crate::model::pattern::{self, Facts};
 use crate::model::spec::{ENVIRONMENT_BYTES_MAX, Output, SCRIPT_BYTES_MAX, WorkDir};
 use crate::model::state::State;
 use crate::model::time::WallTime;
+use crate::wire::inside::SOCKET_VARIABLE;
 use crate::wire::supervisor::{GROUPS_MAX, Job, SLOTS_MAX, TaskRun};
 use crate::worker::launch::{
     Child, Direct, Groups, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch,
@@ -73,6 +75,8 @@ pub struct Prepared {
     pub job: Job,
     /// The user to become.
     pub switch: Option<Switch>,
+    /// By which its own commands ask the controller.
+    pub gate: Gate,
     supervisor: String,
     script: String,
     direct: Option<Direct>,
@@ -111,11 +115,15 @@ impl Prepared {
         let switch = user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups });
         let base = private_folder(&job.tmp_base, supervisor);
         let folders = Folders::create(base.clone(), switch.as_ref())
-            .map_err(|error| PrepareError::Io { path: base, error })?;
+            .map_err(|error| PrepareError::Io { path: base.clone(), error })?;
+        let gate =
+            Gate::listen(&base, switch.as_ref()).map_err(|error| PrepareError::Io { path: base, error })?;
+        environment.push_pair(SOCKET_VARIABLE, &gate.path().to_string_lossy());
         let supervisor = supervisor.to_owned();
         Ok(Prepared {
             job,
             switch,
+            gate,
             supervisor,
             script,
             direct,
@@ -161,6 +169,12 @@ impl Prepared {
     pub fn files_of(&self, run: &TaskRun) -> Option<TaskFiles> {
         let WorkDir::Path(work_dir) = &self.job.work_dir else { return None };
         self.streams(run, work_dir).ok().map(|(_, files)| files)
+    }
+
+    /// Removes what `new` made, as far as it is empty.
+    pub fn remove_folders(&mut self) {
+        self.gate.remove();
+        self.folders.remove();
     }
 
     fn launch(

@@ -1,14 +1,12 @@
 //! The supervisor's loop: messages in, processes and records, news out.
 
-use std::os::fd::AsFd;
+mod waiting;
+
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::{TimeSpec, TimeValLike};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
 use super::clock;
 use super::crew::{Crew, Finished};
@@ -22,7 +20,7 @@ use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
-    VERSION, VERSION_OLDEST, encode,
+    VERSION, VERSION_CALLS, VERSION_OLDEST, encode,
 };
 
 /// How long a supervisor that holds nothing waits for its daemon.
@@ -49,6 +47,8 @@ pub struct Service {
     slots: u32,
     work: Option<Work>,
     greeted: bool,
+    /// Whether the daemon takes the calls of jobs.
+    takes_calls: bool,
     finishing: bool,
     unsaid: Unsaid,
     usage_said: BootTime,
@@ -74,13 +74,6 @@ struct Work {
 /// The job can't be run here; each of its tasks ends with this text.
 #[derive(Debug)]
 struct Broken(String);
-
-/// What there is to read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ready {
-    listener: bool,
-    peer: bool,
-}
 
 /// Said to the daemon at the end of a turn.
 #[derive(Debug, Default)]
@@ -121,6 +114,7 @@ impl Service {
             slots: 0,
             work: None,
             greeted: false,
+            takes_calls: false,
             finishing: false,
             unsaid: Unsaid::default(),
             usage_said: now,
@@ -145,6 +139,7 @@ impl Service {
                 self.obey(now);
             }
             self.turn(now);
+            self.pass_calls_on();
             self.tell(now);
             if self.is_done(now.boot) {
                 if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
@@ -155,70 +150,6 @@ impl Service {
                 return Ok(());
             }
         }
-    }
-
-    fn wait(&mut self) -> Result<Ready, SupervisorError> {
-        self.set_timer();
-        let gathering = self.gathers(clock::boot());
-        let timeout = if gathering { PollTimeout::from(GATHER_MILLIS) } else { PollTimeout::NONE };
-        let mut fds = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.link.listener(), PollFlags::POLLIN),
-        ];
-        if let Some((fd, has_output)) = self.link.peer() {
-            let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
-        }
-        match poll(&mut fds, timeout) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Ready::default()),
-            Err(errno) => return Err(SupervisorError::Kernel(errno)),
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        let is = |at: usize| ready.get(at).copied().unwrap_or_default();
-        let (signals, timer, listener, peer) = (is(0), is(1), is(2), is(3));
-        if signals {
-            // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
-            while let Ok(Some(_)) = self.signals.read_signal() {}
-        }
-        if timer {
-            let mut count = [0; 8];
-            let _ = nix::unistd::read(&self.timer, &mut count);
-            self.timer_at = None;
-        }
-        Ok(Ready { listener, peer })
-    }
-
-    /// Whether what there is to say waits for more of its kind: tasks end faster than anybody has to hear of each.
-    fn gathers(&self, now: BootTime) -> bool {
-        let flows = now.0.saturating_sub(self.told.0) < u64::from(GATHER_MILLIS) * 1_000;
-        let busy = self.crew().is_some_and(|crew| crew.taken() >= self.slots);
-        self.greeted && flows && busy && self.desk.has_next() && self.has_news()
-    }
-
-    fn has_news(&self) -> bool {
-        !self.unsaid.started.is_empty() || self.desk.has_unsent()
-    }
-
-    fn set_timer(&mut self) {
-        let crew = self.crew().and_then(Crew::deadline);
-        let is_waiting = self.link.peer().is_none() && self.is_idle();
-        let idle = is_waiting.then(|| self.alone_since.plus(IDLE_PATIENCE));
-        let at = [crew, idle, self.retry_at].into_iter().flatten().min();
-        if at == self.timer_at {
-            return;
-        }
-        self.timer_at = at;
-        let set = match at {
-            None => self.timer.unset(),
-            Some(at) => {
-                let micros = i64::try_from(at.0.max(1)).unwrap_or(i64::MAX);
-                let expiration = Expiration::OneShot(TimeSpec::microseconds(micros));
-                self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-            }
-        };
-        debug_assert!(set.is_ok());
     }
 
     /// Reads and obeys what the daemon says.
@@ -244,6 +175,30 @@ impl Service {
                 ToSupervisor::Finish => self.finishing = true,
                 other => self.command(other, now),
             }
+        }
+    }
+
+    /// Callers wait in the kernel as long as there is no daemon to pass them on to.
+    fn can_pass_calls_on(&self) -> bool {
+        self.greeted && self.takes_calls && self.link.has_room()
+    }
+
+    fn pass_calls_on(&mut self) {
+        if !self.can_pass_calls_on() {
+            return;
+        }
+        let Some(Work { crew: Ok(crew), .. }) = &self.work else { return };
+        let mut failed = None;
+        for caller in crew.prepared.gate.callers() {
+            let Some(task) = crew.attempt_of(caller.pid) else {
+                caller.refuse();
+                continue;
+            };
+            let passed = self.link.hand_over(&FromSupervisor::Call { task }, caller.into_descriptor());
+            failed = failed.or(passed.err());
+        }
+        if let Some(error) = failed {
+            self.refuse(error.to_string());
         }
     }
 
@@ -278,6 +233,7 @@ impl Service {
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
             reports: self.desk.all_reports(),
         };
+        self.takes_calls = version >= VERSION_CALLS;
         let (version, pid) = (version.min(VERSION), std::process::id());
         self.say(&FromSupervisor::Welcome { version, pid, inventory });
     }
