@@ -1,6 +1,7 @@
 //! The node daemon's loop: what the controller and the supervisors say goes into the agent, what comes out is done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 
 use super::callers::Callers;
 use super::link::{self, LinkNews, Way};
+use super::own::{self, Own};
 use super::pool::Pool;
 use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
@@ -21,7 +23,6 @@ use super::translate::Place;
 use crate::agent::{Agent, Effect, Facts, SupervisorId};
 use crate::model::ids::{BootId, Instance, SessionId, Uid};
 use crate::model::time::WallTime;
-use crate::pki::credentials::Credentials;
 use crate::wire::node::{Beat, FromNode, Hardware, Hello, ToNode};
 
 /// How much news is taken in before what comes out of it is done.
@@ -40,7 +41,7 @@ pub struct Settings {
     /// Its spool.
     pub spool: PathBuf,
     /// Who it is.
-    pub credentials: Credentials,
+    pub own: Arc<Own>,
     /// Where controllers are.
     pub addresses: Vec<String>,
     /// What the node has.
@@ -96,14 +97,15 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let (hello, hello_seen) = watch::channel(None);
     let contact = Contact { addresses: settings.addresses.clone(), connected: None, lost: None };
     let way = Way {
-        credentials: settings.credentials,
-        addresses: settings.addresses,
+        own: settings.own.clone(),
+        addresses: settings.addresses.clone(),
         hello: hello_seen,
         jobs,
         node: settings.place.node.clone(),
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);
     let link = tokio::spawn(link::run(way, link_news));
+    let renewal = tokio::spawn(own::keep(settings.own, settings.addresses));
     let daemon = Daemon {
         agent,
         spool,
@@ -133,6 +135,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         None
     });
     let served = daemon.serve(folders, from_supervisors, from_link, status).await;
+    renewal.abort();
     // Nobody listens to the link any more: it ends the session, if there is one, with a close that is heard at once.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, link).await;
     served

@@ -355,7 +355,6 @@ impl Definition for JCtld {
         "accept",
         "upgrade",
         "reload",
-        "doctor",
         "replay",
         "plan",
     ];
