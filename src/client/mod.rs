@@ -6,14 +6,17 @@
 
 pub mod config;
 pub mod connection;
+pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod follow;
+pub mod inside;
 pub mod interrupt;
 pub mod join;
 pub mod key;
 pub mod nodes;
+pub mod renew;
 pub mod session;
 pub mod tie;
 pub mod wait;

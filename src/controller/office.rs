@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::config::Config;
 use super::driver::{Driver, Gauges};
 use super::history;
 use super::planner::Explainer;
@@ -23,6 +24,9 @@ use crate::store::tables::TablesRead;
 
 /// The most bytes of content that memory keeps for nodes that are about to ask.
 pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
+/// What the bearer of a revoked certificate is told.
+pub const REVOKED: &str =
+    "this certificate was revoked; an admin gives a new token: `jctld user add` or `jnode add`";
 /// How long content that was accepted may take to be found in the tables.
 const CONTENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,6 +48,10 @@ pub struct Office {
     pub settings: Settings,
     /// The CA.
     pub authority: Authority,
+    /// The authorities to believe, PEM: more than one while one replaces the other.
+    pub authorities: String,
+    /// The daemon's settings.
+    pub config: Config,
     /// Numbers for `status`.
     pub gauges: Arc<Gauges>,
     /// The state's life.

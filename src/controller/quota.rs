@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex};
 use quinn::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::office::lock;
+use super::office::{REVOKED, lock};
 use crate::model::identity::{Identity, Role, Serial};
+use crate::model::time::WallTime;
 use crate::net::close::CloseCode;
 use crate::net::transport;
+use crate::pki::certificate::Bearer as Credential;
 
 /// The most connections of one bearer. Idle ones make room for a new one, the longest idle first.
 pub const BEARER_CONNECTIONS_MAX: usize = 256;
@@ -80,6 +82,8 @@ struct State {
 struct Entry {
     identity: Identity,
     connection: Connection,
+    /// When its certificate ends.
+    expires: WallTime,
     busy: Arc<AtomicUsize>,
 }
 
@@ -126,18 +130,20 @@ impl Quotas {
     /// In words for the peer, if there is no room.
     pub fn enter(
         self: &Arc<Self>,
-        identity: &Identity,
+        credential: &Credential,
         connection: &Connection,
     ) -> Result<Admitted, &'static str> {
+        let identity = &credential.identity;
         let key = (identity.role, identity.name.clone());
         let is_client = identity.role != Role::Node;
         let mut state = lock(&self.state);
         let bearer = state.bearers.entry(key.clone()).or_insert_with(|| Arc::new(Bearer::new())).clone();
         let mine = lock(&bearer.connections).clone();
-        if !is_client && mine.len() >= NODE_CONNECTIONS_MAX {
-            if let Some(oldest) = mine.first() {
-                state.remove(*oldest, CloseCode::Busy);
-            }
+        if !is_client
+            && mine.len() >= NODE_CONNECTIONS_MAX
+            && let Some(oldest) = mine.first()
+        {
+            state.remove(*oldest, CloseCode::Busy);
         }
         if is_client && mine.len() >= BEARER_CONNECTIONS_MAX && !state.make_room(&mine) {
             return Err("too many connections at once; close some");
@@ -154,7 +160,12 @@ impl Quotas {
         state.next += 1;
         let id = state.next;
         let busy = Arc::new(AtomicUsize::new(0));
-        let entry = Entry { identity: identity.clone(), connection: connection.clone(), busy: busy.clone() };
+        let entry = Entry {
+            identity: identity.clone(),
+            connection: connection.clone(),
+            expires: credential.validity.not_after,
+            busy: busy.clone(),
+        };
         state.open.insert(id, entry);
         state.clients += usize::from(is_client);
         lock(&bearer.connections).push(id);
@@ -175,8 +186,24 @@ impl Quotas {
     pub fn cut_off(&self, serial: Serial) {
         let state = lock(&self.state);
         for entry in state.open.values().filter(|entry| entry.identity.serial == serial) {
-            entry.connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
+            entry.connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
         }
+    }
+
+    /// Ends every connection whose certificate has ended: a new one is made with the renewed certificate.
+    pub fn cut_off_expired(&self, now: WallTime) {
+        let state = lock(&self.state);
+        for entry in state.open.values().filter(|entry| entry.expires < now) {
+            let Identity { role, name, .. } = &entry.identity;
+            tracing::info!(%role, name, "a certificate ended while it was connected");
+            entry.connection.close(CloseCode::Ended.varint(), b"this certificate has ended");
+        }
+    }
+
+    /// What a user holds, on whose behalf a job asks over its node's connection.
+    pub fn of_user(&self, name: &str) -> Arc<Bearer> {
+        let key = (Role::User, name.to_owned());
+        lock(&self.state).bearers.entry(key).or_insert_with(|| Arc::new(Bearer::new())).clone()
     }
 
     /// A turn to submit very many jobs: one at a time, and the bearers by turns.

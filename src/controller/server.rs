@@ -8,10 +8,10 @@ use bytes::Bytes;
 use quinn::Connection;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::office::Office;
+use super::office::{Office, REVOKED};
 use super::quota::{Admitted, Bearer, SMALL_BYTES};
 use super::strangers::Kind;
-use super::{handlers, join, node_link};
+use super::{handlers, join, node_link, renew};
 use crate::core::Caller;
 use crate::model::identity::{Identity, Role};
 use crate::net::close::CloseCode;
@@ -22,7 +22,7 @@ use crate::wire::client::{Refusal, RefusalCode, Reply, Request};
 use crate::wire::codec::{decode, encode};
 
 /// How long a request may take to arrive once its stream is open.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read a frame.
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of a request: a hundred thousand jobs in one call.
@@ -70,19 +70,23 @@ async fn receive(arrival: Arrival, office: Arc<Office>) {
         }
         Peer::Known(bearer) => bearer,
     };
-    let identity = bearer.identity;
-    let revoked = office.published.view().cluster.certificates.get(&identity.serial).and_then(|c| c.revoked);
-    if revoked.is_some() {
-        office.strangers.note(Kind::Revoked, &identity.name, &from);
-        return connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
-    }
-    let admitted = match office.quotas.enter(&identity, &connection) {
+    let admitted = match office.quotas.enter(&bearer, &connection) {
         Ok(admitted) => admitted,
         Err(why) => {
-            office.strangers.note(Kind::Connections, &identity.name, &why);
+            office.strangers.note(Kind::Connections, &bearer.identity.name, &why);
             return connection.close(CloseCode::Busy.varint(), why.as_bytes());
         }
     };
+    // Entered first: whoever is revoked from here on is cut off as a connection that is open.
+    let known = office.published.view().cluster.certificates.get(&bearer.identity.serial).map(|c| c.revoked);
+    if known.is_none() {
+        renew::first_seen(&office, &bearer).await;
+    }
+    if known.flatten().is_some() {
+        office.strangers.note(Kind::Revoked, &bearer.identity.name, &bearer.identity.serial);
+        return connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
+    }
+    let identity = bearer.identity;
     match identity.role {
         Role::User | Role::Operator | Role::Admin => {
             serve_client(&office, &connection, identity, &admitted).await
@@ -173,7 +177,7 @@ async fn answer(
     writer: FrameWriter,
     stream: Stream,
 ) {
-    let mut replies = Replies { writer, waiting: 0, connection: stream.connection.clone() };
+    let mut replies = Replies::new(writer).on(&stream.connection);
     let busy = |why: &str| Reply::Refused(Refusal::new(RefusalCode::Busy, why, "try again"));
     let who = caller.identity.name.clone();
     let Some(_one) = stream.bearer.request() else {
@@ -257,7 +261,7 @@ async fn read_request(
 pub struct Replies {
     writer: FrameWriter,
     waiting: usize,
-    connection: Connection,
+    connection: Option<Connection>,
 }
 
 /// A reply that could not be delivered: the client is gone, or does not read.
@@ -281,6 +285,17 @@ impl Undelivered {
 }
 
 impl Replies {
+    /// Over that stream.
+    pub fn new(writer: FrameWriter) -> Replies {
+        Replies { writer, waiting: 0, connection: None }
+    }
+
+    /// Of that client's own connection.
+    pub fn on(mut self, connection: &Connection) -> Replies {
+        self.connection = Some(connection.clone());
+        self
+    }
+
     /// Adds a reply; what has gathered is sent when it is much, or at [`Replies::flush`].
     pub async fn push(&mut self, reply: &Reply) -> Result<(), Undelivered> {
         let bytes = encode(reply).map_err(|error| Undelivered::of(&error))?;
@@ -316,7 +331,8 @@ impl Replies {
 
     /// Whether the connection ended because nothing was heard any more.
     pub fn fell_silent(&self) -> bool {
-        matches!(self.connection.close_reason(), Some(quinn::ConnectionError::TimedOut))
+        let end = self.connection.as_ref().and_then(Connection::close_reason);
+        matches!(end, Some(quinn::ConnectionError::TimedOut))
     }
 
     /// Returns when the client has gone away or wants no more.

@@ -72,7 +72,7 @@ impl Core {
         allowed: bool,
         outcome: &mut Outcome,
     ) {
-        let who = format!("{} {}", caller.identity.role, caller.identity.name);
+        let who = format!("{} {}", caller.identity.role, caller.identity.actor());
         self.audit_as(now, &who, &caller.from, deed, allowed, outcome);
     }
 
@@ -119,7 +119,7 @@ impl Core {
         allowed: bool,
         outcome: &mut Outcome,
     ) {
-        let who = format!("{} {}", caller.identity.role, caller.identity.name);
+        let who = format!("{} {}", caller.identity.role, caller.identity.actor());
         let key = (who, format!("{} {:?}", deed.what, deed.jobs.first()));
         let again = self.repeats.get(&key).copied();
         if let Some((at, more)) = again

@@ -24,7 +24,9 @@ pub mod state;
 pub mod submit;
 pub mod tasks;
 pub mod tie;
+pub mod tokens;
 pub mod touched;
+pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -138,27 +140,12 @@ impl Core {
             }
             Command::NodeGone { node, session } => self.on_gone(now, node, session),
             Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
-            Command::Join { hash, name, from } => {
-                let reply = self.on_join(now, hash, &name, &mut outcome);
-                let (deed, allowed) = match &reply {
-                    Reply::Refused(refusal) => (format!("join refused: {}", refusal.message), false),
-                    _ => ("join".to_owned(), true),
-                };
-                self.audit_as(
-                    now,
-                    &format!("token {name}"),
-                    &from,
-                    audit::Deed::of(deed),
-                    allowed,
-                    &mut outcome,
-                );
-                outcome.reply = Some(reply);
-            }
+            Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
             Command::Noted { caller, deed, allowed } => {
                 self.audit_seldom(now, &caller, deed, allowed, &mut outcome);
             }
             Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, &mut outcome),
-            Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
+            Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }

@@ -57,9 +57,9 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         for id in jobs {
-            let own = |uid| caller.identity.uid == Some(uid) && may_change(&caller.identity, uid);
             let Some(job) = self.cluster.jobs.get(id) else { continue };
-            if !own(job.record.uid) {
+            let owner = Some(job.record.uid);
+            if caller.identity.uid != owner || !may_change(&caller.identity, &job.record) {
                 continue;
             }
             let Some(tie) = self.ties.get_mut(id) else { continue };
@@ -87,7 +87,7 @@ impl Core {
             self.ties.remove(&id);
             let Some(job) = self.cluster.jobs.get(&id) else { continue };
             let (name, uid) = (job.record.user.clone(), Some(job.record.uid));
-            let identity = Identity { role: Role::User, name, uid, serial: Serial([0; 16]) };
+            let identity = Identity { role: Role::User, name, uid, serial: Serial([0; 16]), within: None };
             let caller = Caller { identity, from: String::new() };
             let why = format!("its command (jsubmit --tied) was gone for {} s", TIED_FOR.0);
             self.cancel_whole(now, &caller, id, &why, outcome);

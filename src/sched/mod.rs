@@ -12,9 +12,11 @@
 
 mod explain;
 pub mod explanation;
+pub mod makespan;
 pub mod note;
 mod pass;
 pub mod plan;
+pub mod policy;
 mod pool;
 mod queue;
 mod rights;

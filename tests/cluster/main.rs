@@ -9,6 +9,7 @@ mod arrays;
 mod audit;
 mod batch;
 mod environment;
+mod inside;
 mod network;
 mod records;
 mod refusals;

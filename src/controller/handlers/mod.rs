@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::driver::Message;
 use super::office::Office;
 use super::quota::{BULK_JOBS, Bearer};
+use super::renew;
 use super::server::{Replies, Undelivered};
 use super::strangers::Kind;
 use crate::core::audit::Deed;
@@ -120,6 +121,14 @@ async fn read(
         Request::WatchNodes => nodes::watch(office, replies).await,
         Request::Tied(jobs) => tied::tied(office, caller, jobs, replies).await,
         Request::Admin(admin) => admin::admin(office, &admin, replies).await,
+        Request::Renew { signing_request } => {
+            match renew::renew(office, &caller.identity, &signing_request).await {
+                Ok((certificate, authorities)) => {
+                    replies.last(&Reply::Renewed { certificate, authorities }).await
+                }
+                Err(refusal) => refuse(replies, refusal).await,
+            }
+        }
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => Ok(()),
     }
 }
@@ -132,10 +141,8 @@ fn note(office: &Office, caller: &Caller, deed: Deed, allowed: bool) {
 
 /// For the audit: what is private to others was looked at by somebody who may.
 fn note_foreign(office: &Office, caller: &Caller, what: &str, jobs: &[&Job]) {
-    let foreign = |job: &&&Job| {
-        let owner = job.record.uid;
-        caller.identity.uid != Some(owner) && may_see(&caller.identity, owner)
-    };
+    let foreign =
+        |job: &&&Job| caller.identity.uid != Some(job.record.uid) && may_see(&caller.identity, &job.record);
     let jobs: Vec<JobId> = jobs.iter().filter(foreign).map(|job| job.id()).collect();
     if !jobs.is_empty() {
         note(office, caller, Deed { what: what.to_owned(), jobs, nodes: Vec::new() }, true);
