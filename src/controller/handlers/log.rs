@@ -11,6 +11,7 @@ use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::act::pattern_of;
+use crate::core::audit::Deed;
 use crate::core::authorise::may_see;
 use crate::core::job::Job;
 use crate::core::select::choose;
@@ -160,6 +161,7 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let id = one.job.id();
     if !may_see(&caller.identity, &one.job.record) {
         let message = format!("the output of job {id} belongs to {}", one.job.record.user);
+        super::note(office, caller, Deed::of(format!("read output (refused: {message})")), false);
         return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
     }
     let set = one.set();
