@@ -47,6 +47,10 @@ pub struct Config {
     /// Whether uid 0 may run jobs. `false` by default.
     #[serde(default)]
     pub allow_root: bool,
+    /// An export is made when the journal has grown by so many bytes since the last one, or by as many as the live part
+    /// of the last one has, if that is more. 256 MiB by default.
+    #[serde(default = "default_export_bytes")]
+    pub export_bytes: u64,
 }
 
 /// A time span, written as on the command line: `90s`, `5m`, `1-00:00`.
@@ -101,6 +105,7 @@ impl Config {
             kill_grace: default_kill_grace(),
             jobs_per_user_max: default_jobs_per_user_max(),
             allow_root: false,
+            export_bytes: default_export_bytes(),
         }
     }
 
@@ -190,6 +195,10 @@ fn default_lease() -> Span {
 
 fn default_kill_grace() -> Span {
     Span(Seconds(30))
+}
+
+fn default_export_bytes() -> u64 {
+    256 << 20
 }
 
 fn default_jobs_per_user_max() -> u32 {

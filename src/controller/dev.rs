@@ -160,12 +160,13 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "node_timeout" => config.node_timeout = time()?,
         "lease" => config.lease = time()?,
         "kill_grace" => config.kill_grace = time()?,
+        "export_bytes" => config.export_bytes = value.parse().map_err(|_| bad("it takes bytes"))?,
         "jobs_per_user_max" => {
             config.jobs_per_user_max = value.parse().map_err(|_| bad("it takes a number"))?;
         }
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
-            return Err(bad("known keys: node_timeout, lease, kill_grace, jobs_per_user_max, listen"));
+            return Err(bad("known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, listen"));
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,11 +16,12 @@ use super::office::{Connections, ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
 use super::recovery::{RecoveryError, recover};
-use super::tables_writer::TablesWriter;
+use super::tables_writer::{ExportRule, TablesWriter};
 use super::{clock, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
+use crate::model::ids::Position;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
@@ -111,7 +113,11 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let reader = recovered.tables.reader();
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
-    let tables = TablesWriter::start(recovered.tables, driver.clone())?;
+    let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
+    gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
+    let rule =
+        ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let tables = TablesWriter::start(recovered.tables, rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {

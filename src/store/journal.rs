@@ -103,6 +103,13 @@ impl Journal {
         opening::create(disk, incarnation)
     }
 
+    /// About how many bytes lie behind `position`, whole segments counted.
+    pub fn bytes_behind(&self, position: Position) -> u64 {
+        let Some(state) = &self.state else { return 0 };
+        let closed = state.closed.iter().filter(|extent| extent.last.last > position);
+        closed.map(|extent| extent.end_offset).sum::<u64>() + state.space.written_bytes()
+    }
+
     fn state(&mut self) -> Result<&mut State, LogError> {
         self.state.as_mut().ok_or(LogError::NotOpen)
     }
