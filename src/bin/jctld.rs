@@ -8,7 +8,7 @@ use jsched::cli::door::open;
 use jsched::cli::error::{CliError, ExitCode};
 use jsched::controller::config::{Config, default_path, with_port};
 use jsched::controller::dev::Dev;
-use jsched::controller::{check, dev, init, log, run};
+use jsched::controller::{check, dev, init, log, restore, run};
 use jsched::model::time::Seconds;
 
 fn main() -> Ended {
@@ -40,6 +40,10 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
         Verb::Verify { dir: Some(dir) } => {
             let lines = check::verify_folder(dir)
                 .map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
+            lines.iter().for_each(|line| println!("{line}"));
+        }
+        Verb::Restore { from, advertise } => {
+            let lines = restore::restore(&settings, from, advertise.clone()).map_err(failed)?;
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,

@@ -114,6 +114,24 @@ impl Config {
     /// # Errors
     /// The file, the key and the reason.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let mut config = Config::load_plain(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
+            *inner = folder.join(&*inner);
+        }
+        Ok(config)
+    }
+
+    /// The same settings with all folders where they usually are: beside the file.
+    pub fn with_usual_folders(self) -> Config {
+        Config { state: default_state(), ca: default_ca(), credentials: default_credentials(), ..self }
+    }
+
+    /// Reads a file as it stands.
+    ///
+    /// # Errors
+    /// The file, the key and the reason.
+    pub fn load_plain(path: &Path) -> Result<Config, ConfigError> {
         let file_error = |source| ConfigError::File { path: path.to_owned(), source };
         let length = fs::metadata(path).map_err(file_error)?.len();
         if length > CONFIG_BYTES_MAX {
@@ -125,12 +143,7 @@ impl Config {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        let mut config: Config = toml::from_str(&text).map_err(content)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
-            *inner = folder.join(&*inner);
-        }
-        Ok(config)
+        toml::from_str(&text).map_err(content)
     }
 
     /// Writes a new file, and nothing over an old one.

@@ -166,7 +166,9 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         }
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
-            return Err(bad("known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, listen"));
+            return Err(bad(
+                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, listen",
+            ));
         }
     }
     Ok(())

@@ -425,7 +425,7 @@ impl<O: Outside> Loop<O> {
                     let _ = sender.send(NodeMessage::Send(message));
                 }
             }
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, comes_over } => {
                 let facts = &self.welcome;
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
@@ -435,6 +435,7 @@ impl<O: Outside> Loop<O> {
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
                     lease: facts.lease,
+                    comes_over,
                 };
                 if let Some(link) = link {
                     self.sessions.insert(session, link.clone());

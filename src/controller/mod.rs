@@ -1,5 +1,6 @@
 //! The daemon around the core: recovers the state, feeds the core, makes its changes durable, and then tells.
 
+pub mod backup;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod office;
 pub mod planner;
 pub mod published;
 pub mod recovery;
+pub mod restore;
 pub mod run;
 pub mod server;
 pub mod tables_writer;

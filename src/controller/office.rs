@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::backup::Sources;
 use super::driver::{Driver, Gauges};
 use super::history;
 use super::planner::Explainer;
@@ -60,6 +61,8 @@ pub struct Office {
     pub warnings: Vec<String>,
     /// Where the state lies.
     pub state_folder: PathBuf,
+    /// What belongs into a backup beside the state.
+    pub sources: Sources,
     /// Who is connected.
     pub connections: Mutex<Connections>,
     /// The nodes' second connections.

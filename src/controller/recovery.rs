@@ -152,7 +152,10 @@ fn build(
     while let Some(manifest) = exports.newest().cloned() {
         let fits = manifest.position.0 + 1 >= opened.start.0 && manifest.position <= opened.end;
         if !fits {
-            faults.push(format!("export {} is at group {}, outside of the journal", manifest.number, manifest.position));
+            faults.push(format!(
+                "export {} is at group {}, outside of the journal",
+                manifest.number, manifest.position
+            ));
         }
         match fits.then(|| rebuild(&*disk, &manifest, tables)) {
             Some(Ok(())) => {
@@ -160,7 +163,9 @@ fn build(
                 faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
                 return Ok(words);
             }
-            Some(Err(error)) if error.is_fatal() => return Err(TablesError::Broken { what: error.to_string() }.into()),
+            Some(Err(error)) if error.is_fatal() => {
+                return Err(TablesError::Broken { what: error.to_string() }.into());
+            }
             Some(Err(error)) => faults.push(error.to_string()),
             None => {}
         }

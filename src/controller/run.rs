@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
 use super::office::{Connections, ContentCache, Office};
@@ -115,8 +116,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let explainer = planner.explainer();
     let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
     gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
-    let rule =
-        ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
     let tables = TablesWriter::start(recovered.tables, rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
@@ -145,6 +145,11 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         recovery: recovered.words.clone(),
         warnings,
         state_folder: config.state.clone(),
+        sources: Sources {
+            settings: settings.to_owned(),
+            ca: config.ca.clone(),
+            credentials: config.credentials.clone(),
+        },
         connections: Mutex::new(Connections::default()),
         data_links: Mutex::new(BTreeMap::new()),
         cache: Mutex::new(ContentCache::default()),

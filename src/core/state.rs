@@ -14,7 +14,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, TokenRecord, UserRecord,
+    Restored, Slots, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -64,6 +64,8 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// How the state came out of a backup, if it did.
+    pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
     pub totals: Totals,
 }
@@ -193,6 +195,7 @@ impl Cluster {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
+            Change::Restored(restored) => self.restored = Some(*restored),
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }

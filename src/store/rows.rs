@@ -11,8 +11,8 @@ use crate::model::ids::{
     Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
 };
 use crate::model::record::{
-    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    TokenRecord, UserRecord,
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
+    Restored, Slots, TokenRecord, UserRecord,
 };
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::task_set::TaskSet;
@@ -38,6 +38,9 @@ pub const RESULT_SET: Table = Table(137);
 pub const ANSWER: Table = Table(138);
 /// Scripts and environments, by owner and hash.
 pub const SENT: Table = Table(139);
+
+/// Where [`Table::META`] says how the state came out of a backup.
+const RESTORED: &[u8] = b"restored";
 
 /// The version of packed results.
 const RESULT_VERSION: u8 = 1;
@@ -91,6 +94,7 @@ wire_body! {
     CertificateRecord = "certificate row", 1;
     KeyRecord = "answer row", 1;
     Cause = "cause row", 1;
+    Restored = "restored row", 1;
     AuditRecord = "audit row", 1;
 }
 
@@ -215,6 +219,7 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             };
             put(Table::META, b"meta".to_vec(), Some(encode(&meta)?));
         }
+        Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
             put(Table::PARTITION, record.name.clone().into_bytes(), Some(encode(&**record)?));
@@ -255,6 +260,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::USER => absorb(Change::User(decode(value)?)),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
         Table::META => {
             let meta: MetaRow = decode(value)?;
             cluster.incarnation = meta.incarnation;
@@ -291,6 +297,14 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         _ => {}
     }
     Ok(())
+}
+
+/// The next job number as a row of live rows says it; `None` for any other row.
+pub fn next_job_of(table: Table, key: &[u8], value: &[u8]) -> Option<JobId> {
+    if table != Table::META || key == RESTORED {
+        return None;
+    }
+    decode::<MetaRow>(value).ok().map(|meta| meta.next_job)
 }
 
 fn misplaced(what: &str) -> DecodeError {

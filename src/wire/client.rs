@@ -363,6 +363,15 @@ pub enum Admin {
         /// Since when.
         since: WallTime,
     },
+    /// Let nodes obey a state that was restored. Answered with [`Reply::Done`].
+    Accept,
+    /// Make an export now. Answered with [`Reply::Done`].
+    Export,
+    /// Write a backup. Answered with [`Reply::Done`].
+    Backup {
+        /// Into which new folder on the controller's host.
+        folder: String,
+    },
 }
 
 wire_body! {

@@ -2,6 +2,7 @@
 //! durable view and the tables, on the connection's own task.
 
 mod admin;
+mod backup;
 mod ended;
 mod found;
 mod list;
@@ -40,6 +41,9 @@ pub async fn handle(
         ),
         _ => false,
     };
+    if let Request::Admin(admin @ (Admin::Export | Admin::Backup { .. })) = request {
+        return backup::backup(office, caller, admin, replies).await;
+    }
     if mutates {
         return mutate::mutate(office, caller, request, replies).await;
     }

@@ -58,7 +58,8 @@ impl Feed {
         let mut feed = Feed { disk, incarnation, next, closed: Vec::new(), open: None, whole: true };
         let mut reached = newest.map_or(Position(0), |manifest| manifest.position);
         for number in found {
-            let kept = if reached < tables { feed.take_up(number, reached, tables, now)? } else { Kept::Nothing };
+            let kept =
+                if reached < tables { feed.take_up(number, reached, tables, now)? } else { Kept::Nothing };
             match kept {
                 Kept::Chunk(chunk) => {
                     reached = chunk.position;

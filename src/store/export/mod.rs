@@ -184,9 +184,20 @@ fn disk_has_manifest(disk: &dyn Disk, number: u64) -> Result<bool, DiskError> {
     Ok(disk.length(&Manifest::path(number))?.is_some())
 }
 
+/// The numbers of all manifests, in order.
+///
+/// # Errors
+/// The disk.
+pub fn manifest_numbers(disk: &dyn Disk) -> Result<Vec<u64>, DiskError> {
+    numbers(disk, MANIFEST_SUFFIX)
+}
+
 /// The numbers of the files with that suffix, in order.
 pub fn numbers(disk: &dyn Disk, suffix: &str) -> Result<Vec<u64>, DiskError> {
-    let names = disk.list(FOLDER)?;
+    let names = match disk.list(FOLDER) {
+        Err(DiskError::Missing { .. }) => Vec::new(),
+        other => other?,
+    };
     let mut numbers: Vec<u64> =
         names.iter().filter_map(|name| name.strip_suffix(suffix)?.parse().ok()).collect();
     numbers.sort_unstable();

@@ -5,7 +5,10 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::ledger::{Digest, Ledger};
-use super::{Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check, check_fill, full_bounds, full_key};
+use super::{
+    Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check, check_fill, full_bounds,
+    full_key,
+};
 use crate::model::ids::{Incarnation, Position};
 
 /// Rows in a map.

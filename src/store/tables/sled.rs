@@ -21,8 +21,8 @@ use sled::{Batch, Db};
 use self::folder::Note;
 use super::ledger::{Digest, LEDGER_KEY, Ledger};
 use super::{
-    Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check, check_fill,
-    full_bounds, full_key,
+    Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
+    check_fill, full_bounds, full_key,
 };
 use crate::model::ids::{BootId, Incarnation, Position};
 
