@@ -51,6 +51,9 @@ pub struct Config {
     /// of the last one has, if that is more. 256 MiB by default.
     #[serde(default = "default_export_bytes")]
     pub export_bytes: u64,
+    /// Whether jobs may submit jobs. `true` by default.
+    #[serde(default = "default_submit_from_jobs")]
+    pub submit_from_jobs: bool,
 }
 
 /// A time span, written as on the command line: `90s`, `5m`, `1-00:00`.
@@ -106,6 +109,7 @@ impl Config {
             jobs_per_user_max: default_jobs_per_user_max(),
             allow_root: false,
             export_bytes: default_export_bytes(),
+            submit_from_jobs: default_submit_from_jobs(),
         }
     }
 
@@ -216,6 +220,10 @@ fn default_export_bytes() -> u64 {
 
 fn default_jobs_per_user_max() -> u32 {
     1_000_000
+}
+
+fn default_submit_from_jobs() -> bool {
+    true
 }
 
 #[cfg(test)]
