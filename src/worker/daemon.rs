@@ -1,6 +1,7 @@
 //! The node daemon's loop: what the controller and the supervisors say goes into the agent, what comes out is done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 
 use super::callers::Callers;
 use super::link::{self, LinkNews, Way};
+use super::own::{self, Own};
 use super::pool::Pool;
 use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
@@ -17,7 +19,6 @@ use super::translate::Place;
 use crate::agent::{Agent, Effect, Facts, SupervisorId};
 use crate::model::ids::{BootId, Instance, Uid};
 use crate::model::time::WallTime;
-use crate::pki::credentials::Credentials;
 use crate::wire::node::{Beat, FromNode, Hardware, Hello, ToNode};
 
 /// How much news is taken in before what comes out of it is done.
@@ -34,7 +35,7 @@ pub struct Settings {
     /// Its spool.
     pub spool: PathBuf,
     /// Who it is.
-    pub credentials: Credentials,
+    pub own: Arc<Own>,
     /// Where controllers are.
     pub addresses: Vec<String>,
     /// What the node has.
@@ -89,14 +90,15 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news, callers);
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
-        credentials: settings.credentials,
-        addresses: settings.addresses,
+        own: settings.own.clone(),
+        addresses: settings.addresses.clone(),
         hello: hello_seen,
         jobs,
         node: settings.place.node,
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);
     let link = tokio::spawn(link::run(way, link_news));
+    let renewal = tokio::spawn(own::keep(settings.own, settings.addresses));
     let daemon = Daemon {
         agent,
         spool,
@@ -116,6 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         },
     };
     let served = daemon.serve(folders, from_supervisors, from_link).await;
+    renewal.abort();
     // Nobody listens to the link any more: it ends the session, if there is one, with a close that is heard at once.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, link).await;
     served

@@ -358,7 +358,6 @@ impl Definition for JCtld {
         "config apply",
         "upgrade",
         "reload",
-        "doctor",
         "replay",
         "plan",
     ];
