@@ -84,8 +84,8 @@ struct Daemons(Vec<Child>);
 
 impl Daemons {
     fn start(&mut self, cluster: &Cluster, program: &str, option: &str, path: &Path) {
-        let log = fs::File::options().create(true).append(true);
-        let log = log.clone().open(cluster.dir.join(format!("logs/{program}.log"))).unwrap();
+        let path = cluster.dir.join(format!("logs/{program}.log"));
+        let log = fs::File::options().create(true).append(true).open(path).unwrap();
         let mut command = cluster.command(program);
         command.arg(option).arg(path).arg("run");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
