@@ -84,8 +84,8 @@ struct Daemons(Vec<Child>);
 
 impl Daemons {
     fn start(&mut self, cluster: &Cluster, program: &str, option: &str, path: &Path) {
-        let path = cluster.dir.join(format!("logs/{program}.log"));
-        let log = fs::File::options().create(true).append(true).open(path).unwrap();
+        let own = cluster.dir.join(format!("logs/{program}.log"));
+        let log = fs::File::options().create(true).append(true).open(own).unwrap();
         let mut command = cluster.command(program);
         command.arg(option).arg(path).arg("run");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -104,7 +104,7 @@ impl Drop for Daemons {
 
 #[test]
 fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
-    let mut cluster = Cluster::start(1);
+    let mut cluster = Cluster::builder().cpus(4).start();
     let backup = cluster.dir.join("backup");
     let settings = cluster.dir.join("controller/jctld.toml");
     let until = |file: &str| format!("{SIGN}; until test -e {file}; do sleep 0.05; done");
