@@ -11,6 +11,8 @@ use std::process::{Child, Stdio};
 
 use evidence::{SIGN, insist, job, ledger, submit, word};
 use harness::{Cluster, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 fn names(folder: &Path, suffix: &str) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -39,7 +41,7 @@ fn the_journal_is_trimmed_behind_two_exports_and_the_tables_come_back_from_them(
     let mut cluster = Cluster::start(1);
     let ended = submit(&cluster, "ended", &["-a", "1-20", "-o", "none", "--wrap", SIGN]);
     insist(&cluster, "jqueue", &["wait", &ended]).expect(0);
-    let waits = submit(&cluster, "waits", &["-H", "-o", "none", "--wrap", SIGN]);
+    let waits = submit(&cluster, "waits", &["-J", "waits", "-H", "-o", "none", "--wrap", SIGN]);
     let exports = state(&cluster).join("exports");
     let first_segment = names(&state(&cluster).join("journal"), ".seg").first().unwrap().clone();
     for _ in 0..3 {
@@ -76,7 +78,8 @@ fn the_journal_is_trimmed_behind_two_exports_and_the_tables_come_back_from_them(
     cluster.start_again();
     cluster.run("jqueue", ["release", &waits]).ok();
     insist(&cluster, "jqueue", &["wait", &waits]).expect(0);
-    assert_eq!(ledger(&cluster).get("waits 1"), Some(&1));
+    let signed = ledger(&cluster);
+    assert_eq!(signed.get("waits 1"), Some(&1), "{signed:?}");
 }
 
 /// Daemons of a stopped cluster, run one by one.
@@ -102,16 +105,33 @@ impl Drop for Daemons {
     }
 }
 
+/// kill -9 of `jctld dev` first, so that it starts nothing again and ends no job, then of what it started.
+fn kill_all_daemons(cluster: &Cluster) {
+    let daemons = ["jctld", "n1"].map(|name| cluster.pid(name).unwrap());
+    let status = fs::read_to_string(format!("/proc/{}/status", daemons[0])).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    kill(Pid::from_raw(parent.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    for daemon in daemons {
+        kill(daemon, Signal::SIGKILL).unwrap();
+    }
+    poll("the daemons to be gone", || {
+        let left = cluster.processes();
+        !left.iter().any(|line| line.contains("jctld ") || line.contains("jworkerd --dir"))
+    });
+}
+
 #[test]
 fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
-    let mut cluster = Cluster::builder().cpus(4).start();
+    let cluster = Cluster::builder().cpus(4).start();
     let backup = cluster.dir.join("backup");
     let settings = cluster.dir.join("controller/jctld.toml");
     let until = |file: &str| format!("{SIGN}; until test -e {file}; do sleep 0.05; done");
-    let runs = submit(&cluster, "runs", &["-o", "none", "--wrap", &until("end-runs")]);
+    let runs = submit(&cluster, "runs", &["-J", "runs", "-o", "none", "--wrap", &until("end-runs")]);
     insist(&cluster, "jqueue", &["wait", "--for", "start", &runs]).expect(0);
-    let starts_later = submit(&cluster, "later", &["-H", "-o", "none", "--wrap", &until("end-later")]);
-    let waits = submit(&cluster, "waits", &["--begin", "now+1day", "-o", "none", "--wrap", SIGN]);
+    let starts_later =
+        submit(&cluster, "later", &["-J", "later", "-H", "-o", "none", "--wrap", &until("end-later")]);
+    let waits =
+        submit(&cluster, "waits", &["-J", "waits", "--begin", "now+1day", "-o", "none", "--wrap", SIGN]);
     let ended = submit(&cluster, "ended", &["-o", "none", "--wrap", "exit 3"]);
     insist(&cluster, "jqueue", &["wait", &ended]).expect(3);
     let said = cluster.run("jctld", [Path::new("backup"), &backup]).ok();
@@ -120,11 +140,11 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     assert!(again.code == 1 && again.stderr.contains("is not empty"), "{again:?}");
     // What the backup does not know: a job of before starts, another is submitted.
     cluster.run("jqueue", ["release", &starts_later]).ok();
-    let lost = submit(&cluster, "lost", &["-o", "none", "--wrap", &until("end-lost")]);
+    let lost = submit(&cluster, "lost", &["-J", "lost", "-o", "none", "--wrap", &until("end-lost")]);
     for id in [&starts_later, &lost] {
         insist(&cluster, "jqueue", &["wait", "--for", "start", id]).expect(0);
     }
-    cluster.stop();
+    kill_all_daemons(&cluster);
     cluster.run("jctld", [Path::new("verify"), &backup]).ok();
 
     let restore = [Path::new("--settings"), &settings, Path::new("restore"), Path::new("--from"), &backup];
@@ -151,7 +171,7 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     assert_eq!(job(&cluster, &ended)["exit_code"], 3);
     assert_eq!(cluster.run("jqueue", ["show", &lost]).code, 1);
     assert!(node("reason").as_str().unwrap_or_default().contains("foreign"), "{}", node("reason"));
-    let fresh = submit(&cluster, "fresh", &["-o", "none", "--wrap", SIGN]);
+    let fresh = submit(&cluster, "fresh", &["-J", "fresh", "-o", "none", "--wrap", SIGN]);
     assert!(fresh.parse::<u64>().unwrap() > 1_000_000, "{fresh}");
     for file in ["end-runs", "end-later", "end-lost"] {
         fs::write(cluster.work.join(file), "").unwrap();

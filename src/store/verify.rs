@@ -44,7 +44,11 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
     };
     report.journal = match survey(disk) {
         // A backup is an export without a journal.
-        Err(LogError::Missing) if !export::manifest_numbers(disk)?.is_empty() => None,
+        Err(LogError::Missing | LogError::Disk(DiskError::Missing { .. }))
+            if !export::manifest_numbers(disk)?.is_empty() =>
+        {
+            None
+        }
         other => Some(other),
     };
     for number in export::manifest_numbers(disk)? {
