@@ -48,6 +48,7 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,
+        Verb::Plan { file } => return jsched::cli::commands::plan(file),
         Verb::Doctor => {
             let search = Search::from_environment(arguments.general.config.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
