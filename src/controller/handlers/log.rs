@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
@@ -165,7 +165,10 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let set = one.set();
     let mut tasks = set.iter();
     match (tasks.next(), tasks.next()) {
-        (Some(ordinal), None) => Ok((one.job, ordinal)),
+        (Some(ordinal), None) => {
+            note_foreign(office, caller, "read output", &[&one.job]);
+            Ok((one.job, ordinal))
+        }
         _ => Err(Refusal::new(
             RefusalCode::Invalid,
             format!("job {id} is an array: say which task"),
