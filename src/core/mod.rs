@@ -18,6 +18,7 @@ pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;
+pub mod restored;
 pub mod select;
 pub mod sight;
 pub mod state;
