@@ -210,6 +210,9 @@ pub fn asked(request: &Request) -> String {
             Admin::CertificateRevoke { .. } => "revoke a certificate",
             Admin::Audit(_) => "read the audit",
             Admin::AuditVerify => "verify the audit",
+            Admin::Accept => "accept a restored state",
+            Admin::Export => "export the state",
+            Admin::Backup { .. } => "back the state up",
         },
     };
     words.to_owned()
