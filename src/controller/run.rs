@@ -111,7 +111,8 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let reader = recovered.tables.reader();
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
-    let tables = TablesWriter::start(recovered.tables, driver.clone())?;
+    let content = Arc::new(recovered.content);
+    let tables = TablesWriter::start(recovered.tables, content.clone(), driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
@@ -127,7 +128,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         driver: driver.clone(),
         published,
         tables: reader,
-        content: recovered.content,
+        content,
         disk: recovered.disk,
         explainer,
         settings: core_settings,

@@ -12,9 +12,12 @@ use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
 use crate::model::ids::JobId;
 use crate::model::time::{Seconds, WallTime};
+use crate::store::collect;
+use crate::store::content::Content;
 use crate::store::prune;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
+use crate::store::used::used_rows;
 
 /// How long changes gather before they are written as one.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(20);
@@ -41,12 +44,13 @@ impl TablesWriter {
     /// Starts the thread; it reports to the driver.
     pub fn start(
         tables: impl Tables + 'static,
+        content: Arc<Content>,
         driver: crate::controller::driver::Driver,
     ) -> std::io::Result<TablesWriter> {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("tables".to_owned())
-            .spawn(move || run(tables, &receiver, &driver))?;
+            .spawn(move || run(tables, &content, &receiver, &driver))?;
         Ok(TablesWriter { sender, thread })
     }
 
@@ -63,7 +67,12 @@ impl TablesWriter {
     }
 }
 
-fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::controller::driver::Driver) {
+fn run(
+    mut tables: impl Tables,
+    content: &Content,
+    receiver: &Receiver<Durable>,
+    driver: &crate::controller::driver::Driver,
+) {
     let mut pruned: Option<WallTime> = None;
     while let Ok(first) = receiver.recv() {
         let mut touched = first.touched;
@@ -79,15 +88,24 @@ fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::co
         let written = rows_of(&view.cluster, &touched, view.position)
             .map_err(|error| error.to_string())
             .and_then(|mut rows| {
+                let used = used_rows(&tables, &view.cluster, &touched).map_err(|error| error.to_string())?;
+                rows.extend(used);
                 if due {
                     // Before the rows of this batch: what they say comes after what is removed.
-                    let old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;
+                    let mut old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;
+                    let living = || collect::used_by_living(&view.cluster);
+                    let content = collect::outdated(&tables, view.at, living);
+                    old.extend(content.map_err(|error| error.to_string())?);
                     rows.splice(0..0, old);
                 }
                 tables.apply(&rows, view.position).map_err(|error| error.to_string())
             });
-        if due {
+        if due && written.is_ok() {
             pruned = Some(view.at);
+            // Files that stay a while longer harm nobody: what failed is tried again with the next pass.
+            if let Err(error) = collect::sweep(&tables, content, || collect::used_by_living(&view.cluster)) {
+                tracing::error!(%error, "content that nothing names was not removed");
+            }
         }
         if let Err(error) = written {
             driver.send(Message::Fatal(format!("the tables failed: {error}")));

@@ -60,7 +60,11 @@ pub fn needed(request: &Request) -> Right {
         | Request::Nodes => Right::SeeQueue,
         Request::Log(_) => Right::SeeOwn,
         Request::Act(act) => match act.verb {
-            Verb::Set(ref settings) if settings.priority.is_some() => Right::Operate,
+            Verb::Set(ref settings) | Verb::RequeueWith { settings: Some(ref settings), .. }
+                if settings.priority.is_some() =>
+            {
+                Right::Operate
+            }
             _ => Right::ChangeOwn,
         },
         Request::NodeAct(NodeAct::Add { .. } | NodeAct::Remove { .. }) => Right::Administer,

@@ -4,10 +4,14 @@
 
 pub mod act;
 pub mod admin;
+pub mod again;
 pub mod authorise;
 pub mod command;
+pub mod correlate;
 pub mod depend;
 pub mod dispatch;
+pub mod drain;
+pub mod first;
 pub mod info;
 pub mod invariants;
 pub mod job;
@@ -18,11 +22,13 @@ pub mod report;
 pub mod resolve;
 pub mod restart;
 pub mod select;
+pub mod set;
 pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
 pub mod touched;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +66,8 @@ pub struct Core {
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
     timers: BTreeSet<(WallTime, JobId)>,
+    /// When drains come to their deadlines.
+    drains: BTreeSet<(WallTime, NodeId)>,
     /// The position of the group that is being filled.
     position: Position,
     /// Whether what is seen of nodes has changed since the last view of it.
@@ -81,6 +89,7 @@ impl Core {
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
             timers: BTreeSet::new(),
+            drains: BTreeSet::new(),
             position,
             looked: true,
         };
@@ -91,6 +100,8 @@ impl Core {
         for id in ids {
             core.set_timers(id);
         }
+        let nodes: Vec<NodeId> = core.cluster.nodes.keys().copied().collect();
+        nodes.into_iter().for_each(|node| core.set_drain_timer(node));
         core
     }
 
@@ -134,6 +145,7 @@ impl Core {
             Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
+            Command::Refused { caller, what } => self.audit(now, &caller, &what, false, &mut outcome),
         }
         outcome
     }
@@ -166,9 +178,10 @@ impl Core {
         }
     }
 
-    /// When the core wants its next [`Command::Tick`] for a job's deadline, if it does.
+    /// When the core wants its next [`Command::Tick`] for a job's or a drain's deadline, if it does.
     pub fn next_timer(&self) -> Option<WallTime> {
-        self.timers.first().map(|(at, _)| *at)
+        let drain = self.drains.first().map(|(at, _)| *at);
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(drain).min()
     }
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.

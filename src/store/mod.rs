@@ -7,6 +7,7 @@
 //! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `tables/` and `lock`.
 
 pub mod cluster_file;
+pub mod collect;
 pub mod content;
 pub mod disk;
 pub mod frame;
@@ -17,4 +18,5 @@ pub mod log_suite;
 pub mod prune;
 pub mod rows;
 pub mod tables;
+pub mod used;
 pub mod verify;

@@ -11,6 +11,7 @@ mod environment;
 mod records;
 mod refusals;
 mod scheduling;
+mod verbs;
 mod waiting;
 
 use std::fs;

@@ -32,7 +32,7 @@ pub async fn list(
         Ok(history) => history,
         Err(error) => return refuse(replies, tables_failed(&error)).await,
     };
-    let chosen = match choose(&view.cluster, &history, &caller.identity, &list.selection) {
+    let chosen = match choose(&view.cluster, &view.nodes, &history, &caller.identity, &list.selection) {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };

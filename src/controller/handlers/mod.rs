@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use super::office::Office;
 use super::server::{Replies, Undelivered};
-use crate::core::Caller;
 use crate::core::authorise::{allowed, needed};
+use crate::core::{Caller, Command};
 use crate::wire::client::{Admin, Refusal, RefusalCode, Reply, Request};
 
 /// Answers one request.
@@ -43,12 +43,11 @@ pub async fn handle(
     if mutates {
         return mutate::mutate(office, caller, request, replies).await;
     }
-    // The same table that the core uses; a reader's refusal needs no place in the log.
+    // The same table that the core uses.
     if !allowed(caller.identity.role, needed(&request)) {
-        tracing::warn!(target: "audit", who = caller.identity.name, from = caller.from, "a request was not allowed");
         let message = format!("role {} may not do this", caller.identity.role);
         let refusal = Refusal::new(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here");
-        return replies.last(&Reply::Refused(refusal)).await;
+        return deny(office, &caller, replies, refusal).await;
     }
     match request {
         Request::List(list) => list::list(office, &caller, &list, replies).await,
@@ -63,6 +62,20 @@ pub async fn handle(
         Request::Admin(admin) => admin::admin(office, &admin, replies).await,
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => Ok(()),
     }
+}
+
+/// A refusal as the last reply; one by the table leaves its line in the audit first, as that of an act does.
+async fn deny(
+    office: &Office,
+    caller: &Caller,
+    replies: &mut Replies,
+    refusal: Refusal,
+) -> Result<(), Undelivered> {
+    if refusal.code == RefusalCode::NotAllowed {
+        let command = Command::Refused { caller: caller.clone(), what: refusal.message.clone() };
+        let _ = office.driver.ask(command, None).await;
+    }
+    refuse(replies, refusal).await
 }
 
 /// A refusal as the last reply.

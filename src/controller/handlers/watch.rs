@@ -87,7 +87,7 @@ fn rows(
     selection: &Selection,
 ) -> Result<Vec<JobInfo>, crate::wire::client::Refusal> {
     let history = found::jobs(office, view, &caller.identity, selection).map_err(|e| tables_failed(&e))?;
-    let chosen = choose(&view.cluster, &history, &caller.identity, selection)?;
+    let chosen = choose(&view.cluster, &view.nodes, &history, &caller.identity, selection)?;
     let explain = explain(office);
     Ok(chosen.iter().flat_map(|one| complete(office, view, caller, one, false, &*explain)).collect())
 }
@@ -113,7 +113,8 @@ fn changed_rows(
         let passes_all = Filter { states: Vec::new(), ..filter.clone() };
         let filter = if shown.contains(id) { &passes_all } else { filter };
         let selection = Selection { selectors: vec![Selector::Number(*id)], filter: filter.clone() };
-        let chosen = choose(&view.cluster, &history, &caller.identity, &selection).unwrap_or_default();
+        let chosen =
+            choose(&view.cluster, &view.nodes, &history, &caller.identity, &selection).unwrap_or_default();
         for one in &chosen {
             shown.insert(*id);
             if one.job.ended.is_some() {

@@ -77,6 +77,9 @@ impl World {
                 admin: NodeAdmin::Up,
                 reason: None,
                 version_number: 1,
+                features: vec![],
+                weight: 1,
+                drain_until: None,
             })));
         }
         for change in first {
@@ -343,7 +346,7 @@ fn obey(model: &mut ModelNode, job: JobId, act: OrderAct) {
                 }
             }
         }
-        OrderAct::Signal { .. } | OrderAct::Suspend { .. } => {}
+        OrderAct::Signal { .. } | OrderAct::Suspend { .. } | OrderAct::Limit { .. } => {}
     }
 }
 
