@@ -39,11 +39,32 @@ pub async fn show(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
-    let details = chosen.iter().map(|one| detail(office, &view, caller, one)).collect();
+    // Looking ahead takes its time, and whoever asks for a long list gets it for the first of them alone.
+    let details = tokio::task::block_in_place(|| {
+        let depth = |at: usize| match (chosen.len(), at < ESTIMATED_MAX) {
+            (1, _) => Depth::Advice,
+            (_, true) => Depth::Estimate,
+            _ => Depth::Plain,
+        };
+        chosen.iter().enumerate().map(|(at, one)| detail(office, &view, caller, one, depth(at))).collect()
+    });
     replies.last(&Reply::Detail(details)).await
 }
 
-fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDetail {
+/// The most jobs of one answer whose starts are estimated.
+const ESTIMATED_MAX: usize = 50;
+
+/// How far ahead is looked for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Plain,
+    /// When it starts.
+    Estimate,
+    /// And what would let it start sooner.
+    Advice,
+}
+
+fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: Depth) -> JobDetail {
     let job = &one.job;
     let explain = explain(office);
     let mut rows = super::list::complete(office, view, caller, one, false, &*explain);
@@ -51,7 +72,8 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
     let waits = matches!(info.state, State::Pending | State::Held) || job.pending() > 0;
     let explanation = waits.then(|| office.explainer.explain(job.id()));
     let listed = explanation.as_ref().filter(|explanation| explanation.reason != Why::NotWaiting);
-    let demand = listed.and_then(|_| office.explainer.demand(job.id()));
+    let demand = listed.filter(|_| depth >= Depth::Estimate);
+    let demand = demand.and_then(|_| office.explainer.demand(job.id()));
     let start = demand.as_ref().and_then(|demand| office.explainer.start_of(demand)).map(|start| start.at);
     let record = &job.record;
     let mut conditions = if waits { view.conditions(job) } else { Vec::new() };
@@ -66,7 +88,10 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
-        advice: demand.map(|demand| advice(office, &demand, start)).unwrap_or_default(),
+        advice: demand
+            .filter(|_| depth == Depth::Advice)
+            .map(|demand| advice(office, &demand, start))
+            .unwrap_or_default(),
         info,
     }
 }
