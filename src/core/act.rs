@@ -106,13 +106,20 @@ impl Core {
         let mut lines = Vec::new();
         for one in chosen {
             let id = one.job.id();
-            match self.act_on(now, caller, act, one.clone(), found, outcome) {
-                Ok(line) => lines.extend(line),
-                Err(refusal) => return Reply::Refused(refusal),
+            let mut one = one.clone();
+            // What was done to one may have done something to the next: a cancel to what depends on it.
+            if let Some(job) = self.cluster.jobs.get(&id) {
+                one.job = (**job).clone();
             }
-            if let (Some(line), Some(higher)) = (lines.last_mut(), ahead.get(&id).filter(|count| **count > 0))
-            {
-                line.note = format!("{higher} of higher priority stay ahead of it");
+            let line = match self.act_on(now, caller, act, one, found, outcome) {
+                Ok(line) => line,
+                Err(refusal) => return Reply::Refused(refusal),
+            };
+            if let Some(mut line) = line {
+                if let Some(higher) = ahead.get(&id).filter(|count| **count > 0) {
+                    line.note = format!("{higher} of higher priority stay ahead of it");
+                }
+                lines.push(line);
             }
             if matches!(act.verb, Verb::RequeueWith { dependents: true, .. }) && !act.dry_run {
                 lines.extend(self.requeue_dependents(now, caller, id, found, outcome));

@@ -259,6 +259,17 @@ fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
     }
 }
 
+/// What in a request can't be, whatever the cluster has.
+fn nonsense(spec: &JobSpec) -> Option<&'static str> {
+    let constraint = spec.place.constraint.as_ref();
+    if constraint.is_some_and(|constraint| !constraint.is_valid()) {
+        return Some("the constraint makes no sense");
+    }
+    let range =
+        matches!(spec.request.memory, MemoryRequest::Range(least, most) if least == 0 || most < least);
+    range.then_some("the memory range goes down")
+}
+
 /// Refuses what could not come from a well-meaning client: the client has said all this better already.
 fn check_spec(
     spec: &JobSpec,
@@ -302,11 +313,8 @@ fn check_spec(
     if spec.array.as_ref().is_some_and(|array| !array.indexes.is_valid()) {
         return invalid("the array's indexes make no sense");
     }
-    if spec.place.constraint.as_ref().is_some_and(|constraint| !constraint.is_valid()) {
-        return invalid("the constraint makes no sense");
-    }
-    if matches!(spec.request.memory, MemoryRequest::Range(least, most) if least == 0 || most < least) {
-        return invalid("the memory range goes down");
+    if let Some(what) = nonsense(spec) {
+        return invalid(what);
     }
     if spec.dependencies.conditions.len() > DEPENDENCIES_MAX {
         return invalid(&format!("more than {DEPENDENCIES_MAX} dependencies"));
