@@ -6,13 +6,16 @@
 
 pub mod config;
 pub mod connection;
+pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod follow;
+pub mod inside;
 pub mod interrupt;
 pub mod join;
 pub mod key;
+pub mod renew;
 pub mod session;
 pub mod wait;
 pub mod watch;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::office::Office;
-use super::{handlers, join, node_link};
+use super::office::{Office, REVOKED};
+use super::{handlers, join, node_link, renew};
 use crate::core::Caller;
 use crate::model::identity::{Identity, Role};
 use crate::net::close::CloseCode;
@@ -16,7 +16,7 @@ use crate::wire::client::{Refusal, RefusalCode, Reply, Request};
 use crate::wire::codec::{decode, encode};
 
 /// How long a request may take to arrive once its stream is open.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read a frame.
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of a request: a hundred thousand jobs in one call.
@@ -41,15 +41,21 @@ async fn receive(arrival: Arrival, office: Arc<Office>) {
         Peer::Joining => return join::serve(&office, &connection).await,
         Peer::Known(bearer) => bearer,
     };
-    let identity = bearer.identity;
-    let revoked = office.published.view().cluster.certificates.get(&identity.serial).and_then(|c| c.revoked);
-    if revoked.is_some() {
-        return connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
-    }
-    let Some(id) = office.enter(&identity, &connection) else {
-        tracing::warn!(who = identity.name, "too many connections of one bearer");
+    let Some(id) = office.enter(&bearer, &connection) else {
+        tracing::warn!(who = bearer.identity.name, "too many connections of one bearer");
         return connection.close(CloseCode::Busy.varint(), b"too many connections at once; close some");
     };
+    // Entered first: whoever is revoked from here on is cut off as a connection that is open.
+    let known = office.published.view().cluster.certificates.get(&bearer.identity.serial).map(|c| c.revoked);
+    if known.is_none() {
+        renew::first_seen(&office, &bearer).await;
+    }
+    if known.flatten().is_some() {
+        tracing::warn!(who = bearer.identity.name, serial = %bearer.identity.serial, "a revoked certificate came");
+        connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
+        return office.leave(id);
+    }
+    let identity = bearer.identity;
     match identity.role {
         Role::User | Role::Operator | Role::Admin => serve_client(&office, &connection, identity).await,
         Role::Node => node_link::serve(&office, &connection, &identity).await,
@@ -103,7 +109,7 @@ async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, w
         Ok(None) => return,
         Err(error) => return tracing::info!(who = caller.identity.name, %error, "a request did not arrive"),
     };
-    let mut replies = Replies { writer, waiting: 0 };
+    let mut replies = Replies::new(writer);
     let request: Request = match decode(&frame) {
         Ok(request) => request,
         Err(error) => {
@@ -131,6 +137,11 @@ pub struct Replies {
 pub struct Undelivered(String);
 
 impl Replies {
+    /// Over that stream.
+    pub fn new(writer: FrameWriter) -> Replies {
+        Replies { writer, waiting: 0 }
+    }
+
     /// Adds a reply; what has gathered is sent when it is much, or at [`Replies::flush`].
     pub async fn push(&mut self, reply: &Reply) -> Result<(), Undelivered> {
         let bytes = encode(reply).map_err(|error| Undelivered(error.to_string()))?;

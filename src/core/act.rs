@@ -31,7 +31,7 @@ impl Core {
         found: &Found,
         outcome: &mut Outcome,
     ) -> Reply {
-        if let Some(reply) = self.barred(now, caller) {
+        if let Some(reply) = self.barred(now, caller, request) {
             return reply;
         }
         let right = needed(request);
@@ -86,12 +86,12 @@ impl Core {
         };
         for one in &chosen {
             let record = &one.job.record;
-            if one.named && !may_change(&caller.identity, record.uid) {
+            if one.named && !may_change(&caller.identity, record) {
                 let message = format!("job {} belongs to {}", record.id, record.user);
                 return refuse(RefusalCode::NotAllowed, message, "operators may change it");
             }
         }
-        let mine = |one: &&Chosen| may_change(&caller.identity, one.job.record.uid);
+        let mine = |one: &&Chosen| may_change(&caller.identity, &one.job.record);
         let chosen: Vec<&Chosen> = chosen.iter().filter(mine).collect();
         // What one of them can't do is done to none.
         let allowed = chosen.iter().try_for_each(|one| self.check(caller, act, one, found));
@@ -132,6 +132,11 @@ impl Core {
     fn check(&self, caller: &Caller, act: &Act, one: &Chosen, found: &Found) -> Result<(), Refusal> {
         let ended = one.job.ended.is_some();
         match &act.verb {
+            // It changes the places of the owner's other jobs, which a job's own commands don't reach.
+            Verb::First if caller.identity.within.is_some() => {
+                let message = "from inside a job nobody changes the order of the owner's jobs";
+                Err(Refusal::new(RefusalCode::NotAllowed, message, "do it from outside"))
+            }
             Verb::Set(settings) if !ended => self.changed(caller, one, settings, false, found).map(|_| ()),
             Verb::RequeueWith { settings: Some(settings), .. } => {
                 self.changed(caller, one, settings, true, found).map(|_| ())
@@ -209,7 +214,7 @@ impl Core {
     ) -> u64 {
         let set = one.set();
         let id = one.job.id();
-        let by = caller.identity.name.clone();
+        let by = caller.identity.actor();
         let waiting = one.job.tasks.select(Some(&set), |state| matches!(state, State::Pending | State::Held));
         let live: Vec<Ordinal> = live_in(&one.job, &set).map(|(ordinal, _)| ordinal).collect();
         if !live.is_empty() {

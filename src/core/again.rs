@@ -99,7 +99,7 @@ impl Core {
         while let Some(parent) = parents.pop_front() {
             for child in self.children_of(parent, found) {
                 let failed = child.tasks.select(None, |state| state == State::DependencyFailed);
-                let mine = may_change(&caller.identity, child.record.uid);
+                let mine = may_change(&caller.identity, &child.record);
                 if failed.is_empty() || !mine || !seen.insert(child.id()) {
                     continue;
                 }

@@ -27,8 +27,10 @@ pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
+pub mod tokens;
 pub mod touched;
 pub mod why;
+pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -139,10 +141,8 @@ impl Core {
             }
             Command::NodeGone { node, session } => self.on_gone(now, node, session),
             Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
-            Command::Join { hash, name } => {
-                outcome.reply = Some(self.on_join(now, hash, &name, &mut outcome))
-            }
-            Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
+            Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
+            Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
             Command::Refused { caller, what } => self.audit(now, &caller, &what, false, &mut outcome),
@@ -200,7 +200,7 @@ impl Core {
     fn audit(&mut self, now: Now, caller: &Caller, what: &str, allowed: bool, outcome: &mut Outcome) {
         let record = AuditRecord {
             at: now.wall,
-            who: format!("{} {}", caller.identity.role, caller.identity.name),
+            who: format!("{} {}", caller.identity.role, caller.identity.actor()),
             from: caller.from.clone(),
             what: what.to_owned(),
             allowed,

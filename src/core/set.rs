@@ -10,6 +10,7 @@ use super::job::Job;
 use super::resolve::resolve;
 use super::select::Chosen;
 use crate::model::change::Change;
+use crate::model::identity::Identity;
 use crate::model::ids::{JobId, NodeId};
 use crate::model::record::{Hold, JobRecord, Wait};
 use crate::model::spec::{
@@ -59,7 +60,7 @@ impl Core {
             record.waits_for.clear();
         }
         if let Some(wanted) = &settings.dependencies {
-            record.waits_for = self.new_waits(&record, wanted, found)?;
+            record.waits_for = self.new_waits(caller, &record, wanted, found)?;
             let on_failure = record.spec.dependencies.on_failure;
             record.spec.dependencies = Dependencies { on_failure, ..wanted.clone() };
         }
@@ -134,6 +135,7 @@ impl Core {
 
     fn new_waits(
         &self,
+        caller: &Caller,
         record: &JobRecord,
         wanted: &Dependencies,
         found: &Found,
@@ -143,7 +145,10 @@ impl Core {
             return Err(Refusal::new(RefusalCode::Invalid, message, ""));
         }
         let spec = JobSpec { dependencies: wanted.clone(), ..record.spec.clone() };
-        let mut waits = self.resolve_dependencies(record.uid, &spec, &[], &[], found)?;
+        // Names mean the owner's jobs, whoever sets this; the reach stays the caller's.
+        let identity = Identity { uid: Some(record.uid), ..caller.identity.clone() };
+        let owner = Caller { identity, from: caller.from.clone() };
+        let mut waits = self.resolve_dependencies(&owner, &spec, &[], &[], found)?;
         // For `singleton` only earlier jobs of the name count.
         waits.retain(|wait| wait.condition.kind != DependencyKind::Singleton || wait.parent < record.id);
         if self.is_circle(record.id, &waits) {

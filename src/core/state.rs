@@ -14,7 +14,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, TokenRecord, UserRecord,
+    Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -42,6 +42,8 @@ pub struct Cluster {
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.
     pub dependents: OrdSet<(JobId, JobId)>,
+    /// Which jobs were submitted from inside which: ancestor, descendant.
+    pub descendants: OrdSet<(JobId, JobId)>,
     /// Which jobs hold something on a node.
     pub on_node: OrdSet<(NodeId, JobId)>,
     /// Nodes.
@@ -54,6 +56,8 @@ pub struct Cluster {
     pub users: OrdMap<Arc<str>, UserRecord>,
     /// Unused tokens.
     pub tokens: OrdMap<ContentHash, TokenRecord>,
+    /// Used tokens that have not expired.
+    pub spent: OrdMap<ContentHash, Arc<SpentToken>>,
     /// Certificates.
     pub certificates: OrdMap<Serial, CertificateRecord>,
     /// Answers to keys that the tables do not hold yet.
@@ -177,18 +181,11 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
-            Change::Token(record) => {
-                self.tokens.insert(record.hash, record.clone());
-            }
-            Change::TokenUsed(hash) => {
-                self.tokens.remove(hash);
-            }
-            Change::Certificate(record) => {
-                self.certificates.insert(record.serial, record.clone());
-            }
-            Change::CertificateDropped(serial) => {
-                self.certificates.remove(serial);
-            }
+            Change::Token(_)
+            | Change::TokenUsed(_)
+            | Change::TokenSpent(_)
+            | Change::Certificate(_)
+            | Change::CertificateDropped(_) => self.absorb_credentials(change),
             Change::Key(record) => {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));
@@ -233,6 +230,7 @@ impl Cluster {
         for wait in &record.waits_for {
             self.dependents.insert((wait.parent, record.id));
         }
+        self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
     }
 
     fn forget_indexes(&mut self, job: &Job) {
@@ -241,6 +239,9 @@ impl Cluster {
         self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
         for wait in &record.waits_for {
             self.dependents.remove(&(wait.parent, record.id));
+        }
+        for ancestor in &record.ancestors {
+            self.descendants.remove(&(*ancestor, record.id));
         }
     }
 

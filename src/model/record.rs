@@ -44,7 +44,14 @@ pub struct JobRecord {
     pub version: u64,
     /// The key it was submitted under, and the hash of that request.
     pub key: String,
+    /// The job it was submitted from, the job that one was submitted from, and so on, the nearest first; at most
+    /// [`ANCESTORS_MAX`]. Empty for what a person submitted.
+    pub ancestors: Vec<JobId>,
 }
+
+/// So many generations back a job is known to descend from another. A chain of jobs each of which submits the next goes
+/// on for ever; only the reach of its early ones ends there.
+pub const ANCESTORS_MAX: usize = 16;
 
 /// The weight of a node of which nobody has said one.
 pub const NODE_WEIGHT: u32 = 1;
@@ -331,6 +338,18 @@ pub struct TokenRecord {
     pub uid: Option<Uid>,
     /// Good until then.
     pub expires: WallTime,
+}
+
+/// A token that was used, kept until it would have expired: whoever shows it again is told so, and the key that it
+/// was used with gets a certificate again when the answer was lost on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpentToken {
+    /// The token.
+    pub token: TokenRecord,
+    /// BLAKE3 of the public key that got the certificate.
+    pub key: ContentHash,
+    /// When.
+    pub at: WallTime,
 }
 
 /// A certificate that was issued.

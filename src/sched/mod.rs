@@ -13,9 +13,11 @@
 mod estimate;
 mod explain;
 pub mod explanation;
+pub mod makespan;
 pub mod note;
 mod pass;
 pub mod plan;
+pub mod policy;
 mod pool;
 mod queue;
 mod rights;

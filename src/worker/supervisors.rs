@@ -6,9 +6,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
+use super::callers::Callers;
+use super::cgroup;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::spool::{Contents, Folder, Spool};
+use super::supervisor::prepare::private_folder;
 use super::supervisor::records::{self, Fate};
 use super::translate::Place;
 use super::tree;
@@ -37,6 +40,7 @@ pub struct Supervisors {
     place: Arc<Place>,
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
     open: BTreeMap<SupervisorId, Open>,
 }
 
@@ -47,15 +51,16 @@ struct Open {
 }
 
 impl Supervisors {
-    /// They come from `pool`. News go to `news`.
+    /// They come from `pool`. News go to `news`, what jobs ask to `callers`.
     pub fn new(
         pool: Pool,
         place: Place,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
     ) -> Supervisors {
         pool.fill();
-        Supervisors { pool, place: Arc::new(place), contents, news, open: BTreeMap::new() }
+        Supervisors { pool, place: Arc::new(place), contents, news, callers, open: BTreeMap::new() }
     }
 
     /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
@@ -72,6 +77,11 @@ impl Supervisors {
             moved.map_or_else(|| (folder_of(new_name()), None), |(folder, ahead)| (folder, Some(ahead)));
         let (program, place) = (self.pool.program().to_owned(), Arc::clone(&self.place));
         self.look_after(folder, Some(body), Some(Start { program, place, ahead }));
+    }
+
+    /// How many wait for the next jobs.
+    pub fn ahead(&self) -> usize {
+        self.pool.ready()
     }
 
     /// Looks for one that an earlier daemon has started; `body` is there if the agent knows its job.
@@ -113,10 +123,22 @@ impl Supervisors {
         });
     }
 
-    /// Forgets one and removes its folder.
+    /// Forgets one and removes its folder, and what is left of its control groups and private folders if it had no time
+    /// to do that.
     pub fn remove(&mut self, id: SupervisorId) {
         let Some(open) = self.open.remove(&id) else { return };
+        let place = Arc::clone(&self.place);
         spawn_blocking(move || {
+            if let Some(trees) = &place.cgroups {
+                cgroup::remove_below(trees, &open.folder.name);
+            }
+            // Gone already as a rule. Links in it are removed, not followed.
+            let private = private_folder(&place.tmp_base, &open.folder.name);
+            if private.exists()
+                && let Err(error) = std::fs::remove_dir_all(&private)
+            {
+                tracing::warn!(folder = %private.display(), %error, "private folders of jobs stay");
+            }
             if let Err(error) = Spool::remove_supervisor(&open.folder) {
                 tracing::warn!(folder = %open.folder.path.display(), %error, "a supervisor's folder stays");
             }
@@ -124,7 +146,8 @@ impl Supervisors {
     }
 
     fn look_after(&mut self, folder: Folder, body: Option<Arc<JobBody>>, start: Option<Start>) {
-        let keeper = Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone());
+        let keeper =
+            Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone(), self.callers.clone());
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));
     }

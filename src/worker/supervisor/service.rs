@@ -1,14 +1,12 @@
 //! The supervisor's loop: messages in, processes and records, news out.
 
-use std::os::fd::AsFd;
+mod waiting;
+
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::{TimeSpec, TimeValLike};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
 use super::clock;
 use super::crew::{Crew, Finished};
@@ -22,13 +20,15 @@ use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
-    VERSION, VERSION_OLDEST, encode,
+    VERSION, VERSION_CALLS, VERSION_OLDEST, encode,
 };
 
 /// How long a supervisor that holds nothing waits for its daemon.
 pub const IDLE_PATIENCE: Seconds = Seconds(600);
 /// How often the daemon is told what running attempts use.
 pub const USAGE_EVERY: Seconds = Seconds(10);
+/// While tasks end in quick succession and others wait, the daemon hears of them together, this often.
+pub const GATHER_MILLIS: u8 = 2;
 /// How long it waits after a failed write before it tries again.
 const RETRY_AFTER: Seconds = Seconds(1);
 
@@ -47,9 +47,15 @@ pub struct Service {
     slots: u32,
     work: Option<Work>,
     greeted: bool,
+    /// Whether the daemon takes the calls of jobs.
+    takes_calls: bool,
     finishing: bool,
     unsaid: Unsaid,
     usage_said: BootTime,
+    /// When the daemon was last told something.
+    told: BootTime,
+    /// What the timer is set to.
+    timer_at: Option<BootTime>,
     alone_since: BootTime,
     retry_at: Option<BootTime>,
 }
@@ -108,9 +114,12 @@ impl Service {
             slots: 0,
             work: None,
             greeted: false,
+            takes_calls: false,
             finishing: false,
             unsaid: Unsaid::default(),
             usage_said: now,
+            told: now,
+            timer_at: None,
             alone_since: now,
             retry_at: None,
         })
@@ -119,16 +128,18 @@ impl Service {
     /// Works until there is nothing more to do.
     pub fn run(mut self) -> Result<(), SupervisorError> {
         loop {
-            self.wait()?;
-            self.drain_wakers();
+            let ready = self.wait()?;
             let now = clock::now();
             // What the old connection still holds was said before the new one was made.
-            self.obey(now);
-            if self.link.accept() {
+            if ready.peer || ready.listener {
+                self.obey(now);
+            }
+            if ready.listener && self.link.accept() {
                 self.greeted = false;
                 self.obey(now);
             }
             self.turn(now);
+            self.pass_calls_on();
             self.tell(now);
             if self.is_done(now.boot) {
                 if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
@@ -139,46 +150,6 @@ impl Service {
                 return Ok(());
             }
         }
-    }
-
-    fn wait(&mut self) -> Result<(), SupervisorError> {
-        self.set_timer();
-        let mut fds = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.link.listener(), PollFlags::POLLIN),
-        ];
-        if let Some((fd, has_output)) = self.link.peer() {
-            let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
-        }
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(SupervisorError::Kernel(errno)),
-        }
-    }
-
-    fn drain_wakers(&mut self) {
-        // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
-        while let Ok(Some(_)) = self.signals.read_signal() {}
-        let mut count = [0; 8];
-        let _ = nix::unistd::read(&self.timer, &mut count);
-    }
-
-    fn set_timer(&self) {
-        let crew = self.crew().and_then(Crew::deadline);
-        let is_waiting = self.link.peer().is_none() && self.is_idle();
-        let idle = is_waiting.then(|| self.alone_since.plus(IDLE_PATIENCE));
-        let at = [crew, idle, self.retry_at].into_iter().flatten().min();
-        let set = match at {
-            None => self.timer.unset(),
-            Some(at) => {
-                let micros = i64::try_from(at.0.max(1)).unwrap_or(i64::MAX);
-                let expiration = Expiration::OneShot(TimeSpec::microseconds(micros));
-                self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-            }
-        };
-        debug_assert!(set.is_ok());
     }
 
     /// Reads and obeys what the daemon says.
@@ -204,6 +175,30 @@ impl Service {
                 ToSupervisor::Finish => self.finishing = true,
                 other => self.command(other, now),
             }
+        }
+    }
+
+    /// Callers wait in the kernel as long as there is no daemon to pass them on to.
+    fn can_pass_calls_on(&self) -> bool {
+        self.greeted && self.takes_calls && self.link.has_room()
+    }
+
+    fn pass_calls_on(&mut self) {
+        if !self.can_pass_calls_on() {
+            return;
+        }
+        let Some(Work { crew: Ok(crew), .. }) = &self.work else { return };
+        let mut failed = None;
+        for caller in crew.prepared.gate.callers() {
+            let Some(task) = crew.attempt_of(caller.pid) else {
+                caller.refuse();
+                continue;
+            };
+            let passed = self.link.hand_over(&FromSupervisor::Call { task }, caller.into_descriptor());
+            failed = failed.or(passed.err());
+        }
+        if let Some(error) = failed {
+            self.refuse(error.to_string());
         }
     }
 
@@ -239,6 +234,7 @@ impl Service {
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
             reports: self.desk.all_reports(),
         };
+        self.takes_calls = version >= VERSION_CALLS;
         let (version, pid) = (version.min(VERSION), std::process::id());
         self.say(&FromSupervisor::Welcome { version, pid, inventory });
     }
@@ -366,6 +362,13 @@ impl Service {
         if !self.greeted {
             self.link.flush();
             return;
+        }
+        if self.unsaid.kept.is_empty() && self.gathers(now.boot) {
+            self.link.flush();
+            return;
+        }
+        if self.has_news() {
+            self.told = now.boot;
         }
         let Unsaid { started, kept } = std::mem::take(&mut self.unsaid);
         if !started.is_empty() {
