@@ -336,7 +336,8 @@ impl<O: Outside> Loop<O> {
         }
         if let Some(group) = self.committer.close() {
             let view = self.core.view(group.position, clock::wall());
-            let touched = self.core.take_unwritten();
+            let mut touched = self.core.take_unwritten();
+            touched.stamp(group.position);
             let jobs = std::mem::take(&mut self.jobs);
             self.flying.push_back(Flying { position: group.position, view, touched, jobs });
             match encode(&Group { changes: group.changes }) {
@@ -423,9 +424,12 @@ impl<O: Outside> Loop<O> {
             Effect::CutOff(serial) => self.outside.cut_off(serial),
             Effect::Audit(record) => tracing::info!(
                 target: "audit",
+                number = record.number,
                 who = record.who,
                 from = record.from,
                 what = record.what,
+                jobs = ?record.jobs,
+                nodes = ?record.nodes,
                 allowed = record.allowed,
                 "audit"
             ),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::recent::Recent;
 use crate::core::Cluster;
 use crate::core::state::Touched;
 use crate::model::change::Group;
@@ -43,6 +44,8 @@ pub struct Recovered {
     pub words: String,
     /// The files.
     pub disk: Arc<dyn Disk>,
+    /// What changed in the groups that the tables did not have.
+    pub recent: Recent,
 }
 
 /// Why a state folder could not be opened.
@@ -103,12 +106,13 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
         tables.set_aside()?;
     }
     let from = Position(tables.position().0 + 1);
-    replay(&mut journal, from, opened.end, &mut cluster, &mut tables)?;
+    let mut recent = Recent::new(tables.position());
+    replay(&mut journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
     if opened.torn_bytes > 0 {
         words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
     }
     let content = Content::open(disk.clone())?;
-    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk })
+    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk, recent })
 }
 
 fn describe(found: &Found) -> String {
@@ -143,6 +147,7 @@ fn replay(
     end: Position,
     cluster: &mut Cluster,
     tables: &mut SledTables,
+    recent: &mut Recent,
 ) -> Result<(), RecoveryError> {
     if from > end {
         return Ok(());
@@ -153,9 +158,13 @@ fn replay(
         let (position, payload) = group?;
         let unreadable = |source| RecoveryError::Group { position, source };
         let group: Group = decode(&payload).map_err(unreadable)?;
+        let mut now = Touched::default();
         for change in &group.changes {
-            crate::core::Core::replay(cluster, change, &mut touched);
+            crate::core::Core::replay(cluster, change, &mut now);
         }
+        now.stamp(position);
+        recent.push(position, &now.jobs);
+        touched.merge(now);
         last = position;
         if position.0 - from.0 >= REBUILD_GROUPS && (position.0 - from.0).is_multiple_of(REBUILD_GROUPS) {
             write(cluster, &mut touched, tables, position)?;

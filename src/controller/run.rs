@@ -11,11 +11,13 @@ use tokio::sync::Notify;
 
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
-use super::office::{Connections, ContentCache, Office};
+use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
+use super::quota::Quotas;
 use super::recovery::{RecoveryError, recover};
 use super::renew::OwnError;
+use super::strangers::Strangers;
 use super::tables_writer::TablesWriter;
 use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
@@ -64,7 +66,7 @@ impl Outside for Bell {
     fn cut_off(&self, serial: Serial) {
         let office = super::office::lock(&self.office).clone();
         if let Some(office) = office {
-            office.cut_off(serial);
+            office.quotas.cut_off(serial);
         }
     }
 
@@ -106,7 +108,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     };
     let mut core = Core::new(recovered.cluster, core_settings.clone(), opened.end);
     core.expect_nodes(clock::now());
-    let published = Arc::new(Published::new(core.view(opened.end, clock::wall())));
+    let published = Arc::new(Published::new(core.view(opened.end, clock::wall()), recovered.recent));
     let gauges = Arc::new(Gauges::default());
     let (driver, receiver) = driver::channel_pair();
     let reader = recovered.tables.reader();
@@ -143,7 +145,8 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         recovery: recovered.words.clone(),
         warnings,
         state_folder: config.state.clone(),
-        connections: Mutex::new(Connections::default()),
+        quotas: Arc::new(Quotas::default()),
+        strangers: Strangers::default(),
         data_links: Mutex::new(BTreeMap::new()),
         cache: Mutex::new(ContentCache::default()),
     });

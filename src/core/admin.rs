@@ -1,5 +1,6 @@
 //! Users, tokens and certificates.
 
+use super::audit::Deed;
 use super::command::{Caller, Effect, Outcome};
 use super::node_act::TOKEN_TTL_MAX;
 use super::{Core, refuse};
@@ -68,12 +69,13 @@ impl Core {
             | Admin::Verify
             | Admin::UserList
             | Admin::CertificateList
-            | Admin::Audit { .. } => {
+            | Admin::Audit(_)
+            | Admin::AuditVerify => {
                 return refuse(RefusalCode::Invalid, "this request changes nothing", "");
             }
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &what, true, outcome);
+            self.audit(now, caller, Deed::of(what), true, outcome);
         }
         reply
     }

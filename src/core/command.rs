@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::audit::Deed;
 use super::job::Job;
+use super::tie::Held;
 use super::tokens::Joining;
 use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Serial};
@@ -81,15 +83,26 @@ pub enum Command {
     Issued(CertificateRecord),
     /// A change that the shell makes by itself (the first partition at `init`, content that lies in a file).
     Change(Box<Change>),
-    /// Time has passed.
-    Tick,
-    /// Somebody asked for something that is not his to see, and was refused.
-    Refused {
+    /// A reader was refused, or saw what belongs to somebody else: for the audit.
+    Noted {
         /// Who.
         caller: Caller,
-        /// What he was told.
-        what: String,
+        /// What.
+        deed: Deed,
+        /// Whether it was allowed.
+        allowed: bool,
     },
+    /// A command that jobs are tied to is there, or is not there any more.
+    Tie {
+        /// Whose command.
+        caller: Caller,
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// What became of it.
+        held: Held,
+    },
+    /// Time has passed.
+    Tick,
 }
 
 /// Who is behind a request.

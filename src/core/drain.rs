@@ -164,12 +164,11 @@ impl Core {
 
 /// How `jnode` tells of what was set, for the audit.
 pub(super) fn set_words(
-    nodes: &[String],
     features: Option<&[String]>,
     weight: Option<u32>,
     partitions: Option<&[String]>,
 ) -> String {
-    let mut words = format!("set {}", nodes.join(","));
+    let mut words = "set".to_owned();
     if let Some(features) = features {
         words.push_str(&format!(" features={}", features.join(",")));
     }

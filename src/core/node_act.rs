@@ -1,5 +1,6 @@
 //! Verbs on nodes and partitions.
 
+use super::audit::Deed;
 use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
@@ -59,7 +60,8 @@ impl Core {
             NodeAct::PartitionRemove { name } => self.remove_partition(name, outcome),
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &audit_words(act), true, outcome);
+            let deed = Deed { what: audit_words(act), nodes: nodes_of(act), ..Deed::default() };
+            self.audit(now, caller, deed, true, outcome);
         }
         reply
     }
@@ -327,22 +329,33 @@ fn admin_word(admin: NodeAdmin, empty: bool) -> &'static str {
 
 fn audit_words(act: &NodeAct) -> String {
     match act {
-        NodeAct::Drain { nodes, reason, deadline: None } => format!("drain {}: {reason}", nodes.join(",")),
-        NodeAct::Drain { nodes, reason, deadline: Some(at) } => {
-            format!("drain {} until {}: {reason}", nodes.join(","), at.unix_seconds())
+        NodeAct::Drain { reason, deadline: None, .. } => format!("drain: {reason}"),
+        NodeAct::Drain { reason, deadline: Some(at), .. } => {
+            format!("drain until {}: {reason}", at.unix_seconds())
         }
-        NodeAct::Set { nodes, features, weight, partitions } => {
-            super::drain::set_words(nodes, features.as_deref(), *weight, partitions.as_deref())
+        NodeAct::Set { features, weight, partitions, .. } => {
+            super::drain::set_words(features.as_deref(), *weight, partitions.as_deref())
         }
-        NodeAct::Resume { nodes } => format!("resume {}", nodes.join(",")),
-        NodeAct::Down { nodes, confirmed_dead, .. } => {
-            format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
+        NodeAct::Resume { .. } => "resume".to_owned(),
+        NodeAct::Down { reason, confirmed_dead, .. } => {
+            format!("down{}: {reason}", if *confirmed_dead { " (confirmed dead)" } else { "" })
         }
-        NodeAct::Add { nodes, .. } | NodeAct::AddPool { nodes, .. } => {
-            format!("add nodes {}", nodes.join(","))
-        }
-        NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
+        NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes".to_owned(),
+        NodeAct::Remove { .. } => "remove nodes".to_owned(),
         NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
+    }
+}
+
+fn nodes_of(act: &NodeAct) -> Vec<String> {
+    match act {
+        NodeAct::Drain { nodes, .. }
+        | NodeAct::Resume { nodes }
+        | NodeAct::Down { nodes, .. }
+        | NodeAct::Add { nodes, .. }
+        | NodeAct::AddPool { nodes, .. }
+        | NodeAct::Set { nodes, .. }
+        | NodeAct::Remove { nodes } => nodes.clone(),
+        NodeAct::PartitionSet(_) | NodeAct::PartitionRemove { .. } => Vec::new(),
     }
 }

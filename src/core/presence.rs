@@ -179,6 +179,7 @@ impl Core {
             self.untold.nodes.insert(node);
             outcome.jobs.extend(self.jobs_on(node));
         }
+        self.end_untied(now, outcome);
         while let Some((at, job)) = self.timers.first().copied().filter(|(at, _)| *at <= now.wall) {
             self.timers.remove(&(at, job));
             self.on_timer(now, job, outcome);

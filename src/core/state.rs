@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::audit::AuditHead;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
 use crate::model::change::Change;
@@ -70,6 +71,8 @@ pub struct Cluster {
     pub contents: OrdSet<(Uid, ContentHash)>,
     /// How many tasks wait, and how many are on nodes, in all.
     pub totals: Totals,
+    /// The end of the audit's chain.
+    pub audit: AuditHead,
 }
 
 /// Sums over all jobs.
@@ -145,6 +148,7 @@ impl Cluster {
             }
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
+                touched.job_ends.insert(*job, Position(0));
                 self.set_ended(*job, Some(*at), touched);
             }
             _ => self.absorb_cluster(change, touched),
@@ -193,6 +197,7 @@ impl Cluster {
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }
+            Change::Audit(record) => self.audit = AuditHead::after(record),
             _ => {}
         }
         touched.others.push(change.clone());

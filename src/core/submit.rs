@@ -128,6 +128,7 @@ impl Core {
             let id = record.id;
             self.commit(Change::Job(Box::new(record)), outcome);
             self.set_timers(id);
+            self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
             if let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.record.waits_by_task()) {
                 let all = crate::model::task_set::TaskSet::first(job.tasks.count());

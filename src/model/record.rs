@@ -389,6 +389,8 @@ pub type StateCounts = [u32; State::ALL.len()];
 
 /// How long a key is kept after its use.
 pub const KEY_KEPT: Seconds = Seconds(7 * 86_400);
+/// How long the audit is kept.
+pub const AUDIT_KEPT: Seconds = Seconds(365 * 86_400);
 /// How long ended jobs are kept.
 pub const HISTORY_KEPT: Seconds = Seconds(90 * 86_400);
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::{orphan_key, use_key};
 use super::tables::{Row, Table};
+use crate::core::audit::AuditHead;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
 use crate::model::change::{AuditRecord, Change};
@@ -53,6 +54,11 @@ pub const ORPHAN: Table = Table(142);
 /// What ended attempts had, summed: user, account, partition.
 pub const USED: Table = Table(143);
 
+/// Index: when, to the audit's records.
+pub const AUDIT_BY_TIME: Table = Table(150);
+
+/// The key of the audit's end among the single values.
+const AUDIT_HEAD: &[u8] = b"audit";
 /// The version of packed results.
 const RESULT_VERSION: u8 = 1;
 /// The bytes of a packed result.
@@ -107,6 +113,7 @@ wire_body! {
     KeyRecord = "answer row", 1;
     Cause = "cause row", 1;
     AuditRecord = "audit row", 1;
+    AuditHead = "end of the audit", 1;
 }
 
 /// The rows of everything that was touched, as the state has it at `position`.
@@ -123,7 +130,7 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     }
     for id in &touched.records {
         if let Some(job) = cluster.jobs.get(id) {
-            job_rows(job, position, &mut rows)?;
+            job_rows(job, touched.job_ends.get(id).copied().unwrap_or(position), &mut rows)?;
         }
     }
     for (id, chunk) in &touched.chunks {
@@ -269,9 +276,9 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             put(ORPHAN, orphan_key(*hash, *owner), None);
         }
         Change::Audit(record) => {
-            let digest = blake3::hash(record.what.as_bytes());
-            let key = [record.at.0.to_be_bytes().as_slice(), &digest.as_bytes()[..8]].concat();
-            put(Table::AUDIT, key, Some(encode(&**record)?));
+            put(Table::AUDIT, record.number.to_be_bytes().to_vec(), Some(encode(&**record)?));
+            put(AUDIT_BY_TIME, audit_time_key(record.at, record.number), Some(Vec::new()));
+            put(Table::META, AUDIT_HEAD.to_vec(), Some(encode(&cluster.audit)?));
         }
         _ => {}
     }
@@ -292,6 +299,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {
             let meta: MetaRow = decode(value)?;
             cluster.incarnation = meta.incarnation;
@@ -416,6 +424,11 @@ pub fn answer_key(owner: &str, key: &str) -> Vec<u8> {
     hasher.update(owner.as_bytes());
     hasher.update(key.as_bytes());
     hasher.finalize().as_bytes().to_vec()
+}
+
+/// The key of an audit record in the index by time.
+pub fn audit_time_key(at: WallTime, number: u64) -> Vec<u8> {
+    [at.0.max(0).to_be_bytes(), number.to_be_bytes()].concat()
 }
 
 /// The key of content.

@@ -150,7 +150,7 @@ fn nothing_is_ignored_in_silence() {
     {
         assert!(submit(&[none, "--wrap=x"], &around("/"), "").is_ok(), "{none}");
     }
-    let refused = ["--threads-per-core=2", "--exclusive=user", "--tied", "--checkpoint=x"];
+    let refused = ["--threads-per-core=2", "--exclusive=user", "--checkpoint=x"];
     for refused in refused {
         assert_eq!(
             submit(&[refused, "--wrap=x"], &around("/"), "").unwrap_err().word,

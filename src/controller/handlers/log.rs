@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::{deny, found, tables_failed};
+use super::{found, note, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::act::pattern_of;
+use crate::core::audit::Deed;
 use crate::core::authorise::may_see;
 use crate::core::job::Job;
 use crate::core::select::choose;
@@ -42,7 +43,12 @@ pub async fn log(
     match window(office, caller, log, replies).await {
         Ok(Some(output)) => replies.last(&Reply::Output(output)).await,
         Ok(None) => Ok(()),
-        Err(refusal) => deny(office, caller, replies, refusal).await,
+        Err(refusal) => {
+            if refusal.code == RefusalCode::NotAllowed {
+                note(office, caller, Deed::of(refusal.message.clone()), false);
+            }
+            refuse(replies, refusal).await
+        }
     }
 }
 
@@ -165,7 +171,10 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let set = one.set();
     let mut tasks = set.iter();
     match (tasks.next(), tasks.next()) {
-        (Some(ordinal), None) => Ok((one.job, ordinal)),
+        (Some(ordinal), None) => {
+            note_foreign(office, caller, "read output", &[&one.job]);
+            Ok((one.job, ordinal))
+        }
         _ => Err(Refusal::new(
             RefusalCode::Invalid,
             format!("job {id} is an array: say which task"),

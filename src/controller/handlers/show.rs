@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::controller::{clock, handlers::list::explain, history};
@@ -40,6 +40,8 @@ pub async fn show(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
+    let private: Vec<&Job> = chosen.iter().map(|one| &one.job).collect();
+    note_foreign(office, caller, "show with what is private", &private);
     // Looking ahead takes its time, and whoever asks for a long list gets it for the first of them alone.
     let details = tokio::task::block_in_place(|| {
         let depth = |at: usize| match (chosen.len(), at < ESTIMATED_MAX) {
