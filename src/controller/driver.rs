@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock;
 use super::planner::Planner;
 use super::published::Published;
-use super::tables_writer::{Durable, TablesWriter};
+use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
 use crate::commit::Committer;
 use crate::core::state::{Outdated, Touched};
 use crate::core::{Command, Core, Effect, Outcome, View};
@@ -21,7 +21,7 @@ use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::Demand;
-use crate::store::log::{Log, Room};
+use crate::store::log::{Log, LogError, Room};
 use crate::wire::client::Reply;
 use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
@@ -57,6 +57,10 @@ pub enum Message {
         /// What.
         outdated: Vec<Outdated>,
     },
+    /// Exports hold everything up to there: the log need not.
+    Trim(Position),
+    /// Make an export of everything that is durable now.
+    Export(ExportAnswer),
     /// Something failed that can't be mended here.
     Fatal(String),
     /// Stop in order.
@@ -127,6 +131,8 @@ pub struct Gauges {
     pub position: AtomicU64,
     /// How far the tables are.
     pub tables: AtomicU64,
+    /// By how many bytes the log has grown since the last export.
+    pub log_grown: AtomicU64,
     /// Whether the log is below its reserve.
     pub reserve: std::sync::atomic::AtomicBool,
 }
@@ -150,7 +156,7 @@ struct Flying {
 struct Loop<O: Outside> {
     core: Core,
     committer: Committer<Change, Held>,
-    log: Sender<(Position, Vec<u8>)>,
+    log: Sender<LogWork>,
     tables: Option<TablesWriter>,
     planner: Planner,
     published: Arc<Published>,
@@ -163,6 +169,14 @@ struct Loop<O: Outside> {
     lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
+}
+
+/// What the log's thread is given.
+enum LogWork {
+    /// Append a group.
+    Append(Position, Vec<u8>),
+    /// Let go of the groups up to there.
+    Trim(Position),
 }
 
 /// What every welcome says.
@@ -251,24 +265,37 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
 fn write_log<L: Log>(
     log: &mut L,
     epoch: Epoch,
-    frames: &Receiver<(Position, Vec<u8>)>,
+    frames: &Receiver<LogWork>,
     driver: &Driver,
     gauges: &Gauges,
 ) {
+    let fatal = |error: LogError| driver.send(Message::Fatal(format!("the journal failed: {error}")));
     while let Ok(first) = frames.recv() {
-        let mut last = first.0;
-        let mut result = log.append(epoch, first.0, &first.1);
-        while let (Ok(()), Ok((position, frame))) = (&result, frames.try_recv()) {
-            last = position;
-            result = log.append(epoch, position, &frame);
+        let mut last = None;
+        let mut next = Some(first);
+        while let Some(work) = next {
+            let result = match work {
+                LogWork::Append(position, frame) => {
+                    last = Some(position);
+                    gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                    log.append(epoch, position, &frame)
+                }
+                LogWork::Trim(position) => log.trim(Position(position.0 + 1)),
+            };
+            if let Err(error) = result {
+                return fatal(error);
+            }
+            next = frames.try_recv().ok();
         }
-        if let Err(error) = result.and_then(|()| log.sync()) {
-            return driver.send(Message::Fatal(format!("the journal failed: {error}")));
+        if let Err(error) = log.sync() {
+            return fatal(error);
         }
-        driver.send(Message::LogDurable(last));
+        if let Some(last) = last {
+            driver.send(Message::LogDurable(last));
+        }
         match log.room() {
             Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
-            Err(error) => return driver.send(Message::Fatal(format!("the journal failed: {error}"))),
+            Err(error) => return fatal(error),
         }
     }
     if let Err(error) = log.close() {
@@ -310,6 +337,14 @@ impl<O: Outside> Loop<O> {
             Message::Command { command, answer, link } => self.apply(*command, answer, link),
             Message::LogDurable(position) => self.on_durable(position),
             Message::Tables { position, outdated } => self.on_tables(position, outdated),
+            Message::Trim(position) => {
+                // If its thread is gone, the next append finds out.
+                let _ = self.log.send(LogWork::Trim(position));
+            }
+            Message::Export(answer) => match &self.tables {
+                Some(tables) => tables.export(answer),
+                None => drop(answer),
+            },
             Message::Fatal(why) => self.outside.fatal(&why),
             Message::Stop => self.stopping = true,
         }
@@ -342,7 +377,7 @@ impl<O: Outside> Loop<O> {
             self.flying.push_back(Flying { position: group.position, view, touched, jobs });
             match encode(&Group { changes: group.changes }) {
                 Ok(bytes) => {
-                    if self.log.send((group.position, bytes)).is_err() {
+                    if self.log.send(LogWork::Append(group.position, bytes)).is_err() {
                         self.outside.fatal("the journal's thread is gone");
                     }
                 }
@@ -395,7 +430,7 @@ impl<O: Outside> Loop<O> {
                     let _ = sender.send(NodeMessage::Send(message));
                 }
             }
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, comes_over } => {
                 let facts = &self.welcome;
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
@@ -405,6 +440,7 @@ impl<O: Outside> Loop<O> {
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
                     lease: facts.lease,
+                    comes_over,
                 };
                 if let Some(link) = link {
                     self.sessions.insert(session, link.clone());

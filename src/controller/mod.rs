@@ -1,6 +1,7 @@
 //! The daemon around the core: recovers the state, feeds the core, makes its changes durable, and then tells.
 
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod quota;
 pub mod recent;
 pub mod recovery;
 pub mod renew;
+pub mod restore;
 pub mod run;
 pub mod server;
 pub mod strangers;

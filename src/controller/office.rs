@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::backup::Sources;
 use super::config::Config;
 use super::driver::{Driver, Gauges};
 use super::history;
@@ -66,6 +67,8 @@ pub struct Office {
     pub warnings: Vec<String>,
     /// Where the state lies.
     pub state_folder: PathBuf,
+    /// What belongs into a backup beside the state.
+    pub sources: Sources,
     /// Who is connected, and what each may cost.
     pub quotas: Arc<Quotas>,
     /// What is turned away.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
 use super::office::{ContentCache, Office};
@@ -18,11 +20,12 @@ use super::quota::Quotas;
 use super::recovery::{RecoveryError, recover};
 use super::renew::OwnError;
 use super::strangers::Strangers;
-use super::tables_writer::TablesWriter;
+use super::tables_writer::{ExportRule, TablesWriter};
 use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
+use crate::model::ids::Position;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
@@ -115,7 +118,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
     let content = Arc::new(recovered.content);
-    let tables = TablesWriter::start(recovered.tables, content.clone(), driver.clone())?;
+    let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
+    gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
+    let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
@@ -145,6 +151,11 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         recovery: recovered.words.clone(),
         warnings,
         state_folder: config.state.clone(),
+        sources: Sources {
+            settings: settings.to_owned(),
+            ca: config.ca.clone(),
+            credentials: config.credentials.clone(),
+        },
         quotas: Arc::new(Quotas::default()),
         strangers: Strangers::default(),
         data_links: Mutex::new(BTreeMap::new()),

@@ -65,6 +65,9 @@ impl Core {
                 let lines = vec!["stopping; jobs go on".to_owned()];
                 (Reply::Done { lines, warnings: Vec::new() }, "stop".to_owned())
             }
+            Admin::Accept => (self.accept(outcome), "accept the restored state".to_owned()),
+            Admin::Export => (done(), "export".to_owned()),
+            Admin::Backup { folder } => (done(), format!("back up to {folder}")),
             Admin::Status
             | Admin::Verify
             | Admin::UserList
@@ -156,4 +159,9 @@ impl Core {
             "ask an admin for a new token: `jctld user add`",
         ))
     }
+}
+
+/// What the shell does once this is durable.
+fn done() -> Reply {
+    Reply::Done { lines: Vec::new(), warnings: Vec::new() }
 }

@@ -162,6 +162,8 @@ pub enum Effect {
         node: NodeId,
         /// Its session.
         session: SessionId,
+        /// It obeyed another incarnation, and may obey this one.
+        comes_over: bool,
     },
     /// Refuse a node's hello, or end its session.
     Close {

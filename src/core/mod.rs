@@ -22,6 +22,7 @@ pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;
+pub mod restored;
 pub mod select;
 pub mod set;
 pub mod sight;

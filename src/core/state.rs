@@ -15,7 +15,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, SpentToken, TokenRecord, UserRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -69,6 +69,8 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// How the state came out of a backup, if it did.
+    pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
     pub totals: Totals,
     /// The end of the audit's chain.
@@ -194,6 +196,7 @@ impl Cluster {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
+            Change::Restored(restored) => self.restored = Some(*restored),
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::identity::Serial;
 use super::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
-    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    SpentToken, TokenRecord, UserRecord,
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use super::state::{End, State};
 use super::task_set::TaskSet;
@@ -137,6 +137,8 @@ pub enum Change {
     },
     /// Somebody did something, or was refused.
     Audit(Box<AuditRecord>),
+    /// The state came out of a backup.
+    Restored(Restored),
     /// A token was used: it is remembered as such until it would have expired.
     TokenSpent(Box<SpentToken>),
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
-use super::ids::{Attempt, ContentHash, Instance, JobId, NodeId, Ordinal, Uid};
+use super::ids::{Attempt, ContentHash, Incarnation, Instance, JobId, NodeId, Ordinal, Uid};
 use super::resources::Resources;
 use super::spec::{Dependency, DependencyKind, JobSpec};
 use super::state::State;
@@ -382,6 +382,19 @@ pub struct KeyRecord {
     pub reply: Vec<u8>,
     /// When.
     pub at: WallTime,
+}
+
+/// How a state came out of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The incarnation that was backed up.
+    pub replaces: Incarnation,
+    /// The first job number that the backup does not know.
+    pub first_unknown: JobId,
+    /// The first job number given out since.
+    pub next: JobId,
+    /// Whether nodes may obey.
+    pub accepted: bool,
 }
 
 /// Pieces of a job's tasks, by state.

@@ -13,8 +13,8 @@ use crate::model::ids::{
     Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
 };
 use crate::model::record::{
-    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    SpentToken, TokenRecord, UserRecord,
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::task_set::TaskSet;
@@ -53,6 +53,10 @@ pub const ORPHAN: Table = Table(142);
 
 /// What ended attempts had, summed: user, account, partition.
 pub const USED: Table = Table(143);
+/// The key of the counters among the single values.
+const META_KEY: &[u8] = b"meta";
+/// Where [`Table::META`] says how the state came out of a backup.
+const RESTORED: &[u8] = b"restored";
 
 /// Index: when, to the audit's records.
 pub const AUDIT_BY_TIME: Table = Table(150);
@@ -112,6 +116,7 @@ wire_body! {
     CertificateRecord = "certificate row", 1;
     KeyRecord = "answer row", 1;
     Cause = "cause row", 1;
+    Restored = "restored row", 1;
     AuditRecord = "audit row", 1;
     AuditHead = "end of the audit", 1;
 }
@@ -248,8 +253,9 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
                 next_job: cluster.next_job,
                 next_node: cluster.next_node,
             };
-            put(Table::META, b"meta".to_vec(), Some(encode(&meta)?));
+            put(Table::META, META_KEY.to_vec(), Some(encode(&meta)?));
         }
+        Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
             put(Table::PARTITION, record.name.clone().into_bytes(), Some(encode(&**record)?));
@@ -299,6 +305,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
         Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {
             let meta: MetaRow = decode(value)?;
@@ -336,6 +343,14 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         _ => {}
     }
     Ok(())
+}
+
+/// The next job number as a row of live rows says it; `None` for any other row.
+pub fn next_job_of(table: Table, key: &[u8], value: &[u8]) -> Option<JobId> {
+    if table != Table::META || key != META_KEY {
+        return None;
+    }
+    decode::<MetaRow>(value).ok().map(|meta| meta.next_job)
 }
 
 fn misplaced(what: &str) -> DecodeError {

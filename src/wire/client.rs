@@ -415,6 +415,15 @@ pub enum Admin {
     Audit(AuditQuery),
     /// Check the audit's chain. Answered with [`Reply::Done`], or a refusal that says where it is broken.
     AuditVerify,
+    /// Let nodes obey a state that was restored. Answered with [`Reply::Done`].
+    Accept,
+    /// Make an export now. Answered with [`Reply::Done`].
+    Export,
+    /// Write a backup. Answered with [`Reply::Done`].
+    Backup {
+        /// Into which new folder on the controller's host.
+        folder: String,
+    },
 }
 
 /// Which audit records. Empty words and `None` pass everything.

@@ -44,6 +44,13 @@ pub fn admin(general: &General, verb: &Verb) -> Result<Option<ExitCode>, CliErro
         }
         Verb::Ca(Ca::List) => lines(&context, Admin::CertificateList)?,
         Verb::Ca(Ca::Revoke { which }) => revoke(&context, which)?,
+        Verb::Accept => plain(&context, Admin::Accept)?,
+        Verb::Export => plain(&context, Admin::Export)?,
+        Verb::Backup { dir } => {
+            // A relative path is meant from here, as far as the controller is on this host.
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            plain(&context, Admin::Backup { folder: dir.to_string_lossy().into_owned() })?
+        }
         Verb::Audit { verify: true, .. } => plain(&context, Admin::AuditVerify)?,
         Verb::Audit { .. } => admin_audit::audit(&context, verb)?,
         _ => return Ok(None),

@@ -2,6 +2,7 @@
 //! durable view and the tables, on the connection's own task.
 
 mod admin;
+mod backup;
 mod ended;
 mod found;
 mod list;
@@ -58,6 +59,9 @@ pub async fn handle(
         ),
         _ => false,
     };
+    if let Request::Admin(admin @ (Admin::Export | Admin::Backup { .. })) = request {
+        return backup::backup(office, caller, admin, replies).await;
+    }
     if mutates {
         // Nobody fills the core's queue: each has so many turns at once, and others' requests come between.
         let _turn = bearer.change().await;

@@ -22,7 +22,7 @@ use self::folder::Note;
 use super::ledger::{Digest, LEDGER_KEY, Ledger};
 use super::{
     Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
-    full_bounds, full_key,
+    check_fill, full_bounds, full_key,
 };
 use crate::model::ids::{BootId, Incarnation, Position};
 
@@ -99,6 +99,33 @@ impl SledTables {
         self.shared.close();
         folder::set_aside(&self.folder)?;
         self.begin(self.ledger.incarnation)
+    }
+
+    /// Puts all rows and the position in place as one step.
+    fn put(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
+        // The last row of a key counts.
+        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
+            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
+        let mut ledger = self.ledger.clone();
+        ledger.position = position;
+        let mut batch = Batch::default();
+        self.shared.with(|db| {
+            for ((table, key), new) in last {
+                let full = full_key(table, key);
+                if table.is_live() {
+                    let old = db.get(&full)?;
+                    ledger.note(table, key, old.as_deref(), new);
+                }
+                match new {
+                    Some(value) => batch.insert(full, value),
+                    None => batch.remove(full),
+                }
+            }
+            batch.insert(LEDGER_KEY, ledger.encode());
+            db.apply_batch(batch)
+        })?;
+        self.ledger = ledger;
+        Ok(())
     }
 
     fn begin(&mut self, incarnation: Incarnation) -> Result<(), TablesError> {
@@ -241,29 +268,12 @@ impl TablesRead for SledTables {
 impl Tables for SledTables {
     fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
         check(rows, self.ledger.position, position)?;
-        // The last row of a key counts.
-        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
-            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
-        let mut ledger = self.ledger.clone();
-        ledger.position = position;
-        let mut batch = Batch::default();
-        self.shared.with(|db| {
-            for ((table, key), new) in last {
-                let full = full_key(table, key);
-                if table.is_live() {
-                    let old = db.get(&full)?;
-                    ledger.note(table, key, old.as_deref(), new);
-                }
-                match new {
-                    Some(value) => batch.insert(full, value),
-                    None => batch.remove(full),
-                }
-            }
-            batch.insert(LEDGER_KEY, ledger.encode());
-            db.apply_batch(batch)
-        })?;
-        self.ledger = ledger;
-        Ok(())
+        self.put(rows, position)
+    }
+
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError> {
+        check_fill(rows, self.ledger.position)?;
+        self.put(rows, Position(0))
     }
 
     fn position(&self) -> Position {
