@@ -20,6 +20,7 @@ use crate::model::change::{Change, Group};
 use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
+use crate::sched::Demand;
 use crate::store::log::{Log, LogError, Room};
 use crate::wire::client::Reply;
 use crate::wire::codec::encode;
@@ -89,6 +90,8 @@ pub struct Answer {
     pub refused: Option<String>,
     /// For a join: what to sign.
     pub issue: Option<TokenRecord>,
+    /// Of a submission that was only tried: what its first job would ask for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// A handle to the driver's thread.
@@ -419,7 +422,8 @@ impl<O: Outside> Loop<O> {
 
     fn release(&mut self) {
         while let Some(held) = self.committer.release() {
-            let mut answer = Answer { reply: held.outcome.reply, ..Answer::default() };
+            let mut answer =
+                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
             for effect in held.outcome.effects {
                 self.carry_out(effect, &mut answer, held.link.as_ref());
             }

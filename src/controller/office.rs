@@ -40,7 +40,7 @@ pub struct Office {
     /// What has ended.
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
-    pub content: Content,
+    pub content: Arc<Content>,
     /// The state folder's files, with the lock.
     pub disk: Arc<dyn Disk>,
     /// Why jobs wait.

@@ -8,6 +8,7 @@
 //! `lock`.
 
 pub mod cluster_file;
+pub mod collect;
 pub mod content;
 pub mod disk;
 pub mod export;
@@ -20,4 +21,5 @@ pub mod log_suite;
 pub mod prune;
 pub mod rows;
 pub mod tables;
+pub mod used;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::{found, note_foreign, refuse, tables_failed};
+use super::{found, note, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
@@ -43,7 +43,12 @@ pub async fn log(
     match window(office, caller, log, replies).await {
         Ok(Some(output)) => replies.last(&Reply::Output(output)).await,
         Ok(None) => Ok(()),
-        Err(refusal) => refuse(replies, refusal).await,
+        Err(refusal) => {
+            if refusal.code == RefusalCode::NotAllowed {
+                note(office, caller, Deed::of(refusal.message.clone()), false);
+            }
+            refuse(replies, refusal).await
+        }
     }
 }
 
@@ -152,7 +157,7 @@ async fn continue_at_once(
 fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job, Ordinal), Refusal> {
     let selection = Selection { selectors: vec![log.selector.clone()], ..Selection::default() };
     let history = found::jobs(office, view, &caller.identity, &selection).map_err(|e| tables_failed(&e))?;
-    let mut chosen = choose(&view.cluster, &history, &caller.identity, &selection)?;
+    let mut chosen = choose(&view.cluster, &view.nodes, &history, &caller.identity, &selection)?;
     // Of several jobs of one name the newest is meant.
     chosen.sort_by_key(|one| one.job.id());
     let Some(one) = chosen.pop() else {
