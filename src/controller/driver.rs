@@ -311,29 +311,39 @@ impl<O: Outside> Loop<O> {
             if self.stopping && self.committer.is_idle() {
                 return;
             }
-            let first = match waiting.pop_front().filter(|_| self.committer.accepts()) {
-                Some(message) => Ok(message),
-                None => receiver.recv_timeout(TICK),
-            };
-            match first {
-                Ok(message) => self.take(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.apply(Command::Tick, None, None);
-                }
+            let mut taken = 0;
+            while taken < TURN_MESSAGES_MAX && self.committer.accepts() {
+                let Some(message) = waiting.pop_front() else { break };
+                self.take(message);
+                taken += 1;
+            }
+            let patience = if taken > 0 { Duration::ZERO } else { TICK };
+            match receiver.recv_timeout(patience) {
+                Ok(message) => self.take_in_turn(message, &mut waiting),
+                Err(RecvTimeoutError::Timeout) if taken > 0 => {}
+                Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             for _ in 1..TURN_MESSAGES_MAX {
                 match receiver.try_recv() {
-                    Ok(message) => self.take(message, &mut waiting),
+                    Ok(message) => self.take_in_turn(message, &mut waiting),
                     Err(_) => break,
                 }
             }
         }
     }
 
-    fn take(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+    /// Commands keep their order: while one waits for room in the log, later ones wait behind it.
+    fn take_in_turn(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+        let full = !waiting.is_empty() || !self.committer.accepts();
         match message {
-            Message::Command { .. } if !self.committer.accepts() => waiting.push_back(message),
+            Message::Command { .. } if full => waiting.push_back(message),
+            _ => self.take(message),
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
             Message::Command { command, answer, link } => self.apply(*command, answer, link),
             Message::LogDurable(position) => self.on_durable(position),
             Message::Tables { position, outdated } => self.on_tables(position, outdated),

@@ -9,13 +9,15 @@ use super::command::{Caller, Effect, Outcome};
 use crate::model::change::{AUDIT_RUNS_MAX, AuditRecord, Change};
 use crate::model::ids::JobId;
 use crate::model::time::{Now, Seconds, WallTime};
-use crate::wire::client::{Act, ActLine, Reply, Verb};
+use crate::wire::client::{Act, ActLine, Admin, NodeAct, Reply, Request, Verb};
 use crate::wire::codec::encode;
 
 /// What the same caller does again and again within this time is recorded once; the next record counts the others.
 pub const REPEATS_WITHIN: Seconds = Seconds(60);
-/// The most repeated things that are remembered at once.
+/// The most such things that are remembered at once, and of one of them who does them.
 pub const REPEATS_MAX: usize = 4_096;
+/// The same of one caller: what is more is one record, with its count.
+pub const REPEATS_OF_ONE_MAX: usize = 256;
 /// The most bytes of one record's words.
 pub const AUDIT_WORDS_MAX: usize = 1_024;
 
@@ -120,7 +122,12 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let who = format!("{} {}", caller.identity.role, caller.identity.actor());
-        let key = (who, format!("{} {:?}", deed.what, deed.jobs.first()));
+        let mut key = (who, format!("{} {:?}", deed.what, deed.jobs.first()));
+        let of_one = self.repeats.range((key.0.clone(), String::new())..).take_while(|(k, _)| k.0 == key.0);
+        if !self.repeats.contains_key(&key) && of_one.count() >= REPEATS_OF_ONE_MAX {
+            deed = Deed::of("many other things, each of them once");
+            key.1 = String::new();
+        }
         let again = self.repeats.get(&key).copied();
         if let Some((at, more)) = again
             && now.wall < at.plus(REPEATS_WITHIN)
@@ -135,7 +142,7 @@ impl Core {
         if again.is_none() && self.repeats.len() >= REPEATS_MAX {
             self.repeats.retain(|_, (at, _)| now.wall < at.plus(REPEATS_WITHIN));
             if self.repeats.len() >= REPEATS_MAX {
-                // Who does so many different things that are refused has been recorded thousands of times.
+                // So many at once who do so many things have been recorded thousands of times.
                 return;
             }
         }
@@ -167,14 +174,61 @@ impl Core {
     }
 }
 
-/// A verb on jobs in words.
-fn act_words(act: &Act) -> String {
-    let with = |word: &str, reason: &str| match reason {
-        "" => word.to_owned(),
-        reason => format!("{word}: {reason}"),
+/// What a request asks for, in words that its sender did not choose: for the record of a refusal.
+pub fn asked(request: &Request) -> String {
+    let words = match request {
+        Request::Submit(_) => "submit",
+        Request::List(_) => "list",
+        Request::Show(_) => "show",
+        Request::Act(act) => return verb_words(act),
+        Request::Wait(_) => "wait",
+        Request::Watch(_) | Request::WatchNodes => "watch",
+        Request::Log(_) => "read output",
+        Request::Ended(_) => "list what has ended",
+        Request::Usage(_) => "usage",
+        Request::Whoami => "whoami",
+        Request::Nodes => "list nodes",
+        Request::Tied(_) => "hold a tie",
+        Request::Renew { .. } => "renew",
+        Request::NodeAct(act) => match act {
+            NodeAct::Drain { .. } => "drain nodes",
+            NodeAct::Resume { .. } => "resume nodes",
+            NodeAct::Down { .. } => "take nodes down",
+            NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes",
+            NodeAct::Remove { .. } => "remove nodes",
+            NodeAct::PartitionSet(_) => "set a partition",
+            NodeAct::PartitionRemove { .. } => "remove a partition",
+        },
+        Request::Admin(admin) => match admin {
+            Admin::Status => "status",
+            Admin::Verify => "verify",
+            Admin::Stop => "stop the controller",
+            Admin::UserAdd { .. } => "add a user",
+            Admin::UserList => "list users",
+            Admin::UserRemove { .. } => "remove a user",
+            Admin::CertificateList => "list certificates",
+            Admin::CertificateRevoke { .. } => "revoke a certificate",
+            Admin::Audit(_) => "read the audit",
+            Admin::AuditVerify => "verify the audit",
+            Admin::Accept => "accept a restored state",
+            Admin::Export => "export the state",
+            Admin::Backup { .. } => "back the state up",
+        },
     };
+    words.to_owned()
+}
+
+/// A verb on jobs in words, with the reason that was given.
+fn act_words(act: &Act) -> String {
     match &act.verb {
-        Verb::Cancel { reason } => with("cancel", reason),
+        Verb::Cancel { reason } if !reason.is_empty() => format!("cancel: {reason}"),
+        _ => verb_words(act),
+    }
+}
+
+fn verb_words(act: &Act) -> String {
+    match &act.verb {
+        Verb::Cancel { .. } => "cancel".to_owned(),
         Verb::Signal { signal, .. } => format!("signal {signal}"),
         Verb::Hold => "hold".to_owned(),
         Verb::Release => "release".to_owned(),

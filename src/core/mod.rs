@@ -132,7 +132,8 @@ impl Core {
                 if let Reply::Refused(refusal) = &reply
                     && refusal.code == RefusalCode::NotAllowed
                 {
-                    let deed = audit::Deed::of(refusal.message.clone());
+                    let asked = audit::asked(&request);
+                    let deed = audit::Deed::of(format!("{asked} (refused: {})", refusal.message));
                     self.audit_seldom(now, &caller, deed, false, &mut outcome);
                 }
                 outcome.reply = Some(reply);

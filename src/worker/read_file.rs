@@ -113,7 +113,8 @@ impl Thread {
         let count = threads.entry(uid).or_default();
         let free = *count < THREADS_PER_USER_MAX;
         *count += usize::from(free);
-        free.then_some(Thread(uid))
+        // Made only if it is free: its end would take the lock that is held here.
+        free.then(|| Thread(uid))
     }
 }
 

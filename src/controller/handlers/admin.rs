@@ -14,6 +14,8 @@ use crate::wire::info::ClusterStatus;
 
 /// How long the tables may take to reach what is durable.
 const TABLES_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two looks at how far they are.
+const TABLES_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Answers an admin's question.
 ///
@@ -110,6 +112,12 @@ fn certificates(view: &View) -> Reply {
 
 /// Pages of the audit, as they are read.
 async fn audit(office: &Office, query: &AuditQuery, replies: &mut Replies) -> Result<(), Undelivered> {
+    // Whoever has just done something finds it here: the tables follow the log by some milliseconds.
+    let position = office.published.view().position;
+    let begun = std::time::Instant::now();
+    while office.gauges.tables.load(Ordering::Relaxed) < position.0 && begun.elapsed() < TABLES_PATIENCE {
+        tokio::time::sleep(TABLES_PAUSE).await;
+    }
     let mut reading = Reading::new(query.clone());
     loop {
         match reading.page(&*office.tables) {
@@ -132,7 +140,7 @@ fn verify_audit(office: &Office) -> Reply {
     let begun = std::time::Instant::now();
     while office.gauges.tables.load(Ordering::Relaxed) < head.position.0 && begun.elapsed() < TABLES_PATIENCE
     {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(TABLES_PAUSE);
     }
     match verify(&*office.tables, head.cluster.audit) {
         Ok(Chain::Whole(None)) => done("the audit has no record yet".to_owned()),

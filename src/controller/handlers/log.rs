@@ -166,6 +166,7 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let id = one.job.id();
     if !may_see(&caller.identity, &one.job.record) {
         let message = format!("the output of job {id} belongs to {}", one.job.record.user);
+        super::note(office, caller, Deed::of(format!("read output (refused: {message})")), false);
         return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
     }
     let set = one.set();

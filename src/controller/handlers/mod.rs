@@ -25,7 +25,7 @@ use super::quota::{BULK_JOBS, Bearer};
 use super::renew;
 use super::server::{Replies, Undelivered};
 use super::strangers::Kind;
-use crate::core::audit::Deed;
+use crate::core::audit::{Deed, asked};
 use crate::core::authorise::{allowed, may_see, needed};
 use crate::core::job::Job;
 use crate::core::{Caller, Command};
@@ -72,7 +72,7 @@ pub async fn handle(
     // The same table that the core uses.
     if !allowed(caller.identity.role, needed(&request)) {
         let message = format!("role {} may not do this", caller.identity.role);
-        note(office, &caller, Deed::of(message.clone()), false);
+        note(office, &caller, Deed::of(format!("{} (refused: {message})", asked(&request))), false);
         let refusal = Refusal::new(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here");
         return replies.last(&Reply::Refused(refusal)).await;
     }

@@ -33,6 +33,12 @@ const FLUSH_EVERY_MILLISECONDS: u64 = 5000;
 /// How many rows are read at a time while loading.
 const PAGE_ROWS: usize = 1024;
 
+/// How many rows stand in one batch of sled.
+const BATCH_ROWS: usize = 256;
+
+/// The last value of a key.
+type KeyedRow<'a> = ((Table, &'a [u8]), Option<&'a [u8]>);
+
 /// What the tables must fit to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fit {
@@ -101,23 +107,39 @@ impl SledTables {
         self.begin(self.ledger.incarnation)
     }
 
-    /// Puts all rows and the position in place as one step.
+    /// Puts all rows in place, and then the position. sled goes through a batch in the order of a hash, and keeps what
+    /// it replaces until the batch ends: a long one would hardly ever find the page at hand in its cache, and takes
+    /// memory without bound. So rows go in short batches, each with the ledger that fits to it; as long as rows are
+    /// missing the position stays what it was, and the log from there on leads to the same rows.
     fn put(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
         // The last row of a key counts.
         let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
             rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
+        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
+        let mut rest = last.into_iter().rev().peekable();
+        loop {
+            let part: Vec<KeyedRow<'_>> = rest.by_ref().take(BATCH_ROWS).collect();
+            let whole = rest.peek().is_none();
+            self.put_part(&part, if whole { position } else { self.ledger.position })?;
+            if whole {
+                return Ok(());
+            }
+        }
+    }
+
+    fn put_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
         let mut ledger = self.ledger.clone();
         ledger.position = position;
         let mut batch = Batch::default();
         self.shared.with(|db| {
-            for ((table, key), new) in last {
-                let full = full_key(table, key);
+            for ((table, key), new) in rows {
+                let full = full_key(*table, key);
                 if table.is_live() {
                     let old = db.get(&full)?;
-                    ledger.note(table, key, old.as_deref(), new);
+                    ledger.note(*table, key, old.as_deref(), *new);
                 }
                 match new {
-                    Some(value) => batch.insert(full, value),
+                    Some(value) => batch.insert(full, *value),
                     None => batch.remove(full),
                 }
             }
