@@ -198,6 +198,7 @@ pub fn asked(request: &Request) -> String {
             NodeAct::Remove { .. } => "remove nodes",
             NodeAct::PartitionSet(_) => "set a partition",
             NodeAct::PartitionRemove { .. } => "remove a partition",
+            NodeAct::Set { .. } => "set nodes",
         },
         Request::Admin(admin) => match admin {
             Admin::Status => "status",
