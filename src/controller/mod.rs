@@ -14,6 +14,7 @@ pub mod init;
 pub mod job_link;
 pub mod join;
 pub mod log;
+mod log_writer;
 pub mod node_link;
 pub mod office;
 pub mod planner;
