@@ -203,7 +203,7 @@ fn sums_and_refusals(cluster: &Cluster) {
     assert_eq!(bash(cluster, &format!("{eve}; jqueue log 1")).code, 77);
     cluster.wait_until("the refusal to be in the audit", || {
         let audit = cluster.run("jctld", ["audit"]).ok();
-        audit.lines().any(|line| line.contains("eve") && line.contains("job 1 belongs"))
+        audit.lines().any(|line| line.contains("eve") && line.contains("read output"))
     });
 }
 

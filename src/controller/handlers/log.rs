@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::{found, note, note_foreign, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
@@ -43,12 +43,7 @@ pub async fn log(
     match window(office, caller, log, replies).await {
         Ok(Some(output)) => replies.last(&Reply::Output(output)).await,
         Ok(None) => Ok(()),
-        Err(refusal) => {
-            if refusal.code == RefusalCode::NotAllowed {
-                note(office, caller, Deed::of(refusal.message.clone()), false);
-            }
-            refuse(replies, refusal).await
-        }
+        Err(refusal) => refuse(replies, refusal).await,
     }
 }
 
