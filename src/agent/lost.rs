@@ -7,6 +7,7 @@ use super::effects::{Effect, Remains, SupervisorId};
 use super::jobs::State;
 use super::records::{Record, Try};
 use super::supervisors::Phase;
+use crate::model::bug::{self, Bug};
 use crate::model::ids::JobId;
 use crate::model::state::{Cause, CauseKind, End, State as EndState, Usage};
 use crate::model::time::{Now, WallTime};
@@ -94,7 +95,9 @@ impl Agent {
                 State::Started(by, start) if by == id => {
                     (Cause::said(CauseKind::Supervisor, "supervisor lost"), Some(start))
                 }
-                State::Given(by) if by == id && intents.contains(&which) => {
+                State::Given(by)
+                    if by == id && intents.contains(&which) && !bug::is_made(Bug::IntentAgain) =>
+                {
                     (Cause::said(CauseKind::Launch, "launch lost"), None)
                 }
                 State::Given(by) if by == id => {

@@ -7,6 +7,7 @@ use super::contents::{MISSING_CONTENT, needed};
 use super::effects::{Effect, Tell};
 use super::jobs::{Job, State};
 use super::records::{Record, Try, runs_of, tries_of};
+use crate::model::bug::{self, Bug};
 use crate::model::ids::{ContentHash, JobId, Ordinal};
 use crate::model::time::{Now, TimeLimit};
 use crate::wire::node::{Act, JobBody, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
@@ -54,7 +55,7 @@ impl Agent {
             }
             _ => {}
         }
-        if welcome.epoch < self.epoch {
+        if welcome.epoch < self.epoch && !bug::is_made(Bug::ForgetEpoch) {
             return Err(format!("this node obeys epoch {}, epoch {} is deposed", self.epoch, welcome.epoch));
         }
         Ok(())
@@ -74,7 +75,7 @@ impl Agent {
         if self.incarnation != Some(order.incarnation) {
             return Err(format!("it is of another incarnation, {}", order.incarnation));
         }
-        if order.epoch < self.epoch {
+        if order.epoch < self.epoch && !bug::is_made(Bug::ForgetEpoch) {
             return Err(format!("epoch {} is deposed, this node obeys epoch {}", order.epoch, self.epoch));
         }
         if order.position < session.floor {
@@ -230,7 +231,7 @@ impl Agent {
                 entry.withdrawing = true;
             }
         }
-        if !sorted.here.is_empty() {
+        if !sorted.here.is_empty() && !bug::is_made(Bug::ForgetTombstone) {
             let attempts = runs_of(sorted.here.iter().copied());
             self.records.push(Record::Never { job: id, attempts });
         }
@@ -242,7 +243,8 @@ impl Agent {
         tries_of(attempts).for_each(|which| self.mark(id, which));
         self.tell_each(id, &sorted.given, Tell::Withdraw);
         if let Some(reason) = kill {
-            let mut both = sorted.given;
+            let lost = bug::is_made(Bug::CancelLost);
+            let mut both = if lost { Vec::new() } else { sorted.given };
             both.extend(&sorted.started);
             both.sort_unstable();
             self.tell_each(id, &both, |attempts| Tell::Kill { attempts, reason: reason.clone() });

@@ -7,6 +7,7 @@ use super::brain::Agent;
 use super::effects::{Effect, Notice, Remains, Said, SupervisorId, Tell};
 use super::jobs::State;
 use super::records::{Record, Try, runs_of};
+use crate::model::bug::{self, Bug};
 use crate::model::ids::JobId;
 use crate::model::state::{Cause, CauseKind, End};
 use crate::model::time::{Now, TimeLimit, WallTime};
@@ -332,7 +333,9 @@ impl Agent {
             self.set(id, *which, State::Never);
             self.mark(id, *which);
         }
-        self.records.push(Record::Never { job: id, attempts: runs_of(never) });
+        if !bug::is_made(Bug::ForgetTombstone) {
+            self.records.push(Record::Never { job: id, attempts: runs_of(never) });
+        }
     }
 
     /// What is wanted back and turns out to be with nobody never starts. Only who puts something back has to ask.

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::recent::Recent;
 use crate::core::Cluster;
 use crate::core::state::Touched;
+use crate::model::bug::{self, Bug};
 use crate::model::change::Group;
 use crate::model::ids::{BootId, Position};
 use crate::model::time::WallTime;
@@ -150,7 +151,7 @@ pub fn settle<T: Tables>(
 ) -> Result<Settled<T>, RecoveryError> {
     let mut cluster = empty();
     let loaded = match tables.position() {
-        Position(0) => Err(words.clone()),
+        Position(0) if !bug::is_made(Bug::EmptyIsNew) => Err(words.clone()),
         _ => load(&tables, &mut cluster),
     };
     if let Err(error) = loaded {

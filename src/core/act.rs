@@ -8,6 +8,7 @@ use super::job::Job;
 use super::select::{Chosen, choose};
 use super::submit::key_owner;
 use super::{Core, refuse};
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{JobId, NodeId, Ordinal};
 use crate::model::record::{CancelNote, Hold, Live, Phase, Wanted};
@@ -249,6 +250,13 @@ impl Core {
             let live = Live { wanted, phase, ..*live };
             self.commit(Change::Live { job: job.id(), set: TaskSet::one(*ordinal), live }, outcome);
             add_to_runs(by_node.entry(live.node).or_default(), *ordinal, live.attempt);
+        }
+        if bug::is_made(Bug::FreeWithoutNever) && wanted == Wanted::Requeue {
+            for (ordinal, live) in job.live.iter().filter(|(_, live)| live.phase == Phase::Starting) {
+                let task = crate::model::ids::TaskRef { job: job.id(), ordinal: *ordinal };
+                let live = Live { wanted, ..*live };
+                self.take_back(Now::default(), task, live, outcome);
+            }
         }
         for (node, attempts) in by_node {
             self.send_order(node, job.id(), Order::Kill { attempts, reason: reason.clone() }, outcome);

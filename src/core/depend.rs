@@ -147,7 +147,9 @@ impl Core {
         found: &Found,
         outcome: &mut Outcome,
     ) {
-        let Some(job) = self.cluster.jobs.get(&id).cloned() else { return };
+        // An ended one waits for nothing any more; and a record of it, read again after the tables have let go of it,
+        // would bring it back.
+        let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.ended.is_none()).cloned() else { return };
         if job.record.blocked_by().next().is_none() || !job.record.never.is_empty() {
             return;
         }

@@ -64,7 +64,7 @@ impl Core {
     fn place(&mut self, now: Now, place: &Place, outcome: &mut Outcome) {
         let Some(job) = self.cluster.jobs.get(&place.job).cloned() else { return };
         let Some(node) = self.cluster.nodes.get(&place.node).cloned() else { return };
-        let ready = self.sights.get(&place.node).is_some_and(|sight| sight.ready && !sight.unreachable);
+        let ready = self.sights.get(&place.node).is_some_and(|sight| sight.takes_work());
         let stale = job.record.version != place.demand_version
             || node.record.version_number != place.supply_version
             || node.record.admin != NodeAdmin::Up
@@ -160,6 +160,8 @@ impl Core {
     ) {
         let Some(session) = self.sessions.get_mut(&node) else { return };
         let body = session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots)));
+        // The node looks at its own clock.
+        let sight = self.sights.get(&node);
         let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);
         let unstarted = attempts.iter().flat_map(of_run).filter(|(_, exception)| exception.unstarted > 0);
         let unstarted = unstarted.map(|(ordinal, exception)| (*ordinal, exception.unstarted)).collect();
@@ -169,7 +171,7 @@ impl Core {
             attempts,
             unstarted,
             slots: slots.count,
-            not_after: slots.not_after,
+            not_after: slots.not_after.map(|at| sight.map_or(at, |sight| sight.by_its_clock(at))),
         };
         self.send_order(node, job.id(), Act::Launch(launch), outcome);
     }
@@ -201,7 +203,7 @@ impl Core {
         let Some(slots) = job.slots.get(&node).copied() else { return };
         let here = job.live_on(node);
         let in_time = slots.not_after.is_none_or(|at| now.wall < at);
-        let ready = self.sights.get(&node).is_some_and(|sight| sight.ready && !sight.unreachable);
+        let ready = self.sights.get(&node).is_some_and(|sight| sight.takes_work());
         let accepts = self.cluster.nodes.get(&node).is_some_and(|n| n.record.admin == NodeAdmin::Up);
         let may = slots.refills && in_time && ready && accepts && job.record.blocked_by().next().is_none();
         let may = may && is_current(&job.record, &slots);

@@ -80,7 +80,7 @@ impl Core {
         let record = &node.record;
         let hardware = record.hardware.as_ref()?;
         let sight = self.sights.get(&record.id);
-        let ready = sight.is_some_and(|sight| sight.ready && !sight.unreachable);
+        let ready = sight.is_some_and(|sight| sight.takes_work());
         let partitions =
             self.cluster.partitions.values().filter(|partition| {
                 partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))

@@ -47,6 +47,7 @@ impl Core {
         sight.session = Some(session);
         sight.instance = Some(hello.instance);
         sight.ready = false;
+        sight.set_clock(now.wall, hello.clock);
         self.heard(now, id);
         let comes_over = hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation);
         outcome.effects.push(Effect::Welcome { node: id, session, comes_over });
@@ -85,7 +86,9 @@ impl Core {
             return;
         }
         self.heard(now, node);
-        self.sight(node).load_hundredths = beat.load_hundredths;
+        let sight = self.sight(node);
+        sight.load_hundredths = beat.load_hundredths;
+        sight.set_clock(now.wall, beat.clock);
         let message = Box::new(ToNode::Beat { number: beat.number });
         outcome.effects.push(Effect::Send { node, session, message });
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use super::command::{Effect, Outcome};
 use super::dispatch::add_to_runs;
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{Attempt, Instance, JobId, NodeId, Ordinal, SessionId, TaskRef};
 use crate::model::record::{Live, Phase, Wanted};
@@ -101,7 +102,8 @@ impl Core {
     /// The live record of an attempt, if it is the current one and on that node.
     fn live(&self, node: NodeId, task: TaskRef, attempt: Attempt) -> Option<Live> {
         let live = self.cluster.jobs.get(&task.job)?.live.get(&task.ordinal).copied()?;
-        (live.node == node && live.attempt == attempt).then_some(live)
+        let same = live.attempt == attempt || bug::is_made(Bug::LateToNew);
+        (live.node == node && same).then_some(live)
     }
 
     pub(super) fn on_ended(
@@ -112,7 +114,12 @@ impl Core {
         end: End,
         outcome: &mut Outcome,
     ) {
-        let Some(live) = self.live(node, task, end.attempt) else { return };
+        let Some(live) = self.live(node, task, end.attempt) else {
+            if bug::is_made(Bug::EndedTwice) {
+                self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
+            }
+            return;
+        };
         if !end.state.is_end() {
             return;
         }
@@ -135,11 +142,18 @@ impl Core {
 
     fn on_never(&mut self, now: Now, node: NodeId, task: TaskRef, attempt: Attempt, outcome: &mut Outcome) {
         let Some(live) = self.live(node, task, attempt) else { return };
+        let job = self.cluster.jobs.get(&task.job);
+        let latest = job.and_then(|job| job.slots.get(&node)).and_then(|slots| slots.not_after);
+        if live.wanted == Wanted::Run && !self.is_held(task.job) && latest.is_some_and(|at| now.wall < at) {
+            // By our clock it was not too late. Sent there again at once, it would come back at once, and so on.
+            self.sight(node).clock_unsure = true;
+            self.untold.nodes.insert(node);
+        }
         self.take_back(now, task, live, outcome);
     }
 
     /// An attempt that never started, and never will: its number is used up, but it was no start.
-    fn take_back(&mut self, now: Now, task: TaskRef, live: Live, outcome: &mut Outcome) {
+    pub(super) fn take_back(&mut self, now: Now, task: TaskRef, live: Live, outcome: &mut Outcome) {
         let old = self.cluster.jobs.get(&task.job).and_then(|job| job.exceptions.get(&task.ordinal).copied());
         let mut exception = old.unwrap_or_default();
         exception.attempts = live.attempt;
@@ -192,7 +206,7 @@ impl Core {
                 } else if inventory.queued.contains(&key) {
                     self.repeat_wish(&job, *ordinal, *live, outcome);
                 } else if live.phase == Phase::Handed || live.phase == Phase::Starting {
-                    if live.instance == instance {
+                    if live.instance == instance || bug::is_made(Bug::LaunchToNewBoot) {
                         add_to_runs(&mut again, *ordinal, live.attempt);
                     } else {
                         self.lose(now, task, *live, "the node rebooted", outcome);
@@ -207,8 +221,11 @@ impl Core {
             for (ordinal, live) in wanted.1 {
                 self.take_back(now, TaskRef { job: id, ordinal }, live, outcome);
             }
-            let runs = job.live.values().any(|live| live.node == node && live.start.is_some());
-            if runs && job.record.version > 1 {
+            let has = |(ordinal, live): (&Ordinal, &Live)| {
+                let key = (TaskRef { job: id, ordinal: *ordinal }, live.attempt);
+                live.node == node && (inventory.started.contains_key(&key) || inventory.queued.contains(&key))
+            };
+            if job.record.version > 1 && job.live.iter().any(has) {
                 // A change of its limit may have been told to a session that was gone.
                 let limit = job.record.limit;
                 self.send_order(node, id, Act::Limit { limit }, outcome);

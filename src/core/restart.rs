@@ -4,6 +4,7 @@
 use super::Core;
 use super::command::{Found, Outcome};
 use super::job::Job;
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{JobId, TaskRef};
 use crate::model::record::{Live, Memory, Wanted};
@@ -48,7 +49,9 @@ impl Core {
             return self.after_ends(now, task.job, &set, outcome);
         }
         let mut exception = old;
-        exception.attempts = live.attempt;
+        if !bug::is_made(Bug::ReuseAttempt) {
+            exception.attempts = live.attempt;
+        }
         exception.retries += u32::from(again == Again::Counted);
         self.commit(Change::Exception { task, exception }, outcome);
         if let Some(memory) = grown {
@@ -116,7 +119,7 @@ fn again(job: &Job, live: &Live, end: &End, retries_spent: u32) -> Again {
         Wanted::Requeue => return Again::Free,
         Wanted::Run | Wanted::Back | Wanted::Preempt => {}
     }
-    let never = restart.lost == LostPolicy::Never;
+    let never = restart.lost == LostPolicy::Never && !bug::is_made(Bug::RestartNever);
     let named = match end.state {
         // Both are free, unless `--retry-on` names them: then `--retry` bounds them.
         State::NodeFail if !restart.on.node => return if never { Again::No } else { Again::Free },

@@ -263,7 +263,8 @@ impl Cluster {
         let here = self.jobs.contains_key(&record.id);
         self.absorb_job(record, touched);
         if here {
-            return self.set_ended(record.id, None, touched);
+            self.set_ended(record.id, None, touched);
+            return self.touch_whole(record.id, touched);
         }
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
@@ -313,6 +314,10 @@ impl Cluster {
     fn absorb_slots(&mut self, job: JobId, node: NodeId, slots: Option<Slots>, touched: &mut Touched) {
         touched.slots.insert((job, node));
         touched.nodes.insert(node);
+        if !self.jobs.contains_key(&job) {
+            // What nobody holds takes no room: nobody would give it back.
+            return;
+        }
         let mut old = None;
         self.with_job(job, touched, |job, _| {
             old = match slots {
@@ -356,7 +361,7 @@ impl Cluster {
     }
 
     /// A job has ended, or is wanted again.
-    fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
+    pub(super) fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
         let Some(job) = self.jobs.get(&id) else { return };
         let (was, uid) = (job.ended.is_some(), job.record.uid);
         let open = self.open_of.get(&uid).copied().unwrap_or_default();
@@ -374,7 +379,12 @@ impl Cluster {
     }
 
     /// Runs `act` on a job, if it is here, and keeps the totals.
-    fn with_job(&mut self, id: JobId, touched: &mut Touched, act: impl FnOnce(&mut Job, &mut Touched)) {
+    pub(super) fn with_job(
+        &mut self,
+        id: JobId,
+        touched: &mut Touched,
+        act: impl FnOnce(&mut Job, &mut Touched),
+    ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let job = Arc::make_mut(job);
         touched.jobs.insert(id);
@@ -465,30 +475,4 @@ fn take_off_nodes(job: &mut Job, set: &TaskSet, touched: &mut Touched) {
 /// Whether a record says that somebody holds the job.
 pub fn is_held(record: &JobRecord) -> bool {
     record.hold != Hold::No
-}
-
-impl Cluster {
-    /// Puts back what a job knows besides its record and its tasks.
-    pub fn restore_job(
-        &mut self,
-        id: JobId,
-        cancel: Option<crate::model::record::CancelNote>,
-        ended: Option<WallTime>,
-        first_start: Option<WallTime>,
-        worst: Option<End>,
-    ) {
-        self.set_ended(id, ended, &mut Touched::default());
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let job = Arc::make_mut(job);
-        job.cancel = cancel.map(Arc::new);
-        job.first_start = first_start;
-        job.worst = worst.map(Arc::new);
-    }
-
-    /// Puts back the states of a chunk of a job's tasks. False if there is no such job or chunk.
-    pub fn restore_chunk(&mut self, id: JobId, chunk: u32, bytes: &[u8]) -> bool {
-        let mut done = false;
-        self.with_job(id, &mut Touched::default(), |job, _| done = job.tasks.restore_chunk(chunk, bytes));
-        done
-    }
 }

@@ -7,6 +7,7 @@ use super::command::{Caller, Found, Outcome};
 use super::job::Job;
 use super::resolve::{Resolved, resolve};
 use super::{Core, refuse};
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
@@ -146,7 +147,8 @@ impl Core {
         reply: &Reply,
         outcome: &mut Outcome,
     ) {
-        let (Some(request), Ok(reply)) = (found.request_hash, encode(reply)) else { return };
+        let kept = found.request_hash.filter(|_| !bug::is_made(Bug::ForgetKey));
+        let (Some(request), Ok(reply)) = (kept, encode(reply)) else { return };
         let record =
             KeyRecord { owner: key_owner(caller), key: key.to_owned(), request, reply, at: now.wall };
         self.commit(Change::Key(Box::new(record)), outcome);

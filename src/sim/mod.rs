@@ -14,4 +14,6 @@ pub use figures::Figures;
 pub use trace::{Job, Trace, TraceError};
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

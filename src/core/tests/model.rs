@@ -14,7 +14,7 @@ use crate::model::record::{Hardware, NodeAdmin, NodeRecord, PartitionRecord};
 use crate::model::resources::Resources;
 use crate::model::spec::JobSpec;
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
-use crate::model::time::{BootTime, Now, Seconds, WallTime};
+use crate::model::time::{BootTime, Now, Seconds, TimeLimit, WallTime};
 use crate::sched::Scheduler;
 use crate::wire::client::{Act, Filter, Reply, Request, Selection, Selector, Submit, Verb};
 use crate::wire::node::{Act as OrderAct, AttemptRef, Content, Ended, Hello, Report, Started, ToNode};
@@ -37,6 +37,8 @@ pub struct ModelNode {
     pub never: Vec<AttemptRef>,
     pub tombs: BTreeSet<(TaskRef, Attempt)>,
     pub report: u64,
+    /// How long tasks of jobs may run, as it was told.
+    pub limits: Vec<(JobId, TimeLimit)>,
 }
 
 pub struct World {
@@ -352,7 +354,8 @@ fn obey(model: &mut ModelNode, job: JobId, act: OrderAct) {
                 }
             }
         }
-        OrderAct::Signal { .. } | OrderAct::Suspend { .. } | OrderAct::Limit { .. } => {}
+        OrderAct::Limit { limit } => model.limits.push((job, limit)),
+        OrderAct::Signal { .. } | OrderAct::Suspend { .. } => {}
     }
 }
 

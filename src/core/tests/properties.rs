@@ -163,3 +163,80 @@ fn backfill_never_delays_the_head() {
     assert_eq!(states(&world)[1], State::Starting);
     assert_eq!(states(&world)[3], State::Pending);
 }
+
+/// A node whose clock is ahead takes for late what is not (seed 320 of the simulator: sent there again at once, it came
+/// back at once, as fast as the network went). What is too late when is said by its own clock, and if that was set
+/// since, it gets nothing before its next beat.
+#[test]
+fn a_node_with_another_clock_is_asked_once() {
+    let mut world = World::new(&[4]);
+    for job in [spec(3, Some(60), None), spec(4, Some(60), None), spec(1, Some(30), None)] {
+        world.submit(job);
+        world.plan();
+    }
+    let (job, node) = (JobId(3), NodeId(1));
+    let live = |world: &World| world.core.cluster().jobs[&job].live.values().next().copied();
+    let first = live(&world).unwrap();
+    assert!(world.core.cluster().jobs[&job].slots[&node].not_after.is_some(), "it fills a gap");
+    let task = crate::model::ids::TaskRef { job, ordinal: crate::model::ids::Ordinal(0) };
+    let model = world.nodes.get_mut(&node).unwrap();
+    model.holds.remove(&(task, first.attempt));
+    model.never.push(crate::wire::node::AttemptRef { task, attempt: first.attempt });
+    world.send(node, crate::wire::node::Report::default());
+    world.plan();
+    assert_eq!(live(&world), None);
+    let clock = world.now.wall.plus(crate::model::time::Seconds(3_600));
+    let session = world.nodes[&node].session.unwrap();
+    let beat = crate::wire::node::Beat { number: 1, load_hundredths: 0, clock };
+    world.apply(crate::core::Command::Beat { node, session, beat });
+    world.plan();
+    assert!(live(&world).is_some_and(|live| live.attempt > first.attempt));
+    let sight = world.core.view(crate::model::ids::Position(0), world.now.wall).nodes[&node].clone();
+    assert_eq!(sight.by_its_clock(world.now.wall), clock);
+}
+
+/// A limit that was changed while a node was away reaches what had started there unheard, and what waits there (seed
+/// 848 of the simulator).
+#[test]
+fn a_changed_limit_reaches_what_started_unheard() {
+    let mut world = World::new(&[4]);
+    world.submit(spec(1, None, None));
+    world.plan();
+    let (job, node) = (JobId(1), NodeId(1));
+    let model = world.nodes.get_mut(&node).unwrap();
+    model.holds.values_mut().for_each(|at| *at = super::model::OnNode::Running);
+    let session = model.session.take().unwrap();
+    world.apply(crate::core::Command::NodeGone { node, session });
+    let limit = crate::model::time::TimeLimit(Some(crate::model::time::Seconds(60)));
+    let settings = crate::wire::client::Settings { time: Some(limit), ..Default::default() };
+    world.act(Verb::Set(Box::new(settings)), job, vec![]);
+    world.connect(node);
+    assert_eq!(world.nodes[&node].limits, [(job, limit)]);
+}
+
+/// The end of a parent changes nothing about a child that was cancelled (seed 302 of the simulator: its record was
+/// written once more, and after a restart, without the tables that had let go of the job, the job ran).
+#[test]
+fn a_cancelled_child_is_left_alone() {
+    let mut world = World::new(&[4]);
+    world.submit(spec(1, None, None));
+    world.plan();
+    let mut child = spec(1, None, None);
+    child.dependencies.conditions.push(crate::model::spec::Dependency {
+        kind: crate::model::spec::DependencyKind::AfterAny,
+        parent: crate::model::spec::Parent::Job(JobId(1)),
+        delay: crate::model::time::Seconds(0),
+    });
+    world.submit(child);
+    world.act(Verb::Cancel { reason: String::new() }, JobId(2), vec![]);
+    assert!(world.core.cluster().jobs[&JobId(2)].ended.is_some());
+    let before = world.log.len();
+    world.start(NodeId(1), 1);
+    world.end(NodeId(1), 1, 0);
+    assert!(world.core.cluster().jobs[&JobId(1)].ended.is_some());
+    let changes = world.log.iter().skip(before);
+    let of_child = changes.filter(
+        |change| matches!(change, crate::model::change::Change::Job(record) if record.id == JobId(2)),
+    );
+    assert_eq!(of_child.count(), 0);
+}

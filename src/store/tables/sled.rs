@@ -25,7 +25,9 @@ use super::{
     Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
     check_fill, full_bounds, full_key,
 };
+use crate::model::bug::{self, Bug};
 use crate::model::ids::{BootId, Incarnation, Position};
+use crate::store::rows::USED;
 
 /// How much of the tables sled may keep in memory.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
@@ -36,9 +38,6 @@ const PAGE_ROWS: usize = 1024;
 
 /// How many rows stand in one batch of sled.
 const BATCH_ROWS: usize = 256;
-
-/// The last value of a key.
-type KeyedRow<'a> = ((Table, &'a [u8]), Option<&'a [u8]>);
 
 /// What was there when the tables were opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,14 +99,10 @@ impl SledTables {
     /// memory without bound. So rows go in short batches, each with the ledger that fits to it; as long as rows are
     /// missing the position stays what it was, and the log from there on leads to the same rows.
     fn put(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
-        // The last row of a key counts.
-        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
-            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
-        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
-        let mut rest = last.into_iter().rev().peekable();
+        let mut parts = parts(rows, BATCH_ROWS).into_iter().peekable();
         loop {
-            let part: Vec<KeyedRow<'_>> = rest.by_ref().take(BATCH_ROWS).collect();
-            let whole = rest.peek().is_none();
+            let part = parts.next().unwrap_or_default();
+            let whole = parts.peek().is_none();
             self.put_part(&part, if whole { position } else { self.ledger.position })?;
             if whole {
                 return Ok(());
@@ -115,19 +110,19 @@ impl SledTables {
         }
     }
 
-    fn put_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
+    fn put_part(&mut self, rows: &[&Row], position: Position) -> Result<(), TablesError> {
         let mut ledger = self.ledger.clone();
         ledger.position = position;
         let mut batch = Batch::default();
         self.shared.with(|db| {
-            for ((table, key), new) in rows {
+            for Row { table, key, value } in rows.iter().copied() {
                 let full = full_key(*table, key);
                 if table.is_live() {
                     let old = db.get(&full)?;
-                    ledger.note(*table, key, old.as_deref(), *new);
+                    ledger.note(*table, key, old.as_deref(), value.as_deref());
                 }
-                match new {
-                    Some(value) => batch.insert(full, *value),
+                match value {
+                    Some(value) => batch.insert(full, value.as_slice()),
                     None => batch.remove(full),
                 }
             }
@@ -145,6 +140,25 @@ impl SledTables {
         self.ledger = ledger;
         Ok(())
     }
+}
+
+/// The rows in the parts in which they are put in place, of so many each: the last row of a key counts. The position
+/// moves with the last part.
+pub fn parts(rows: &[Row], part_rows: usize) -> Vec<Vec<&Row>> {
+    let last: BTreeMap<(Table, &[u8]), &Row> =
+        rows.iter().map(|row| ((row.table, row.key.as_slice()), row)).collect();
+    // From the highest table down: what belongs to a job comes before the job itself. What would not come out the same
+    // when the log behind the position is read again goes with the position: sums, to which the same would be added
+    // once more, and removals, since what a job has lost of its rows would be taken for what it never had.
+    let apart = bug::is_made(Bug::SumsApart);
+    let at_last = |row: &&Row| !apart && (row.table == USED || (row.table.is_live() && row.value.is_none()));
+    let (sums, all): (Vec<&Row>, Vec<&Row>) = last.into_values().rev().partition(at_last);
+    let mut parts: Vec<Vec<&Row>> = all.chunks(part_rows.max(1)).map(<[&Row]>::to_vec).collect();
+    match parts.last_mut() {
+        Some(part) => part.extend(sums),
+        None => parts.push(sums),
+    }
+    parts
 }
 
 /// Opens what is in `folder` and checks what can be checked without reading the rows. `None` if nothing is there.

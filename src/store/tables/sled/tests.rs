@@ -184,3 +184,18 @@ fn lost_pages_never_give_other_rows() {
     // How many are kept depends on how sled laid its pages out this time; half of the pages gone is never kept.
     assert!(distrusted > 0, "the trials touched nothing that counts");
 }
+
+/// What must not be done twice, or leaves half a job, goes with the position (seeds 24 and 110 of the simulator).
+#[test]
+fn sums_and_removals_go_with_the_position() {
+    let row = |table: Table, key: u8, value: Option<Vec<u8>>| Row { table, key: vec![key], value };
+    let mut rows: Vec<Row> = (0..10).map(|key| row(Table::TASKS, key, Some(vec![1]))).collect();
+    rows.push(row(USED, 1, Some(vec![2])));
+    rows.push(row(Table::JOB, 1, None));
+    rows.push(row(Table::BY_NAME, 1, None));
+    let parts = parts(&rows, 4);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 5]);
+    let (last, before) = parts.split_last().unwrap();
+    assert!(last.iter().any(|row| row.table == USED) && last.iter().any(|row| row.table == Table::JOB));
+    assert!(before.iter().flatten().all(|row| row.value.is_some() || !row.table.is_live()));
+}

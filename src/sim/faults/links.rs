@@ -1,0 +1,354 @@
+//! Links: between a node and the controller one connection of two ordered ways, for a client's request and its reply
+//! a way each. What is sent may be lost (then the connection breaks, though either end notices only later), doubled,
+//! passed by what was sent after it, delayed, or caught in a cut of one direction.
+
+use std::collections::VecDeque;
+
+use super::world::{Event, World};
+use crate::model::ids::{NodeId, SessionId};
+use crate::wire::client::{Reply, Request, Verb};
+use crate::wire::node::{Act, FromNode, Hello, ToNode, Welcome};
+
+/// Kinds of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Submit,
+    Cancel,
+    Requeue,
+    Hold,
+    NodeAct,
+    Reply,
+    Hello,
+    Welcome,
+    Inventory,
+    Report,
+    Beat,
+    Refused,
+    Confirmed,
+    BeatAnswer,
+    Launch,
+    Withdraw,
+    Kill,
+    Limit,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 18] = [
+        Kind::Submit,
+        Kind::Cancel,
+        Kind::Requeue,
+        Kind::Hold,
+        Kind::NodeAct,
+        Kind::Reply,
+        Kind::Hello,
+        Kind::Welcome,
+        Kind::Inventory,
+        Kind::Report,
+        Kind::Beat,
+        Kind::Refused,
+        Kind::Confirmed,
+        Kind::BeatAnswer,
+        Kind::Launch,
+        Kind::Withdraw,
+        Kind::Kill,
+        Kind::Limit,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Submit => "submit",
+            Kind::Cancel => "cancel",
+            Kind::Requeue => "requeue",
+            Kind::Hold => "hold and release",
+            Kind::NodeAct => "node verb",
+            Kind::Reply => "reply",
+            Kind::Hello => "hello",
+            Kind::Welcome => "welcome",
+            Kind::Inventory => "inventory",
+            Kind::Report => "report",
+            Kind::Beat => "beat",
+            Kind::Refused => "refusal",
+            Kind::Confirmed => "confirmation",
+            Kind::BeatAnswer => "answer to a beat",
+            Kind::Launch => "launch",
+            Kind::Withdraw => "withdraw",
+            Kind::Kill => "kill",
+            Kind::Limit => "limit",
+        }
+    }
+
+    /// How much likelier faults hit what is seldom sent, so that each pair is tried.
+    fn weight(self) -> u64 {
+        match self {
+            Kind::Beat | Kind::BeatAnswer => 2,
+            Kind::Report | Kind::Confirmed | Kind::Reply | Kind::Launch => 3,
+            Kind::Inventory | Kind::Hello | Kind::Welcome => 5,
+            Kind::Submit | Kind::Cancel | Kind::Requeue | Kind::Hold => 10,
+            Kind::NodeAct => 30,
+            Kind::Kill => 40,
+            Kind::Limit => 80,
+            Kind::Refused => 140,
+            Kind::Withdraw => 200,
+        }
+    }
+}
+
+/// What is on its way.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Request { client: usize, request: Box<Request> },
+    Reply { client: usize, key: String, reply: Box<Reply> },
+    Hello(Box<Hello>),
+    Welcome(Box<Welcome>),
+    FromNode(Box<FromNode>),
+    ToNode(Box<ToNode>),
+}
+
+impl Message {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Message::Request { request, .. } => match &**request {
+                Request::Submit(_) => Kind::Submit,
+                Request::Act(act) => match act.verb {
+                    Verb::Cancel { .. } => Kind::Cancel,
+                    Verb::Requeue => Kind::Requeue,
+                    _ => Kind::Hold,
+                },
+                _ => Kind::NodeAct,
+            },
+            Message::Reply { .. } => Kind::Reply,
+            Message::Hello(_) => Kind::Hello,
+            Message::Welcome(_) => Kind::Welcome,
+            Message::FromNode(message) => match &**message {
+                FromNode::Report(report) if report.last_of_inventory => Kind::Inventory,
+                FromNode::Report(_) => Kind::Report,
+                FromNode::Beat(_) => Kind::Beat,
+                FromNode::Refused(_) => Kind::Refused,
+            },
+            Message::ToNode(message) => match &**message {
+                ToNode::Confirmed { .. } => Kind::Confirmed,
+                ToNode::Beat { .. } => Kind::BeatAnswer,
+                ToNode::Order(order) => match &order.act {
+                    Act::Launch(_) => Kind::Launch,
+                    Act::Withdraw { .. } => Kind::Withdraw,
+                    Act::Kill { .. } => Kind::Kill,
+                    Act::Limit { .. } | Act::Signal { .. } | Act::Suspend { .. } => Kind::Limit,
+                },
+            },
+        }
+    }
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the controller.
+    Up,
+    /// From it.
+    Down,
+}
+
+/// A connection of a node.
+#[derive(Debug)]
+pub struct Conn {
+    pub node: usize,
+    /// Which life of the node's daemon dialled.
+    pub daemon: u32,
+    /// Which life of the controller listens; `None`: a deposed one that nobody told so.
+    pub controller: Option<u32>,
+    /// Whether the node's end is open.
+    pub node_end: bool,
+    /// Whether the controller's end is open.
+    pub controller_end: bool,
+    pub session: Option<(NodeId, SessionId)>,
+    /// The controller reads one message, and the next when that is durable.
+    pub inbox: VecDeque<FromNode>,
+    pub reading: bool,
+    /// What waits for its content, since when, and whether it will be tried again.
+    pub outbox: VecDeque<ToNode>,
+    pub waits_since: Option<u64>,
+    pub flush_is_due: bool,
+    /// Per way: when the last message arrives, and whether it is broken.
+    last: [u64; 2],
+    broken: [bool; 2],
+}
+
+impl Conn {
+    pub fn new(node: usize, daemon: u32, controller: Option<u32>, node_end: bool) -> Conn {
+        Conn {
+            node,
+            daemon,
+            controller,
+            node_end,
+            controller_end: true,
+            session: None,
+            inbox: VecDeque::new(),
+            reading: false,
+            outbox: VecDeque::new(),
+            waits_since: None,
+            flush_is_due: false,
+            last: [0; 2],
+            broken: [false; 2],
+        }
+    }
+
+    /// Nothing more gets through.
+    pub fn break_off(&mut self) {
+        self.broken = [true; 2];
+    }
+}
+
+/// What becomes of a message on its way.
+struct Fate {
+    lost: bool,
+    copies: u64,
+    /// Others may pass it.
+    passed: bool,
+    extra: u64,
+}
+
+impl World {
+    /// Draws what happens to a message of that kind, and counts it.
+    fn fate(&mut self, kind: Kind, cut: &mut u64) -> Fate {
+        let mut fate = Fate { lost: false, copies: 1, passed: false, extra: 0 };
+        self.counts.fired("sent", kind.word());
+        if self.calm {
+            return fate;
+        }
+        if self.dice.chance(self.rates.drop * kind.weight()) {
+            *cut = self.now + self.dice.between(500_000, 25_000_000);
+        }
+        if *cut > self.now {
+            self.counts.fired("cut", kind.word());
+            // A short cut only delays; a long one outlasts the connection.
+            let left = *cut - self.now;
+            if left < 6_000_000 {
+                fate.extra = left
+            } else {
+                fate.lost = true
+            }
+            return fate;
+        }
+        let weight = kind.weight();
+        let rates = self.rates;
+        if self.dice.chance(rates.drop * weight) {
+            self.counts.fired("dropped", kind.word());
+            fate.lost = true;
+        } else if self.dice.chance(rates.double * weight) {
+            self.counts.fired("doubled", kind.word());
+            fate.copies = 2;
+            self.hot = 12;
+        } else if self.dice.chance(rates.reorder * weight) {
+            if !matches!(kind, Kind::Hello | Kind::Welcome) {
+                self.counts.fired("reordered", kind.word());
+                fate.passed = true;
+                fate.extra = self.dice.between(1_000, 1_500_000);
+                self.hot = 12;
+            }
+        } else if self.dice.chance(rates.delay * weight) {
+            self.counts.fired("delayed", kind.word());
+            fate.extra = self.dice.between(100_000, 20_000_000);
+        }
+        fate
+    }
+
+    /// Sends something on a node's connection.
+    pub fn send(&mut self, id: u64, way: Way, message: Message) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let at = usize::from(way == Way::Down);
+        if conn.broken[at] {
+            return;
+        }
+        let kind = message.kind();
+        let node = conn.node;
+        let mut cut = self.nodes[node].cut[at];
+        let fate = self.fate(kind, &mut cut);
+        self.nodes[node].cut[at] = cut;
+        let base = self.dice.between(100, 1_500);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if fate.lost {
+            conn.broken[at] = true;
+            let (soon, late) = (self.dice.between(50_000, 3_000_000), self.dice.between(50_000, 25_000_000));
+            self.after(soon, Event::Lost { conn: id, way: Way::Down });
+            self.after(late, Event::Lost { conn: id, way: Way::Up });
+            return;
+        }
+        let mut due = self.now + base + fate.extra;
+        if !fate.passed {
+            due = due.max(conn.last[at]);
+            conn.last[at] = due;
+        }
+        for copy in 0..fate.copies {
+            let wait = due - self.now + copy * 40;
+            match (&message, copy) {
+                (Message::Hello(_), 1..) => {
+                    // The node dialled twice and gave the first connection up: nobody listens at its end.
+                    let (node, daemon, controller) = self
+                        .conns
+                        .get(&id)
+                        .map_or((0, 0, None), |conn| (conn.node, conn.daemon, conn.controller));
+                    let other = self.new_conn(Conn::new(node, daemon, controller, false));
+                    let wait = wait + self.dice.between(0, 5_000_000);
+                    self.after(wait, Event::Arrive { conn: other, way, message: message.clone() });
+                    self.after(wait + 10_000_000, Event::Lost { conn: other, way: Way::Up });
+                }
+                _ => self.after(wait, Event::Arrive { conn: id, way, message: message.clone() }),
+            }
+        }
+    }
+
+    /// Sends a client's request or its reply.
+    pub fn post(&mut self, client: usize, message: Message) {
+        let kind = message.kind();
+        let mut cut = self.clients[client].cut;
+        let fate = self.fate(kind, &mut cut);
+        self.clients[client].cut = cut;
+        if fate.lost {
+            return;
+        }
+        for copy in 0..fate.copies {
+            let apart = if self.dice.chance(5_000) { 2_000 } else { 8_000_000 };
+            let wait = self.dice.between(100, 1_500) + fate.extra + copy * self.dice.between(0, apart);
+            self.after(wait, Event::Post(message.clone()));
+        }
+    }
+
+    pub fn new_conn(&mut self, conn: Conn) -> u64 {
+        self.next_conn += 1;
+        self.conns.insert(self.next_conn, conn);
+        self.next_conn
+    }
+
+    /// One end of a connection notices that it is broken.
+    pub fn on_lost(&mut self, id: u64, way: Way) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.broken = [true; 2];
+        let node = conn.node;
+        match way {
+            Way::Down if conn.node_end => {
+                conn.node_end = false;
+                self.node_disconnected(node, id);
+            }
+            Way::Up if conn.controller_end => {
+                conn.controller_end = false;
+                self.controller_lost(id);
+            }
+            _ => {}
+        }
+        if self.conns.get(&id).is_some_and(|conn| !conn.node_end && !conn.controller_end) {
+            self.conns.remove(&id);
+        }
+    }
+
+    /// One end closes; the other hears of it soon.
+    pub fn close(&mut self, id: u64, by: Way) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        match by {
+            Way::Up => conn.node_end = false,
+            Way::Down => conn.controller_end = false,
+        }
+        conn.broken = [true; 2];
+        let wait = self.dice.between(200, 500_000);
+        self.after(wait, Event::Lost { conn: id, way: by });
+    }
+}

@@ -1,0 +1,100 @@
+//! Ranges of seeds, and what they must have tried.
+
+use super::counts::Counts;
+use super::world::{Run, run};
+use crate::model::bug::{self, Bug};
+
+/// How many seeds are run on each change.
+const SEEDS: u64 = 100;
+/// Within so many seeds each deliberate mistake shows.
+const SEEDS_TO_FIND: u64 = 200;
+
+/// Runs seeds on two threads, each seed on one; the first failure in the order of seeds is given.
+fn range(from: u64, to: u64) -> (Counts, Vec<String>) {
+    let half = |odd: u64| {
+        move || {
+            let mut counts = Counts::default();
+            let mut failures = Vec::new();
+            for seed in (from..to).filter(|seed| seed % 2 == odd) {
+                let Run { counts: more, failure, .. } = run(seed, true);
+                counts.add(&more);
+                failures.extend(failure);
+                if failures.len() >= 3 {
+                    break;
+                }
+            }
+            (counts, failures)
+        }
+    };
+    let other = std::thread::spawn(half(1));
+    let (mut counts, mut failures) = half(0)();
+    let (more, others) = other.join().unwrap_or_default();
+    counts.add(&more);
+    failures.extend(others);
+    (counts, failures)
+}
+
+/// Without faults everything that is submitted ends.
+#[test]
+fn without_faults_all_is_well() {
+    for seed in 0..5 {
+        let outcome = run(seed, false);
+        assert!(outcome.failure.is_none(), "{}", outcome.failure.unwrap_or_default());
+        assert!(outcome.jobs > 0 && outcome.starts > 0, "seed {seed}: nothing was done");
+    }
+}
+
+/// Whatever a run does follows from its seed.
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (first, second, other) = (run(7, true), run(7, true), run(8, true));
+    assert_eq!((first.trace, &first.counts), (second.trace, &second.counts));
+    assert_ne!(first.trace, other.trace);
+}
+
+/// The seeds of each change; `cargo xtask sim` takes others.
+#[test]
+fn seeds() {
+    let (from, to) = seeds_wanted().unwrap_or((0, SEEDS));
+    let (counts, failures) = range(from, to);
+    println!("{}", counts.table());
+    println!("{}", counts.rare(50).join("\n"));
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Each deliberate mistake is found within so many seeds.
+#[test]
+fn mistakes_are_found() {
+    let wanted = std::env::var("JSCHED_SIM_BUG").ok();
+    let bugs =
+        Bug::ALL.into_iter().filter(|bug| wanted.as_ref().is_none_or(|name| *name == format!("{bug:?}")));
+    let (even, odd): (Vec<_>, Vec<_>) = bugs.enumerate().partition(|(at, _)| at % 2 == 0);
+    let other = std::thread::spawn(move || missed(odd.into_iter().map(|(_, bug)| bug)));
+    let mut all = missed(even.into_iter().map(|(_, bug)| bug));
+    all.extend(other.join().unwrap_or_default());
+    assert!(all.is_empty(), "not found: {all:?}");
+}
+
+fn missed(bugs: impl Iterator<Item = Bug>) -> Vec<Bug> {
+    let mut missed = Vec::new();
+    for bug in bugs {
+        bug::make(Some(bug));
+        let found = (0..SEEDS_TO_FIND).find_map(|seed| Some((seed, run(seed, true).failure?)));
+        bug::make(None);
+        match found {
+            Some((_, text)) => {
+                let line = text.lines().next().unwrap_or_default();
+                println!("{bug:?}: {}", line.chars().take(200).collect::<String>());
+            }
+            None => missed.push(bug),
+        }
+    }
+    missed
+}
+
+/// `A..B` in the environment, from `cargo xtask sim`.
+fn seeds_wanted() -> Option<(u64, u64)> {
+    let text = std::env::var("JSCHED_SIM_SEEDS").ok()?;
+    let (from, to) = text.split_once("..")?;
+    Some((from.parse().ok()?, to.parse().ok()?))
+}
