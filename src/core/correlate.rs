@@ -137,6 +137,10 @@ impl Core {
             wait.condition.kind == DependencyKind::AfterCorrelated
                 && self.parent(wait.parent, found).is_none_or(|parent| parent.ended.is_some())
         };
+        if self.cluster.jobs.get(&job.id()).is_none_or(|job| job.ended.is_some()) {
+            // A record of it would bring it back, were the log read again without the tables that let go of it.
+            return;
+        }
         let mut record = (*job.record).clone();
         for wait in record.waits_for.iter_mut().filter(|wait| !wait.is_settled() && over(wait)) {
             wait.holds_at = Some(now.wall);

@@ -1,4 +1,4 @@
-//! What developers of jsched run: `cargo xtask demo | man | bench | ci`.
+//! What developers of jsched run: `cargo xtask demo | man | bench | sim | ci`.
 
 mod bench;
 mod ci;
@@ -8,6 +8,7 @@ mod documents;
 mod failure;
 mod interrupt;
 mod program;
+mod sim;
 mod workspace;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ usage: cargo xtask COMMAND
                    --keep leaves the cluster up
   man [--check]    write man/ and completions/ from the argument definitions; --check only compares
   bench            measure what the design gives a budget for, on a private cluster
+  sim --seeds A..B [--release]
+                   run the fault simulator on those seeds and print how often what happened; see docs/simulator.md
   ci               everything that must hold before a change goes in
 ";
 
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         ["man"] => documents::run(false),
         ["man", "--check"] => documents::run(true),
         ["bench"] => bench::run(),
+        ["sim", "--seeds", seeds] => sim::run(seeds, false),
+        ["sim", "--seeds", seeds, "--release"] => sim::run(seeds, true),
         ["ci"] => ci::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -109,9 +109,12 @@ impl Counts {
         all.map(|(what, to)| (what, to, self.fired.get(&(what, to)).copied().unwrap_or_default())).collect()
     }
 
-    /// What happened less than `least` times.
-    pub fn rare(&self, least: u64) -> Vec<String> {
-        let rare = self.all().into_iter().filter(|(_, _, count)| *count < least);
+    /// What happened less than `least` times, `seldom` kinds of messages aside.
+    pub fn rare(&self, least: u64, seldom: &[&str]) -> Vec<String> {
+        let rare = self
+            .all()
+            .into_iter()
+            .filter(|(what, to, count)| *count < least && *what != "sent" && !seldom.contains(to));
         rare.map(|(what, to, count)| format!("{what}: {to}: {count}")).collect()
     }
 
