@@ -4,7 +4,7 @@
 //! from it, local and rebuildable at any time. Both stand on [`disk::Disk`], the few file operations whose
 //! failures matter, except for sled, which does its own file work and is trusted accordingly (see [`tables::sled`]).
 //!
-//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `tables/` and `lock`.
+//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `output/`, `tables/` and `lock`.
 
 pub mod cluster_file;
 pub mod content;
@@ -14,6 +14,7 @@ pub mod journal;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod output;
 pub mod prune;
 pub mod rows;
 pub mod tables;

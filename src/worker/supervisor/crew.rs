@@ -40,8 +40,6 @@ pub struct Crew {
     strangers: BTreeSet<i32>,
     /// Removers of private folders, and the folder that each empties.
     helpers: BTreeMap<i32, String>,
-    /// Private working directories whose output may still be wanted.
-    kept: BTreeMap<AttemptRef, String>,
     stuck: u32,
     sampled: BootTime,
     tick_ms: u64,
@@ -62,7 +60,6 @@ impl Crew {
             firsts: BTreeMap::new(),
             strangers: BTreeSet::new(),
             helpers: BTreeMap::new(),
-            kept: BTreeMap::new(),
             stuck: 0,
             sampled: clock::boot(),
             tick_ms: 1_000 / setting(nix::unistd::SysconfVar::CLK_TCK, 100).min(1_000),
@@ -205,13 +202,6 @@ impl Crew {
     /// What the running attempts use.
     pub fn usages(&self) -> Vec<UsageNow> {
         self.attempts.values().map(Attempt::usage_now).collect()
-    }
-
-    /// The output of these attempts is no longer wanted: removes private working directories.
-    pub fn forget(&mut self, task: AttemptRef) {
-        if let Some(folder) = self.kept.remove(&task) {
-            self.remove_folder(folder);
-        }
     }
 
     /// When to look again without being told anything.
@@ -358,9 +348,7 @@ impl Crew {
         if std::fs::remove_dir(&attempt.files.tmp).is_err() {
             self.remove_folder(attempt.files.tmp);
         }
-        if let Some(folder) = attempt.files.private {
-            self.kept.insert(task, folder);
-        }
+        // A private working directory stays: the node daemon removes it after its time.
         Some(Finished { task, end })
     }
 

@@ -1,5 +1,6 @@
 //! The supervisor's loop: messages in, processes and records, news out.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ pub struct Service {
     usage_said: BootTime,
     alone_since: BootTime,
     retry_at: Option<BootTime>,
+    /// Attempts with output whose ends are not acknowledged.
+    with_output: BTreeMap<AttemptRef, StartedAttempt>,
 }
 
 /// What there is once the job is known.
@@ -107,6 +110,7 @@ impl Service {
             usage_said: now,
             alone_since: now,
             retry_at: None,
+            with_output: BTreeMap::new(),
         })
     }
 
@@ -231,6 +235,12 @@ impl Service {
             queued: self.desk.queued().collect(),
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
             reports: self.desk.all_reports(),
+            ended: self
+                .with_output
+                .values()
+                .filter(|one| self.crew().is_none_or(|crew| !crew.runs(one.task)))
+                .cloned()
+                .collect(),
         };
         let (version, pid) = (version.min(VERSION), std::process::id());
         self.say(&FromSupervisor::Welcome { version, pid, inventory });
@@ -268,8 +278,8 @@ impl Service {
 
     fn acknowledge(&mut self, up_to: u64) {
         let reports = self.desk.acknowledge(up_to);
-        if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
-            reports.iter().for_each(|report| crew.forget(report.task));
+        for report in &reports {
+            self.with_output.remove(&report.task);
         }
     }
 
@@ -316,6 +326,9 @@ impl Service {
             };
             match started {
                 Ok(started) => {
+                    if !started.output.is_empty() || !started.error.is_empty() {
+                        self.with_output.insert(task, started.clone());
+                    }
                     let StartedAttempt { pid, start_ticks, start, .. } = started;
                     let pushed = work.records.push(&Record::Started { task, pid, start_ticks, start });
                     debug_assert!(pushed.is_ok());
