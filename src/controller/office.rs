@@ -9,6 +9,8 @@ use quinn::Connection;
 
 use super::driver::{Driver, Gauges};
 use super::history;
+use super::kept::Keeper;
+use super::windows::Windows;
 use super::planner::Explainer;
 use super::published::Published;
 use crate::core::Settings;
@@ -38,6 +40,14 @@ pub struct Office {
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
     pub content: Content,
+    /// Output of jobs, as far as it is kept here.
+    pub kept: Keeper,
+    /// Who reads how much output at once.
+    pub windows: Windows,
+    /// Nodes that did not answer when they were asked for output, and when.
+    pub unanswered: Mutex<BTreeMap<NodeId, tokio::time::Instant>>,
+    /// Says when a node's second connection comes or goes.
+    pub data_links_changed: tokio::sync::watch::Sender<()>,
     /// The state folder's files, with the lock.
     pub disk: Arc<dyn Disk>,
     /// Why jobs wait.

@@ -15,6 +15,7 @@ use crate::store::content::{Content, ContentError};
 use crate::store::disk::real::RealDisk;
 use crate::store::disk::{Disk, DiskError};
 use crate::store::journal::Journal;
+use crate::store::output::{Limits, OutputStore};
 use crate::store::log::{Claim, Log, LogError, Opened};
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
@@ -34,6 +35,8 @@ pub struct Recovered {
     pub tables: SledTables,
     /// Content files.
     pub content: Content,
+    /// Kept output.
+    pub output: OutputStore,
     /// Whose state it is.
     pub file: ClusterFile,
     /// What the journal said at opening.
@@ -107,7 +110,8 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
         words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
     }
     let content = Content::open(disk.clone())?;
-    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk })
+    let output = OutputStore::open(disk.clone(), Limits::default())?;
+    Ok(Recovered { cluster, journal, tables, content, output, file, opened, words, disk })
 }
 
 fn describe(found: &Found) -> String {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
+use super::kept::Keeper;
+use super::windows::Windows;
 use super::office::{Connections, ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
@@ -128,6 +130,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         published,
         tables: reader,
         content: recovered.content,
+        kept: Keeper::start(recovered.output, driver.clone())?,
+        windows: Windows::default(),
+        unanswered: Mutex::default(),
+        data_links_changed: tokio::sync::watch::channel(()).0,
         disk: recovered.disk,
         explainer,
         settings: core_settings,

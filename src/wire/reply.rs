@@ -265,8 +265,14 @@ pub struct Output {
     pub bytes: Vec<u8>,
     /// The file's size as far as known.
     pub size: u64,
-    /// Why there is nothing, if so.
+    /// Why there is nothing, or why it comes from what is kept rather than from the node; else empty.
     pub note: String,
+    /// Where this attempt's own part of the file begins.
+    pub start: u64,
+    /// The attempt has ended, and `size` is where its output ends.
+    pub over: bool,
+    /// The newest attempt that has started.
+    pub latest: Attempt,
 }
 
 wire_body! {

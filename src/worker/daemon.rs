@@ -6,8 +6,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
+use super::data::Output;
 use super::link::{self, LinkNews, Way};
-use super::probe;
+use super::readers::Readers;
+use super::ship::Shipper;
+use super::watches::Watches;
+use super::{private, probe};
 use super::spool::{Folder, Spool, SpoolError};
 use super::supervisor::clock;
 use super::supervisors::{News, Supervisors};
@@ -81,12 +85,23 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let agent = Agent::new(clock::now(), facts);
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
-    let supervisors = Supervisors::new(settings.program, settings.place.clone(), spool.contents(), news);
+    let (readers, watches) = (Readers::default(), Watches::new());
+    let shipper = Shipper::new(readers.clone(), watches.clone());
+    let base = PathBuf::from(&settings.place.tmp_base);
+    tokio::spawn(private::sweep(readers.clone(), base, settings.spool.clone()));
+    let supervisors = Supervisors::new(
+        settings.program,
+        settings.place.clone(),
+        spool.contents(),
+        news,
+        shipper.clone(),
+    );
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
         addresses: settings.addresses,
         hello: hello_seen,
+        output: Output { readers, watches, shipper },
         node: settings.place.node,
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);

@@ -14,12 +14,14 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
 use super::accounts;
+use super::ship::Shipper;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
 use super::supervisor::records::{self, Fate, Recorded};
 use super::supervisors::News;
 use super::translate::{self, Lines, Place};
-use crate::agent::{Remains, Said, SupervisorId, Tell};
+use crate::agent::{Remains, SupervisorId, Tell};
+use crate::model::ids::JobId;
 use crate::wire::node::JobBody;
 use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
 
@@ -51,6 +53,7 @@ pub struct Keeper {
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
+    shipper: Shipper,
 }
 
 /// How a conversation came to its end.
@@ -72,6 +75,7 @@ impl Keeper {
         body: Option<Arc<JobBody>>,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        shipper: Shipper,
     ) -> Keeper {
         Keeper {
             id: folder.supervisor,
@@ -83,6 +87,7 @@ impl Keeper {
             child: None,
             kills: Vec::new(),
             news,
+            shipper,
         }
     }
 
@@ -97,6 +102,7 @@ impl Keeper {
             Over::Forgotten => {}
             Over::Useless | Over::Broken => {
                 let remains = self.remains().await;
+                self.shipper.lost(self.folder.job, self.body.as_deref());
                 self.say(News::Lost(remains)).await;
             }
         }
@@ -165,7 +171,11 @@ impl Keeper {
 
     async fn converse(&mut self, mut stream: UnixStream) -> Over {
         let mut decoder = FrameDecoder::new();
-        let Ok((said, has_job)) = greet(&mut stream, &mut decoder).await else { return Over::Broken };
+        let Ok(welcome) = greet(&mut stream, &mut decoder).await else { return Over::Broken };
+        let has_job =
+            matches!(&welcome, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
+        self.shipper.hear(self.folder.job, self.body.as_deref(), &welcome);
+        let Some(said) = translate::said(welcome) else { return Over::Broken };
         if has_job {
             self.job_to_tell = None;
         } else if let Some(job) = &self.job_to_tell {
@@ -187,6 +197,9 @@ impl Keeper {
             Writer { folder: &self.folder, body: body.as_deref(), lines: &self.lines, stream: write };
         let reader = Reader {
             id: self.id,
+            job: self.folder.job,
+            body: body.as_deref(),
+            shipper: &self.shipper,
             decoder,
             stream: read,
             job_to_tell: &mut self.job_to_tell,
@@ -261,6 +274,9 @@ impl Writer<'_> {
 /// Passes on what a supervisor says.
 struct Reader<'a> {
     id: SupervisorId,
+    job: JobId,
+    body: Option<&'a JobBody>,
+    shipper: &'a Shipper,
     decoder: FrameDecoder,
     stream: ReadHalf<'a>,
     job_to_tell: &'a mut Option<Box<Job>>,
@@ -282,6 +298,7 @@ impl Reader<'_> {
                     Ok(Some(message)) => {
                         // It works, so it has its job.
                         *self.job_to_tell = None;
+                        self.shipper.hear(self.job, self.body, &message);
                         if let Some(said) = translate::said(message) {
                             let _ = self.news.send((self.id, News::Said(said))).await;
                         }
@@ -338,18 +355,15 @@ fn prepare(
     })
 }
 
-/// Says hello and gets the inventory, and whether the supervisor has its job.
-async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
+/// Says hello and gets the inventory.
+async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<FromSupervisor, String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
     let mut bytes = vec![0; READ_BYTES];
     loop {
         if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
-            let has_job =
-                matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
-            if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
-            {
-                return Ok((said, has_job));
+            if matches!(message, FromSupervisor::Welcome { .. }) {
+                return Ok(message);
             }
             return Err("it does not begin with Welcome".to_owned());
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::data;
+use super::data::{self, Output};
 use super::supervisor::clock;
 use crate::net::client::{Link, dial};
 use crate::net::close::End;
@@ -41,7 +41,6 @@ pub enum LinkNews {
 }
 
 /// What a link needs.
-#[derive(Debug)]
 pub struct Way {
     /// Who one is, and whom one believes.
     pub credentials: Credentials,
@@ -51,6 +50,8 @@ pub struct Way {
     pub hello: watch::Receiver<Option<Hello>>,
     /// The folder name for the log.
     pub node: String,
+    /// What is read for the controller.
+    pub output: Output,
 }
 
 /// Keeps a session with the controller, as long as `news` are wanted.
@@ -117,7 +118,7 @@ async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
     let error = tokio::select! {
         error = receive(reader, news) => error,
         error = send(writer, from) => error,
-        never = data::keep(&way.credentials, link.address(), instance) => match never {},
+        never = data::keep(&way.credentials, link.address(), instance, &way.output) => match never {},
         () = news.closed() => "the daemon ends".to_owned(),
     };
     let said = reason(&link, &error);

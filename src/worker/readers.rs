@@ -113,7 +113,7 @@ fn serve(
 ) {
     let patience = if is_he.is_ok() { IDLE } else { Duration::ZERO };
     let perform = |task: Task| {
-        task(is_he.as_ref().map(|()| ()).map_err(String::as_str));
+        task(is_he.as_ref().copied().map_err(String::as_str));
         waiting.fetch_sub(1, Ordering::Relaxed);
     };
     loop {
@@ -173,4 +173,65 @@ pub fn open_regular(path: &str) -> io::Result<(File, Metadata)> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves what is behind these locks whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// A name is swapped between the user's own file and root's, thousands of times, while it is read as the user.
+    #[tokio::test]
+    async fn no_swap_of_names_gives_what_the_user_may_not_read() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let [own, secret, name] = ["own", "secret", "name"].map(|name| folder.path().join(name));
+        std::fs::write(&own, "own").unwrap();
+        std::fs::write(&secret, "secret").unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (stop, swapped) = (over.clone(), name.clone());
+        let swapper = std::thread::spawn(move || {
+            let new = swapped.with_extension("new");
+            for target in [&own, &secret].into_iter().cycle() {
+                symlink(target, &new).unwrap();
+                std::fs::rename(&new, &swapped).unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let readers = Readers::default();
+        let nobody = Who::Owner { uid: 65_534, gid: 65_534 };
+        let path = name.to_str().unwrap().to_owned();
+        let read = readers.run(&nobody, move || {
+            let (mut own, mut refused) = (0, 0);
+            for _ in 0..5_000 {
+                let mut text = String::new();
+                match open_regular(&path).and_then(|(mut file, _)| file.read_to_string(&mut text)) {
+                    Ok(_) if text == "own" => own += 1,
+                    Ok(_) => panic!("{text}"),
+                    Err(_) => refused += 1,
+                }
+            }
+            (own, refused)
+        });
+        let (own, refused) = read.await.unwrap();
+        over.store(true, Ordering::Relaxed);
+        swapper.join().unwrap();
+        assert!(own > 0 && refused > 0, "{own} {refused}");
+        // A thread that hangs holds up its user alone.
+        let (release, held) = channel::<()>();
+        let hanging = readers.clone();
+        let hung = tokio::spawn(async move { hanging.run(&nobody, move || held.recv().is_ok()).await });
+        let root = Who::Owner { uid: 0, gid: 0 };
+        assert_eq!(readers.run(&root, || 7).await, Ok(7));
+        release.send(()).unwrap();
+        assert_eq!(hung.await.unwrap(), Ok(true));
+    }
 }

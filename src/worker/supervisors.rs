@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
+use super::ship::Shipper;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::spool::{Contents, Folder, Spool};
 use super::supervisor::records::{self, Fate};
@@ -37,6 +38,7 @@ pub struct Supervisors {
     place: Arc<Place>,
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
+    shipper: Shipper,
     open: BTreeMap<SupervisorId, Open>,
 }
 
@@ -53,8 +55,9 @@ impl Supervisors {
         place: Place,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        shipper: Shipper,
     ) -> Supervisors {
-        Supervisors { program, place: Arc::new(place), contents, news, open: BTreeMap::new() }
+        Supervisors { program, place: Arc::new(place), contents, news, shipper, open: BTreeMap::new() }
     }
 
     /// Starts one in a new folder.
@@ -113,7 +116,7 @@ impl Supervisors {
     }
 
     fn look_after(&mut self, folder: Folder, body: Option<Arc<JobBody>>, start: Option<Start>) {
-        let keeper = Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone());
+        let keeper = Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone(), self.shipper.clone());
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));
     }

@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 /// How often a file is looked at that can't be watched.
@@ -24,26 +24,22 @@ pub struct Watches {
 }
 
 struct Shared {
-    inotify: AsyncFd<Inotify>,
+    inotify: Inotify,
     waiting: Mutex<Waiting>,
 }
 
 impl Watches {
-    /// To be called inside a runtime. Without inotify nothing can be watched, which is said in the log.
+    /// With a thread that listens to the kernel. Without inotify nothing can be watched, which is said in the log.
     pub fn new() -> Watches {
-        let flags = InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC;
-        let inotify = Inotify::init(flags).map_err(std::io::Error::from).and_then(AsyncFd::new);
-        match inotify {
-            Ok(inotify) => {
-                let shared = Arc::new(Shared { inotify, waiting: Mutex::default() });
-                tokio::spawn(listen(Arc::clone(&shared)));
-                Watches { shared: Some(shared) }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "files can't be watched; they are looked at every {FALLBACK:?}");
-                Watches { shared: None }
-            }
-        }
+        let shared = Inotify::init(InitFlags::IN_CLOEXEC).map_err(std::io::Error::from).and_then(|inotify| {
+            let shared = Arc::new(Shared { inotify, waiting: Mutex::default() });
+            let own = Arc::clone(&shared);
+            std::thread::Builder::new().name("watches".to_owned()).spawn(move || listen(&own))?;
+            Ok(shared)
+        });
+        let shared = shared
+            .map_err(|error| tracing::warn!(%error, "files can't be watched; they are looked at every {FALLBACK:?}"));
+        Watches { shared: shared.ok() }
     }
 
     /// Resolves when the file is written to, made shorter, or removed. What came before does not count, so look at the
@@ -59,7 +55,7 @@ impl Watches {
         let (tell, told) = channel();
         // Held over both steps: the event may come before the second.
         let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let watch = shared.inotify.get_ref().add_watch(path.as_str(), changes).ok()?;
+        let watch = shared.inotify.add_watch(path.as_str(), changes).ok()?;
         let tellers = waiting.entry(watch).or_default();
         tellers.retain(|teller| !teller.is_closed());
         tellers.push(tell);
@@ -67,26 +63,35 @@ impl Watches {
     }
 }
 
-async fn listen(shared: Arc<Shared>) {
+fn listen(shared: &Shared) {
     loop {
-        let Ok(mut ready) = shared.inotify.readable().await else { return };
-        let events = match ready.try_io(|inotify| inotify.get_ref().read_events().map_err(Into::into)) {
-            Ok(Ok(events)) => events,
-            Ok(Err(error)) => {
+        let events = match shared.inotify.read_events() {
+            Ok(events) => events,
+            Err(Errno::EINTR) => continue,
+            Err(error) => {
                 tracing::error!(%error, "changes of files can't be read any more");
+                // Whoever waits falls back to looking.
+                shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 return;
             }
-            Err(_not_yet) => continue,
         };
         let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                 // Something was lost: everybody looks.
-                waiting.drain().flat_map(|(_, tellers)| tellers).for_each(|teller| drop(teller.send(())));
+                for teller in waiting.drain().flat_map(|(_, tellers)| tellers) {
+                    let _ = teller.send(());
+                }
             }
             for teller in waiting.remove(&event.wd).into_iter().flatten() {
                 let _ = teller.send(());
             }
         }
+    }
+}
+
+impl Default for Watches {
+    fn default() -> Watches {
+        Watches::new()
     }
 }

@@ -6,6 +6,7 @@ mod ended;
 mod found;
 mod list;
 mod log;
+mod log_source;
 mod mutate;
 mod nodes;
 mod show;

@@ -54,6 +54,12 @@ struct Package {
     answer: oneshot::Sender<Result<(), String>>,
 }
 
+impl std::fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shipper({} attempts)", lock(&self.shared.live).len())
+    }
+}
+
 /// Ships output. Clones are the same one.
 #[derive(Clone)]
 pub struct Shipper {

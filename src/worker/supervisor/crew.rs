@@ -348,7 +348,13 @@ impl Crew {
         if std::fs::remove_dir(&attempt.files.tmp).is_err() {
             self.remove_folder(attempt.files.tmp);
         }
-        // A private working directory stays: the node daemon removes it after its time.
+        if let Some(folder) = attempt.files.private {
+            // It stays: the node daemon removes it when its time is over, which counts from here.
+            use nix::sys::stat::{UtimensatFlags, utimensat};
+            use nix::sys::time::TimeSpec;
+            let (at, flags) = (nix::fcntl::AT_FDCWD, UtimensatFlags::NoFollowSymlink);
+            let _ = utimensat(at, folder.as_str(), &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, flags);
+        }
         Some(Finished { task, end })
     }
 
