@@ -70,7 +70,10 @@ fn head_and_tail_outlive_file_and_node() {
     let whole = fs::read(cluster.work.join("big.txt")).unwrap();
     let (out, err) = log(&cluster, &[&id]);
     assert!(out.as_bytes() == whole && err.is_empty(), "whole while node and file are there: {err}");
-    let small = submit(&cluster, &["--wait", "-o", "small.txt", "-e", "err.txt", "--wrap", "echo small; echo bad >&2"]);
+    let small = submit(
+        &cluster,
+        &["--wait", "-o", "small.txt", "-e", "err.txt", "--wrap", "echo small; echo bad >&2"],
+    );
     for text in [format!("the end of {id}\n"), "small\n".to_owned(), "bad\n".to_owned()] {
         until_kept(&cluster, &text);
     }
@@ -114,7 +117,10 @@ fn attempts_are_told_apart_also_after_the_file_is_gone() {
     assert_eq!(cluster.run("jqueue", ["wait", &id]).code, 0);
     let whole = file();
     let (first, second) = whole.split_at(whole.find("try 2").unwrap());
-    assert!(first.starts_with("try 1\njsched: *** JOB ") && first.contains(" ON n1 CANCELLED AT "), "{first}");
+    assert!(
+        first.starts_with("try 1\njsched: *** JOB ") && first.contains(" ON n1 CANCELLED AT "),
+        "{first}"
+    );
     let mut seen = String::new();
     following.stdout.take().unwrap().read_to_string(&mut seen).unwrap();
     assert!(following.wait().unwrap().success());
@@ -160,7 +166,11 @@ fn each_byte_once_over_deaths_of_daemons() {
     assert!(following.wait().unwrap().success(), "{said}");
     let lines: String = (1..=60).map(|i| format!("line {i}\n")).collect();
     let folder = seen.strip_prefix(&lines).unwrap_or_else(|| panic!("{seen}\n{said}")).trim();
-    assert_eq!(fs::read_to_string(Path::new(folder).join("where")).unwrap().trim(), folder, "it stays for a while");
+    assert_eq!(
+        fs::read_to_string(Path::new(folder).join("where")).unwrap().trim(),
+        folder,
+        "it stays for a while"
+    );
     assert_eq!(log(&cluster, &[&id]).0, seen);
 }
 

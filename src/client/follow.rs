@@ -341,7 +341,11 @@ mod tests {
         reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
         // The node is lost; what the controller has kept begins later.
         reader.take(output(1, State::NodeFail, 10, b"tail", 20), now, &mut sink).unwrap();
-        let gone = || Output { note: "n1 is gone".to_owned(), over: false, ..output(1, State::NodeFail, 14, b"", 20) };
+        let gone = || Output {
+            note: "n1 is gone".to_owned(),
+            over: false,
+            ..output(1, State::NodeFail, 14, b"", 20)
+        };
         assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::Nothing));
         let now = now + MISSING_PATIENCE;
         let Step::End(followed) = reader.take(gone(), now, &mut sink).unwrap() else { panic!("no end") };
@@ -383,7 +387,8 @@ mod tests {
         reader.take(first(8, b""), now, &mut sink).unwrap();
         assert_eq!((reader.log.attempt, reader.log.from), (Some(Attempt(2)), From::Offset(0)));
         // It appends behind the other.
-        let second = |offset, bytes: &[u8]| Output { start: 8, ..output(2, State::Completed, offset, bytes, 10) };
+        let second =
+            |offset, bytes: &[u8]| Output { start: 8, ..output(2, State::Completed, offset, bytes, 10) };
         reader.take(second(8, b"ok"), now, &mut sink).unwrap();
         let Step::End(followed) = reader.take(second(10, b""), now, &mut sink).unwrap() else { panic!() };
         assert_eq!((followed.gaps, followed.state), (vec![], State::Completed));

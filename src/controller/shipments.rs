@@ -62,12 +62,7 @@ pub async fn serve(office: &Office, node: NodeId, send: SendStream, receive: Rec
 }
 
 /// The pieces that are this node's to send. The others are passed over: they would count against somebody's quota.
-fn own(
-    office: &Office,
-    node: NodeId,
-    shipment: Shipment,
-    owners: &mut BTreeMap<JobId, Uid>,
-) -> Vec<Piece> {
+fn own(office: &Office, node: NodeId, shipment: Shipment, owners: &mut BTreeMap<JobId, Uid>) -> Vec<Piece> {
     let at = clock::wall();
     let mut pieces = Vec::with_capacity(shipment.pieces.len());
     for piece in shipment.pieces {
@@ -80,7 +75,8 @@ fn own(
         owners.insert(task.job, uid);
         let key = Key { task, attempt: piece.attempt.attempt, node, error: piece.error };
         let crate::wire::data::Piece { start, offset, size, last, path, bytes, .. } = piece;
-        let fits = path.len() <= crate::model::spec::PATH_BYTES_MAX && offset.checked_add(bytes.len() as u64).is_some();
+        let fits = path.len() <= crate::model::spec::PATH_BYTES_MAX
+            && offset.checked_add(bytes.len() as u64).is_some();
         if fits {
             pieces.push(Piece { key, uid, start, offset, size, last, at, path, bytes });
         }

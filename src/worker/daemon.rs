@@ -8,14 +8,15 @@ use tokio::sync::watch;
 
 use super::data::Output;
 use super::link::{self, LinkNews, Way};
+use super::pool::Pool;
 use super::readers::Readers;
 use super::ship::Shipper;
-use super::watches::Watches;
-use super::{private, probe};
 use super::spool::{Folder, Spool, SpoolError};
 use super::supervisor::clock;
 use super::supervisors::{News, Supervisors};
 use super::translate::Place;
+use super::watches::Watches;
+use super::{private, probe};
 use crate::agent::{Agent, Effect, Facts, SupervisorId};
 use crate::model::ids::{BootId, Instance, Uid};
 use crate::model::time::WallTime;
@@ -85,17 +86,13 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let agent = Agent::new(clock::now(), facts);
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
+    let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
     let (readers, watches) = (Readers::default(), Watches::new());
     let shipper = Shipper::new(readers.clone(), watches.clone());
     let base = PathBuf::from(&settings.place.tmp_base);
     tokio::spawn(private::sweep(readers.clone(), base, settings.spool.clone()));
-    let supervisors = Supervisors::new(
-        settings.program,
-        settings.place.clone(),
-        spool.contents(),
-        news,
-        shipper.clone(),
-    );
+    let (place, contents) = (settings.place.clone(), spool.contents());
+    let supervisors = Supervisors::new(pool, place, contents, news, shipper.clone());
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
@@ -236,8 +233,7 @@ impl Daemon {
             Effect::Append(records) => self.spool.append(&records)?,
             Effect::Drop(hash) => self.spool.contents().remove(&hash),
             Effect::Start { supervisor, job, body } => {
-                let folder = self.spool.supervisor_folder(supervisor, job, link::random());
-                self.supervisors.start(folder, body);
+                self.supervisors.start(body, |name| self.spool.supervisor_folder(supervisor, job, name));
             }
             Effect::Tell { supervisor, what, .. } => self.supervisors.tell(supervisor, what),
             Effect::EndLeftovers { supervisor, .. } => self.supervisors.end_leftovers(supervisor),

@@ -93,14 +93,16 @@ mod tests {
     fn what_is_in_use_or_young_stays_and_links_lead_nowhere() {
         let root = tempfile::tempdir().unwrap();
         let (base, spool) = (root.path().join("tmp"), root.path().join("spool"));
-        for folder in ["tmp/jsched-a/0-1-work/x/y", "tmp/jsched-b/0-1-work", "tmp/jsched-a/0-1", "tmp/other"] {
+        for folder in ["tmp/jsched-a/0-1-work/x/y", "tmp/jsched-b/0-1-work", "tmp/jsched-a/0-1", "tmp/other"]
+        {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         fs::create_dir_all(spool.join(JOBS_FOLDER).join("7-1-b")).unwrap();
         let outside = root.path().join("outside");
         fs::write(&outside, "kept").unwrap();
         std::os::unix::fs::symlink(root.path(), base.join("jsched-a/0-1-work/x/link")).unwrap();
-        let found = |now| outdated(&base, &spool, now).into_iter().map(|(folder, _)| folder).collect::<Vec<_>>();
+        let found =
+            |now| outdated(&base, &spool, now).into_iter().map(|(folder, _)| folder).collect::<Vec<_>>();
         assert_eq!(found(now() + 86_398), Vec::<PathBuf>::new());
         assert_eq!(found(now() + 86_402 + 60), [base.join("jsched-a/0-1-work")]);
         empty(&base.join("jsched-a/0-1-work")).unwrap();

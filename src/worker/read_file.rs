@@ -190,7 +190,8 @@ mod tests {
         let (folder, output) = (tempfile::tempdir().unwrap(), output());
         let path = folder.path().join("out");
         std::fs::write(&path, vec![b'x'; CHUNK_BYTES_MAX as usize + 1]).unwrap();
-        let FileRead::Chunk { bytes, size, .. } = read(request(&path, From::Offset(0), 0), &output).await else {
+        let FileRead::Chunk { bytes, size, .. } = read(request(&path, From::Offset(0), 0), &output).await
+        else {
             panic!()
         };
         assert_eq!((bytes.len(), size), (CHUNK_BYTES_MAX as usize, u64::from(CHUNK_BYTES_MAX) + 1));
@@ -233,9 +234,15 @@ mod tests {
                 uid: Uid(65534),
                 ..request(&secret, From::Offset(0), 0)
             };
-            assert!(matches!(read(as_nobody, &output).await, FileRead::Failed { .. }), "root's rights opened it");
+            assert!(
+                matches!(read(as_nobody, &output).await, FileRead::Failed { .. }),
+                "root's rights opened it"
+            );
             // The other user's thread changed nothing for this one.
-            assert!(matches!(read(request(&secret, From::Offset(0), 0), &output).await, FileRead::Chunk { .. }));
+            assert!(matches!(
+                read(request(&secret, From::Offset(0), 0), &output).await,
+                FileRead::Chunk { .. }
+            ));
         }
     }
 }

@@ -140,11 +140,9 @@ fn become_user(who: &Who) -> Result<(), String> {
             let user = accounts::look_up(name, *uid, true).map_err(|error| error.to_string())?;
             user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups: user.groups })
         }
-        Who::Owner { uid, gid } => nix::unistd::geteuid().is_root().then_some(Switch {
-            uid: *uid,
-            gid: *gid,
-            groups: vec![*gid],
-        }),
+        Who::Owner { uid, gid } => {
+            nix::unistd::geteuid().is_root().then_some(Switch { uid: *uid, gid: *gid, groups: vec![*gid] })
+        }
     };
     switch.map_or(Ok(()), |switch| act_in_thread(&switch).map_err(|error| error.to_string()))
 }

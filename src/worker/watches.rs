@@ -37,8 +37,9 @@ impl Watches {
             std::thread::Builder::new().name("watches".to_owned()).spawn(move || listen(&own))?;
             Ok(shared)
         });
-        let shared = shared
-            .map_err(|error| tracing::warn!(%error, "files can't be watched; they are looked at every {FALLBACK:?}"));
+        let shared = shared.map_err(
+            |error| tracing::warn!(%error, "files can't be watched; they are looked at every {FALLBACK:?}"),
+        );
         Watches { shared: shared.ok() }
     }
 

@@ -161,7 +161,8 @@ fn source<'a>(
     let task = TaskRef { job: job.id(), ordinal };
     let path = |error| path_of(view, job, ordinal, one.node, error);
     // Both in one file: then it is the output file's.
-    let apart = job.record.spec.files.error.is_some() && path(true).unwrap_or_default() != path(false).unwrap_or_default();
+    let apart = job.record.spec.files.error.is_some()
+        && path(true).unwrap_or_default() != path(false).unwrap_or_default();
     let apart = apart || job.record.spec.files.error.is_some() && path(false).is_none();
     let error = log.error && apart;
     Source {

@@ -72,7 +72,14 @@ impl Source<'_> {
                 // Whoever wrote it anew after the attempt's end did not write its output.
                 let is_other = self.over && kept.as_ref().is_some_and(|kept| kept.last && size < kept.size);
                 if !is_other {
-                    return self.clamped(Window { offset, bytes, size, start, over: true, note: String::new() });
+                    return self.clamped(Window {
+                        offset,
+                        bytes,
+                        size,
+                        start,
+                        over: true,
+                        note: String::new(),
+                    });
                 }
                 format!("node {}: the file was changed after the end", self.name)
             }
@@ -95,7 +102,9 @@ impl Source<'_> {
     async fn start(&self, kept: Option<&Kept>) -> u64 {
         match kept {
             Some(kept) => kept.start,
-            None => self.ask_node(From::Offset(0), 0, Duration::ZERO).await.map_or(0, |read| read.3.unwrap_or(0)),
+            None => {
+                self.ask_node(From::Offset(0), 0, Duration::ZERO).await.map_or(0, |read| read.3.unwrap_or(0))
+            }
         }
     }
 
@@ -126,7 +135,8 @@ impl Source<'_> {
     ) -> Result<(u64, Vec<u8>, u64, Option<u64>), String> {
         let name = &self.name;
         let link = lock(&self.office.data_links).get(&self.key.node).cloned();
-        let silent = || lock(&self.office.unanswered).get(&self.key.node).is_some_and(|at| at.elapsed() < SILENCE);
+        let silent =
+            || lock(&self.office.unanswered).get(&self.key.node).is_some_and(|at| at.elapsed() < SILENCE);
         let Some(link) = link.filter(|_| !self.silent && !silent()) else {
             return Err(format!("node {name} does not answer"));
         };
@@ -149,7 +159,9 @@ impl Source<'_> {
         };
         match answer {
             Ok(Ok(FileRead::Chunk { offset, bytes, size, start })) => Ok((offset, bytes, size, start)),
-            Ok(Ok(FileRead::Failed { missing: true, .. })) => Err(format!("the file is not there any more on node {name}")),
+            Ok(Ok(FileRead::Failed { missing: true, .. })) => {
+                Err(format!("the file is not there any more on node {name}"))
+            }
             Ok(Ok(FileRead::Failed { text, .. })) => Err(format!("node {name}: {text}")),
             Ok(Err(error)) => Err(format!("node {name}: {error}")),
             Err(_) => Err(format!("node {name} does not answer")),

@@ -97,8 +97,14 @@ impl Index {
             entry.last = piece.last;
             let record_bytes = u32::try_from(header.record_bytes()).unwrap_or(u32::MAX);
             // Also one without bytes: it carries the end, and its segment must not go before it.
-            let extent =
-                Extent { offset: piece.offset, length: header.length, segment, at, crc: header.crc, record_bytes };
+            let extent = Extent {
+                offset: piece.offset,
+                length: header.length,
+                segment,
+                at,
+                crc: header.crc,
+                record_bytes,
+            };
             self.place(&mut entry, extent);
         }
         self.stamps += 1;

@@ -119,7 +119,9 @@ impl OutputStore {
 
     /// Makes few pieces of many.
     fn join(&self, writer: &mut Writer, key: Key) -> Result<(), DiskError> {
-        let Some(kept) = self.find(&key).filter(|kept| kept.extents.len() > PIECES_MAX) else { return Ok(()) };
+        let Some(kept) = self.find(&key).filter(|kept| kept.extents.len() > PIECES_MAX) else {
+            return Ok(());
+        };
         let (mut pieces, mut from) = (Vec::new(), 0);
         loop {
             let (offset, bytes) = self.read(&kept, from, u64::MAX, PIECE_BYTES_MAX)?;
@@ -276,13 +278,14 @@ impl OutputStore {
 /// The generations of pieces of one call: a later one may be of the same file.
 fn generations(index: &Index, pieces: &[Piece]) -> Vec<u32> {
     let mut seen: std::collections::BTreeMap<Key, (u64, u64, u32)> = std::collections::BTreeMap::new();
-    let of = |piece: &Piece, seen: &std::collections::BTreeMap<Key, (u64, u64, u32)>| match seen.get(&piece.key) {
-        Some((start, size, generation)) => {
-            let other = piece.size < *size || piece.start != *start;
-            if other { generation.saturating_add(1) } else { *generation }
-        }
-        None => index.generation(&piece.key, piece.start, piece.size),
-    };
+    let of =
+        |piece: &Piece, seen: &std::collections::BTreeMap<Key, (u64, u64, u32)>| match seen.get(&piece.key) {
+            Some((start, size, generation)) => {
+                let other = piece.size < *size || piece.start != *start;
+                if other { generation.saturating_add(1) } else { *generation }
+            }
+            None => index.generation(&piece.key, piece.start, piece.size),
+        };
     let mut generations = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let generation = of(piece, &seen);

@@ -145,8 +145,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Header> {
     if path_length as usize > PATH_BYTES_MAX || length as usize > PIECE_BYTES_MAX {
         return None;
     }
-    let key =
-        Key { task: TaskRef { job, ordinal }, attempt, node, error: flags & ERROR != 0 };
+    let key = Key { task: TaskRef { job, ordinal }, attempt, node, error: flags & ERROR != 0 };
     let last = flags & LAST != 0;
     let piece = Piece { key, uid, start, offset, size, last, at, path: String::new(), bytes: Vec::new() };
     Some(Header { piece, generation, length, crc, path_length, header_crc })

@@ -273,7 +273,8 @@ unsafe fn open_streams(plan: &Plan<'_>) -> Option<Step> {
             if libc::syscall(libc::SYS_fcntl, target, libc::F_SETFL, stream.flags & libc::O_APPEND) < 0 {
                 return Some(step);
             }
-            if let Some(start) = start.filter(|_| stream.flags & (libc::O_APPEND | libc::O_TRUNC) == libc::O_APPEND)
+            if let Some(start) =
+                start.filter(|_| stream.flags & (libc::O_APPEND | libc::O_TRUNC) == libc::O_APPEND)
             {
                 // What is no file has no end, and begins at 0.
                 let end = libc::syscall(libc::SYS_lseek, target, 0, libc::SEEK_END);

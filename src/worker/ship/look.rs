@@ -44,7 +44,9 @@ pub(super) struct Seen {
 pub(super) fn look(want: &Want, watches: &Watches) -> io::Result<Option<Seen>> {
     let file = match open_regular(&want.path) {
         Ok((file, _)) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
     let changed = if want.ended { None } else { watches.watch(&file) };

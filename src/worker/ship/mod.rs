@@ -17,11 +17,11 @@ use tokio::sync::{oneshot, watch};
 use super::readers::{Readers, Who};
 use super::watches::Watches;
 use crate::model::ids::JobId;
+use crate::model::ids::TaskRef;
 use crate::model::spec::WorkDir;
 use crate::wire::data::{Piece, SHIPMENT_BYTES, Shipment, Shipped};
 use crate::wire::node::{AttemptRef, JobBody};
 use crate::wire::supervisor::{FromSupervisor, News, StartedAttempt};
-use crate::model::ids::TaskRef;
 
 /// The most attempts with output that are kept in mind; of more, the output is not shipped.
 pub const ATTEMPTS_MAX: usize = 200_000;
@@ -251,7 +251,8 @@ async fn over(connection: &Connection, waiting: &mut UnboundedReceiver<Package>)
             let frame = encode(&Shipment { pieces }).map_err(|error| error.to_string())?;
             writer.push(&frame).map_err(|error| error.to_string())?;
             writer.flush(ANSWER_PATIENCE).await.map_err(|error| error.to_string())?;
-            let answer = reader.next(Patience::of(ANSWER_PATIENCE)).await.map_err(|error| error.to_string())?;
+            let answer =
+                reader.next(Patience::of(ANSWER_PATIENCE)).await.map_err(|error| error.to_string())?;
             decode::<Shipped>(&answer.ok_or("the stream ended")?).map_err(|error| error.to_string())
         };
         match said.await {

@@ -199,7 +199,8 @@ impl User {
         };
         let is_there = seen.is_some();
         // What is gone ends where it was last seen.
-        let seen = seen.unwrap_or(Seen { start: want.start, size: want.sent, pieces: Vec::new(), changed: None });
+        let seen =
+            seen.unwrap_or(Seen { start: want.start, size: want.sent, pieces: Vec::new(), changed: None });
         file.file.start = seen.start;
         let piece = |(offset, bytes)| Piece {
             attempt: file.attempt,
