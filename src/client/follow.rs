@@ -67,6 +67,8 @@ pub struct Gap {
 struct Reader {
     log: Log,
     live: bool,
+    /// What `live` was at first; it rests while what is missing of an attempt is made do with.
+    was_live: bool,
     /// Later attempts are wanted, too.
     onward: bool,
     offset: Option<u64>,
@@ -138,6 +140,7 @@ impl Reader {
         Reader {
             log,
             live: follow.live,
+            was_live: follow.live,
             onward: follow.attempt.is_none(),
             offset: None,
             attempt: None,
@@ -191,11 +194,17 @@ impl Reader {
         if missing && self.live && now.saturating_duration_since(since) < MISSING_PATIENCE {
             return Ok(Step::Nothing);
         }
+        if missing && self.live {
+            // That was long enough: now whatever there is, with the gaps named.
+            self.live = false;
+            self.log.wait_ms = 0;
+            return Ok(Step::More);
+        }
         if output.size > reached {
             self.gaps.push(Gap { first: reached, end: output.size, note: output.note.clone() });
         }
         let goes_on = output.latest > output.attempt || !output.state.is_end();
-        if self.live && self.onward && output.attempt.0 > 0 && goes_on {
+        if self.was_live && self.onward && output.attempt.0 > 0 && goes_on {
             return Ok(self.next_attempt(output.attempt));
         }
         let gaps = std::mem::take(&mut self.gaps);
@@ -206,7 +215,7 @@ impl Reader {
     /// end.
     fn is_meant(&mut self, output: &Output) -> bool {
         match self.attempt.filter(|before| *before != output.attempt) {
-            Some(before) if self.live && self.log.attempt.is_none() && self.offset.is_some() => {
+            Some(before) if self.was_live && self.log.attempt.is_none() && self.offset.is_some() => {
                 self.log.attempt = Some(before);
                 false
             }
@@ -219,6 +228,7 @@ impl Reader {
 
     /// That attempt is read to its end: on with the one after it, from its beginning.
     fn next_attempt(&mut self, attempt: Attempt) -> Step {
+        (self.live, self.log.wait_ms) = (true, POLL_WAIT_MS);
         (self.attempt, self.offset, self.missing_since) = (None, None, None);
         self.log.attempt = Some(Attempt(attempt.0.saturating_add(1)));
         self.log.from = From::Offset(0);
@@ -348,6 +358,8 @@ mod tests {
         };
         assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::Nothing));
         let now = now + MISSING_PATIENCE;
+        assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::More));
+        assert_eq!(reader.log.wait_ms, 0, "now whatever there is");
         let Step::End(followed) = reader.take(gone(), now, &mut sink).unwrap() else { panic!("no end") };
         let gaps: Vec<(u64, u64)> = followed.gaps.iter().map(|gap| (gap.first, gap.end)).collect();
         assert_eq!((gaps, followed.note.as_str()), (vec![(4, 10), (14, 20)], "n1 is gone"));

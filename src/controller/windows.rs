@@ -1,8 +1,8 @@
 //! How much output one user reads at once: what bounds the controller's memory against readers that do not read.
 //!
-//! A window is held from when it is read until it is with the reader's connection; a reader who stops reading holds his
-//! window and nothing else. So followers of one user take at most [`WINDOWS_MAX`] × 256 KiB and, those that wait for
-//! more, [`REQUESTS_MAX`] × [`WAITED_BYTES`]: 24 MiB.
+//! A window is held from when it is read until the reader's side has all of it; a reader who stops reading holds his
+//! window and nothing else, and when nothing is heard of him any more not even that. So followers of one user take at most [`WINDOWS_MAX`] × 256 KiB and, those that wait for
+//! more, [`REQUESTS_MAX`] × [`WAITED_BYTES`]: 48 MiB.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::office::lock;
 
 /// The most whole windows (256 KiB) of one user at once; more wait.
-pub const WINDOWS_MAX: usize = 32;
+pub const WINDOWS_MAX: usize = 128;
 /// The most requests for output of one user at once; more are refused.
 pub const REQUESTS_MAX: usize = 1_024;
 /// The most bytes that the answer to a waiting request brings.
@@ -72,10 +72,10 @@ mod tests {
         for pass in &passes[..WINDOWS_MAX] {
             held.push(pass.window().await.unwrap());
         }
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, passes[99].window()).await.is_err());
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, passes[999].window()).await.is_err());
         assert!(windows.enter("bob").unwrap().window().await.is_some());
         held.pop();
-        assert!(passes[99].window().await.is_some());
+        assert!(passes[999].window().await.is_some());
         drop((passes, held));
         assert!(windows.enter("ada").is_some());
     }

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::log_source::{Source, Window};
 use super::{found, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::Office;
 use crate::controller::published::Listening;
-use crate::controller::server::{Replies, Undelivered};
+use crate::controller::server::{REPLY_PATIENCE, Replies, Undelivered};
 use crate::controller::windows::{Pass, WAITED_BYTES};
 use crate::core::Caller;
 use crate::core::act::pattern_of;
@@ -20,6 +22,7 @@ use crate::core::state::View;
 use crate::model::ids::{Attempt, NodeId, Ordinal, TaskRef};
 use crate::model::pattern::{Facts, fill};
 use crate::model::spec::WorkDir;
+use crate::model::state::State;
 use crate::wire::client::{Log, Output, Refusal, RefusalCode, Reply, Selection};
 use crate::wire::data::{CHUNK_BYTES_MAX, From};
 
@@ -42,7 +45,13 @@ pub async fn log(
     };
     let mut permit = None;
     match answer(office, caller, log, replies, &pass, &mut permit).await {
-        Ok(Some(output)) => replies.last(&Reply::Output(output)).await,
+        Ok(Some(output)) => {
+            replies.last(&Reply::Output(output)).await?;
+            // Until the reader has it, it takes memory here: so long it counts.
+            let _ = tokio::time::timeout(REPLY_PATIENCE, replies.gone()).await;
+            drop(permit);
+            Ok(())
+        }
         Ok(None) => Ok(()),
         Err(refusal) => refuse(replies, refusal).await,
     }
@@ -63,91 +72,133 @@ async fn answer(
     log: &Log,
     replies: &mut Replies,
     pass: &Pass,
-    permit: &mut Option<tokio::sync::OwnedSemaphorePermit>,
+    permit: &mut Option<OwnedSemaphorePermit>,
 ) -> Result<Option<Output>, Refusal> {
     let wait = Duration::from_millis(log.wait_ms.min(WAIT_MS_MAX).into());
     let begun = tokio::time::Instant::now();
     let mut links = office.data_links_changed.subscribe();
     loop {
-        let before = office.published.view();
-        let (mut job, ordinal) = find(office, &before, caller, log)?;
-        let listening = office.published.listen([job.id()]);
-        // What changed before it was listened for is in this view.
-        let view = office.published.view();
-        match view.cluster.jobs.get(&job.id()) {
-            Some(now) => job = (**now).clone(),
-            None if before.cluster.jobs.contains_key(&job.id()) => continue,
-            None => {}
-        }
+        let Some((view, job, ordinal, listening)) = look(office, caller, log)? else { continue };
         let state = view.shown(&job, ordinal);
         let tries = tries(office, &view, &job, ordinal)?;
+        let one = choose_try(&tries, log);
+        let output = blank(&job, ordinal, state, one, &tries, log);
         let left = wait.saturating_sub(begun.elapsed());
-        let waits = log.wait_ms > 0 && !state.is_end();
-        let one = match log.attempt {
-            None => tries.last(),
-            Some(attempt) if log.wait_ms > 0 => tries.iter().find(|one| one.attempt >= attempt),
-            Some(attempt) => tries.iter().find(|one| one.attempt == attempt),
-        };
-        let mut output = Output {
-            id: job.task_id(ordinal),
-            state,
-            attempt: one.map_or(Attempt(0), |one| one.attempt),
-            offset: match log.from {
-                From::Offset(offset) => offset,
-                From::LastLines(_) => 0,
-            },
-            bytes: Vec::new(),
-            size: 0,
-            note: String::new(),
-            start: 0,
-            over: false,
-            latest: tries.last().map_or(Attempt(0), |last| last.attempt),
-        };
-        let Some(one) = one else {
-            if waits && !left.is_zero() {
-                tokio::select! {
-                    () = listening.changed() => {}
-                    () = tokio::time::sleep(left) => {}
-                    () = replies.gone() => return Ok(None),
-                }
-                continue;
+        let waits = log.wait_ms > 0 && !state.is_end() && !left.is_zero();
+        let Some(one) = one.filter(|_| pattern_of(&job, log.error).is_some()) else {
+            if !waits {
+                return nothing(output, one, &tries, log).map(Some);
             }
-            if let Some(attempt) = log.attempt.filter(|_| !waits) {
-                let message = format!("job {} has no attempt {attempt}", output.id);
-                return Err(Refusal::new(RefusalCode::NoSuchJob, message, "`jqueue show` lists them"));
+            tokio::select! {
+                () = listening.changed() => {}
+                () = tokio::time::sleep(left) => {}
+                () = replies.gone() => return Ok(None),
             }
-            output.over = state.is_end();
-            output.note =
-                if state.is_end() { "it never started" } else { "it has not started yet" }.to_owned();
-            return Ok(Some(output));
+            continue;
         };
-        if pattern_of(&job, log.error).is_none() {
-            (output.over, output.note) = (one.over, "its output is not kept (--output=none)".to_owned());
-            return Ok(Some(output));
-        }
         let source = source(office, &view, &job, ordinal, one, log);
         *permit = pass.window().await;
         let mut window = source.read(log.from, log.bytes.min(CHUNK_BYTES_MAX), Duration::ZERO).await;
-        if window.bytes.is_empty() && waits && !one.over && !left.is_zero() {
+        hold_back(&mut window, log);
+        if window.bytes.is_empty() && waits && !one.over {
             // Whoever waits holds no window.
             *permit = None;
             let from = From::Offset(window.offset);
-            let change = tokio::select! {
-                more = source.wait(from, WAITED_BYTES, left, &window) => more,
+            let more = tokio::select! {
+                more = source.wait(from, WAITED_BYTES, left, &window) => Some(more),
                 () = ended(office, &listening, &job, ordinal, one.attempt) => None,
                 _ = links.changed() => None,
                 () = replies.gone() => return Ok(None),
             };
             // Something else has changed: one more look at everything.
-            let Some(more) = change else { continue };
+            let Some(more) = more else { continue };
             window = more;
+            hold_back(&mut window, &Log { from, ..log.clone() });
         }
-        let Window { offset, bytes, size, note, start, over } = window;
-        (output.offset, output.bytes, output.size) = (offset, bytes, size);
-        (output.start, output.over) = (start, over && one.over);
-        output.note = if note.is_empty() || one.failure.is_empty() { note } else { one.failure.clone() };
-        return Ok(Some(output));
+        return Ok(Some(filled(output, one, window)));
     }
+}
+
+/// The job as it is now, and a way to hear of its changes from now on. `None`: look again.
+fn look(
+    office: &Arc<Office>,
+    caller: &Caller,
+    log: &Log,
+) -> Result<Option<(Arc<View>, Job, Ordinal, Listening)>, Refusal> {
+    let before = office.published.view();
+    let (mut job, ordinal) = find(office, &before, caller, log)?;
+    let listening = office.published.listen([job.id()]);
+    // What changed before it was listened for is in this view.
+    let view = office.published.view();
+    match view.cluster.jobs.get(&job.id()) {
+        Some(now) => job = (**now).clone(),
+        None if before.cluster.jobs.contains_key(&job.id()) => return Ok(None),
+        None => {}
+    }
+    Ok(Some((view, job, ordinal, listening)))
+}
+
+fn choose_try<'a>(tries: &'a [Try], log: &Log) -> Option<&'a Try> {
+    match log.attempt {
+        None => tries.last(),
+        Some(attempt) if log.wait_ms > 0 => tries.iter().find(|one| one.attempt >= attempt),
+        Some(attempt) => tries.iter().find(|one| one.attempt == attempt),
+    }
+}
+
+fn blank(job: &Job, ordinal: Ordinal, state: State, one: Option<&Try>, tries: &[Try], log: &Log) -> Output {
+    Output {
+        id: job.task_id(ordinal),
+        state,
+        attempt: one.map_or(Attempt(0), |one| one.attempt),
+        offset: match log.from {
+            From::Offset(offset) => offset,
+            From::LastLines(_) => 0,
+        },
+        bytes: Vec::new(),
+        size: 0,
+        note: String::new(),
+        start: 0,
+        over: one.map_or(state.is_end(), |one| one.over),
+        latest: tries.last().map_or(Attempt(0), |last| last.attempt),
+    }
+}
+
+/// There is nothing to be read, and why.
+fn nothing(mut output: Output, one: Option<&Try>, tries: &[Try], log: &Log) -> Result<Output, Refusal> {
+    if one.is_some() {
+        output.note = "its output is not kept (--output=none)".to_owned();
+        return Ok(output);
+    }
+    if let Some(attempt) = log.attempt.filter(|_| log.wait_ms == 0) {
+        let message = format!("job {} has no attempt {attempt}", output.id);
+        return Err(Refusal::new(RefusalCode::NoSuchJob, message, "`jqueue show` lists them"));
+    }
+    if tries.is_empty() {
+        let note = if output.state.is_end() { "it never started" } else { "it has not started yet" };
+        output.note = note.to_owned();
+    }
+    Ok(output)
+}
+
+/// A follower misses nothing that the node may still give when it is back; he asks without waiting when he has waited
+/// long enough.
+fn hold_back(window: &mut Window, log: &Log) {
+    if let From::Offset(asked) = log.from
+        && log.wait_ms > 0
+        && !window.note.is_empty()
+        && window.offset > asked.max(window.start)
+    {
+        (window.bytes, window.offset, window.over) = (Vec::new(), asked, false);
+    }
+}
+
+fn filled(mut output: Output, one: &Try, window: Window) -> Output {
+    let Window { offset, bytes, size, note, start, over } = window;
+    (output.offset, output.bytes, output.size) = (offset, bytes, size);
+    (output.start, output.over) = (start, over && one.over);
+    output.note = if note.is_empty() || one.failure.is_empty() { note } else { one.failure.clone() };
+    output
 }
 
 fn source<'a>(

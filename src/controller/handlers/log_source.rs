@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::controller::office::{Office, lock};
 use crate::model::ids::Uid;
 use crate::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
-use crate::store::output::{Kept, Key};
+use crate::store::output::{Kept, Key, OutputStore};
 use crate::wire::codec::{decode, encode};
 use crate::wire::data::{FileRead, From, ReadFile};
 use crate::wire::node::AttemptRef;
@@ -88,14 +88,14 @@ impl Source<'_> {
         self.look_up(kept, from, bytes, why)
     }
 
-    /// Waits for more than `seen`, which was empty. `None`: look again at everything.
-    pub async fn wait(&self, from: From, bytes: u32, wait: Duration, seen: &Window) -> Option<Window> {
+    /// Waits for more than `seen`, which was empty.
+    pub async fn wait(&self, from: From, bytes: u32, wait: Duration, seen: &Window) -> Window {
         if seen.note.is_empty() {
-            return Some(self.read(from, bytes, wait).await);
+            return self.read(from, bytes, wait).await;
         }
         // Nobody there to wait for more: what may come is an end or a connection.
         tokio::time::sleep(wait).await;
-        Some(seen.clone())
+        seen.clone()
     }
 
     /// Where the attempt's own part of the file begins.
@@ -116,9 +116,7 @@ impl Source<'_> {
         let store = &self.office.kept.store;
         let own = store.find(&self.key).filter(|kept| kept.last).map(|kept| kept.size);
         // What a later attempt appended to the same file is not this one's.
-        let attempt = crate::model::ids::Attempt(self.key.attempt.0.saturating_add(1));
-        let next = store.find(&Key { attempt, ..self.key }).map(|kept| kept.start);
-        let next = next.filter(|next| *next >= window.start && *next > 0);
+        let next = store.next_start(&self.key).filter(|next| *next > window.start);
         let end = [own, next].into_iter().flatten().min().unwrap_or(window.size);
         window.size = window.size.min(end);
         let room = usize::try_from(end.saturating_sub(window.offset)).unwrap_or(usize::MAX);
@@ -175,30 +173,32 @@ impl Source<'_> {
             return Window { offset, note, size: offset, ..Window::default() };
         };
         let later = if kept.last || !self.over { "" } else { "; what it wrote last may be missing" };
+        let next = self.office.kept.store.next_start(&self.key).filter(|next| *next > kept.start);
+        let size = next.map_or(kept.size, |next| kept.size.min(next));
         let mut note = format!("{why}; this is what the controller has kept{later}");
         let store = &self.office.kept.store;
         let offset = match from {
             From::Offset(offset) => offset.max(kept.start),
-            From::LastLines(lines) => last_lines(store, &kept, lines),
+            From::LastLines(lines) => last_lines(store, &kept, size, lines),
         };
-        let read = store.read(&kept, offset, kept.size, bytes as usize);
+        let read = store.read(&kept, offset, size, bytes as usize);
         let (offset, bytes) = read.unwrap_or_else(|error| {
             note = format!("{why}, and what is kept can't be read: {error}");
             (offset, Vec::new())
         });
         // Nothing more: the end is the end, whatever is missing before it.
-        let offset = if bytes.is_empty() { offset.min(kept.size) } else { offset };
-        Window { offset, bytes, size: kept.size, note, start: kept.start, over: kept.last }
+        let offset = if bytes.is_empty() { offset.min(size) } else { offset };
+        Window { offset, bytes, size, note, start: kept.start, over: kept.last }
     }
 }
 
 /// Where the last lines begin, as far as they are kept.
-fn last_lines(store: &crate::store::output::OutputStore, kept: &Kept, lines: u32) -> u64 {
-    let floor = kept.size.saturating_sub(crate::store::output::TAIL_BYTES).max(kept.start);
+fn last_lines(store: &OutputStore, kept: &Kept, size: u64, lines: u32) -> u64 {
+    let floor = size.saturating_sub(crate::store::output::TAIL_BYTES).max(kept.start);
     let (mut begin, mut tail) = (floor, Vec::new());
     let mut from = floor;
-    while from < kept.size {
-        let Ok((offset, bytes)) = store.read(kept, from, kept.size, 1 << 20) else { break };
+    while from < size {
+        let Ok((offset, bytes)) = store.read(kept, from, size, 1 << 20) else { break };
         if bytes.is_empty() {
             break;
         }
@@ -209,7 +209,7 @@ fn last_lines(store: &crate::store::output::OutputStore, kept: &Kept, lines: u32
         tail.extend_from_slice(&bytes);
     }
     if lines == 0 {
-        return kept.size;
+        return size;
     }
     let ends = tail.iter().enumerate().rev().filter(|(at, byte)| **byte == b'\n' && at + 1 < tail.len());
     let nth = ends.map(|(at, _)| at + 1).nth(usize::try_from(lines).unwrap_or(usize::MAX).saturating_sub(1));

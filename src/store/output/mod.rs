@@ -20,7 +20,7 @@ use index::{Extent, Index};
 use segments::Writer;
 
 use super::disk::{Access, Disk, DiskError};
-use crate::model::ids::Uid;
+use crate::model::ids::{Attempt, NodeId, Uid};
 use crate::model::time::WallTime;
 
 /// Where the segments are.
@@ -145,6 +145,17 @@ impl OutputStore {
     /// What is kept under a key.
     pub fn find(&self, key: &Key) -> Option<Kept> {
         lock(&self.index).entries.get(key).cloned()
+    }
+
+    /// Where the next attempt began that is kept of the same file on the same node: what comes from there on in a file that
+    /// both appended to is not the earlier one's.
+    pub fn next_start(&self, key: &Key) -> Option<u64> {
+        let low =
+            Key { attempt: Attempt(key.attempt.0.saturating_add(1)), node: NodeId(0), error: false, ..*key };
+        let high = Key { attempt: Attempt(u32::MAX), node: NodeId(u32::MAX), error: true, ..*key };
+        let index = lock(&self.index);
+        let mut later = index.entries.range(low..=high);
+        later.find(|(one, _)| one.node == key.node && one.error == key.error).map(|(_, kept)| kept.start)
     }
 
     /// The first kept bytes at or after `offset` and before `end`, at most `bytes_max`, and where they begin. Empty:

@@ -194,7 +194,10 @@ impl User {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::debug!(path = %want.path, %error, "output can't be read");
-                return self.trouble(id);
+                if !want.ended {
+                    return self.trouble(id);
+                }
+                None
             }
         };
         let is_there = seen.is_some();
