@@ -61,6 +61,14 @@ impl Source<'_> {
     /// What there is from there on.
     pub async fn read(&self, from: From, bytes: u32, wait: Duration) -> Window {
         let kept = self.office.kept.store.find(&self.key);
+        if self.region
+            && self.over
+            && matches!(from, From::LastLines(_))
+            && kept.as_ref().is_some_and(|kept| kept.last)
+        {
+            // The last lines of the file may be a later attempt's; of this one's they are kept.
+            return Window { note: String::new(), ..self.look_up(kept, from, bytes, String::new()) };
+        }
         let from = match (from, self.region) {
             (From::Offset(0), true) => From::Offset(self.start(kept.as_ref()).await),
             (from, _) => from,
