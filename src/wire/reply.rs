@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
-use crate::model::ids::{Attempt, JobId, Position};
+use crate::model::ids::{Attempt, JobId, NodeId, Position};
 use crate::model::state::State;
 use crate::model::time::{TimeLimit, WallTime};
 use crate::wire_body;
@@ -273,6 +273,8 @@ pub struct Output {
     pub over: bool,
     /// The newest attempt that has started.
     pub latest: Attempt,
+    /// Where this one ran; 0 if it never did.
+    pub node: NodeId,
 }
 
 wire_body! {

@@ -161,6 +161,7 @@ fn blank(job: &Job, ordinal: Ordinal, state: State, one: Option<&Try>, tries: &[
         start: 0,
         over: one.map_or(state.is_end(), |one| one.over),
         latest: tries.last().map_or(Attempt(0), |last| last.attempt),
+        node: one.map_or(NodeId(0), |one| one.node),
     }
 }
 
