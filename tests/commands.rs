@@ -215,6 +215,7 @@ fn waiting_gives_the_highest_code_and_following_the_output_alone() {
                     start: 0,
                     over: state.is_end(),
                     latest: Attempt(1),
+                    node: Default::default(),
                 };
                 Answer::Replies(vec![Reply::Output(output)])
             }

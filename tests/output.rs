@@ -149,9 +149,13 @@ fn attempts_are_told_apart_also_after_the_file_is_gone() {
 #[test]
 fn each_byte_once_over_deaths_of_daemons() {
     let cluster = Cluster::builder().cpus(2).start();
-    let line = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; pwd > where; cat where";
+    let go = cluster.work.join("go");
+    let line = format!(
+        "i=0; until [ -e {} ]; do i=$((i+1)); echo line $i; sleep 0.05; done; pwd > where; cat where",
+        go.display()
+    );
     let mut command = cluster.command("jsubmit");
-    command.args(["--follow", "--chdir=job", "--wrap", line]);
+    command.args(["--follow", "--chdir=job", "--wrap", &line]);
     let mut following = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     cluster.wait_until("the job", || cluster.run("jqueue", ["show", "last"]).code == 0);
     let id = "last";
@@ -161,11 +165,13 @@ fn each_byte_once_over_deaths_of_daemons() {
         cluster.wait_until("more output", || has() > *before.get_or_insert_with(has));
         cluster.kill9(daemon);
     }
+    fs::write(&go, "").unwrap();
     let (mut seen, mut said) = (String::new(), String::new());
     following.stdout.take().unwrap().read_to_string(&mut seen).unwrap();
     following.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(following.wait().unwrap().success(), "{said}");
-    let lines: String = (1..=60).map(|i| format!("line {i}\n")).collect();
+    let count = seen.lines().count() - 1;
+    let lines: String = (1..=count).map(|i| format!("line {i}\n")).collect();
     let folder = seen.strip_prefix(&lines).unwrap_or_else(|| panic!("{seen}\n{said}")).trim();
     assert_eq!(
         fs::read_to_string(Path::new(folder).join("where")).unwrap().trim(),

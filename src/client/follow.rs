@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::model::ids::Attempt;
+use crate::model::ids::{Attempt, NodeId};
 use crate::model::state::State;
 use crate::wire::client::{Log, Output, Reply, Request, Selector};
 use crate::wire::data::{CHUNK_BYTES_MAX, From};
@@ -73,6 +73,8 @@ struct Reader {
     onward: bool,
     offset: Option<u64>,
     attempt: Option<Attempt>,
+    /// Where the attempt before this one ran, and how far its file was read.
+    before: Option<(NodeId, u64)>,
     missing_since: Option<Instant>,
     gaps: Vec<Gap>,
 }
@@ -144,6 +146,7 @@ impl Reader {
             onward: follow.attempt.is_none(),
             offset: None,
             attempt: None,
+            before: None,
             missing_since: None,
             gaps: Vec::new(),
         }
@@ -159,7 +162,11 @@ impl Reader {
             return Ok(Step::More);
         }
         let asked = match self.log.from {
-            From::Offset(0) if self.log.attempt.is_some() => output.start,
+            // In a file that both append to, some of what is this one's may be out already.
+            From::Offset(0) if self.log.attempt.is_some() => match self.before {
+                Some((node, reached)) if node == output.node && output.start > 0 => output.start.max(reached),
+                _ => output.start,
+            },
             From::Offset(offset) => offset,
             // The controller chose the place; from there on it is ours to keep.
             From::LastLines(_) => output.offset,
@@ -183,6 +190,10 @@ impl Reader {
             self.offset = Some(reached);
         }
         if length > 0 {
+            if self.was_live && self.onward && reached > 0 {
+                // This one to its end, before any other.
+                self.log.attempt = Some(output.attempt);
+            }
             return Ok(Step::More);
         }
         if !settled {
@@ -205,6 +216,7 @@ impl Reader {
         }
         let goes_on = output.latest > output.attempt || !output.state.is_end();
         if self.was_live && self.onward && output.attempt.0 > 0 && goes_on {
+            self.before = Some((output.node, reached));
             return Ok(self.next_attempt(output.attempt));
         }
         let gaps = std::mem::take(&mut self.gaps);
@@ -266,6 +278,7 @@ mod tests {
             start: 0,
             over: state.is_end(),
             latest: Attempt(attempt),
+            node: NodeId(1),
         }
     }
 
@@ -386,9 +399,6 @@ mod tests {
         };
         let mut reader = Reader::new(&follow());
         reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
-        // The next runs already, with a file of its own: what this one wrote last comes first.
-        let next = output(2, State::Running, 4, b"XX", 6);
-        assert!(matches!(reader.take(next, now, &mut sink).unwrap(), Step::More));
         assert_eq!((reader.log.attempt, reader.log.from), (Some(Attempt(1)), From::Offset(4)));
         let first = |offset, bytes: &[u8]| Output {
             over: true,
