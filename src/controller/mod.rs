@@ -8,6 +8,7 @@ pub mod driver;
 pub mod handlers;
 pub mod history;
 pub mod init;
+pub mod job_link;
 pub mod join;
 pub mod kept;
 pub mod log;

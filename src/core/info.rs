@@ -210,7 +210,7 @@ impl View {
             restarts: 0,
             tasks: Vec::new(),
             handed: 0,
-            private: may_see(caller, record.uid).then(|| private(job)),
+            private: may_see(caller, record).then(|| private(job)),
         }
     }
 

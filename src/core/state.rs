@@ -42,6 +42,8 @@ pub struct Cluster {
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.
     pub dependents: OrdSet<(JobId, JobId)>,
+    /// Which jobs were submitted from inside which: ancestor, descendant.
+    pub descendants: OrdSet<(JobId, JobId)>,
     /// Which jobs hold something on a node.
     pub on_node: OrdSet<(NodeId, JobId)>,
     /// Nodes.
@@ -233,6 +235,7 @@ impl Cluster {
         for wait in &record.waits_for {
             self.dependents.insert((wait.parent, record.id));
         }
+        self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
     }
 
     fn forget_indexes(&mut self, job: &Job) {
@@ -241,6 +244,9 @@ impl Cluster {
         self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
         for wait in &record.waits_for {
             self.dependents.remove(&(wait.parent, record.id));
+        }
+        for ancestor in &record.ancestors {
+            self.descendants.remove(&(*ancestor, record.id));
         }
     }
 

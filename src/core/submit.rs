@@ -55,13 +55,14 @@ impl Core {
                 Ok(resolved) => resolved,
                 Err(refusal) => return Reply::Refused(refusal),
             };
-            let waits = match self.resolve_dependencies(uid, spec, &numbers, &records, found) {
+            let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
             };
             numbers.push(next);
             let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
-            let record = new_record(next, caller, uid, spec, resolved, waits, now, &submit.key);
+            let ancestors = self.ancestors(caller);
+            let record = new_record(next, caller, uid, spec, resolved, waits, now, &submit.key, ancestors);
             records.push(record);
             next = JobId(next.0 + 1 + own);
         }
@@ -201,6 +202,10 @@ impl Core {
 /// Whose keys these are: two identities never share one.
 pub fn key_owner(caller: &Caller) -> String {
     match caller.identity.uid {
+        // A job that is run again may repeat what it has asked before, and never what its owner has.
+        Some(_) if caller.identity.within.is_some() => {
+            caller.identity.within.map_or_else(String::new, |within| format!("job {}", within.task.job))
+        }
         Some(uid) => format!("uid {uid}"),
         None => format!("{} {}", caller.identity.role, caller.identity.name),
     }
@@ -216,6 +221,7 @@ fn new_record(
     waits_for: Vec<Wait>,
     now: Now,
     key: &str,
+    ancestors: Vec<JobId>,
 ) -> JobRecord {
     JobRecord {
         id,
@@ -233,6 +239,7 @@ fn new_record(
         boost: 0,
         version: 1,
         key: key.to_owned(),
+        ancestors,
     }
 }
 

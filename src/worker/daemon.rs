@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
+use super::callers::Callers;
 use super::data::Output;
 use super::link::{self, LinkNews, Way};
 use super::pool::Pool;
@@ -86,19 +87,22 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let agent = Agent::new(clock::now(), facts);
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
+    let (jobs, connection_for_jobs) = watch::channel(None);
+    let callers = Callers::new(connection_for_jobs);
     let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
     let (readers, watches) = (Readers::default(), Watches::new());
     let shipper = Shipper::new(readers.clone(), watches.clone());
     let base = PathBuf::from(&settings.place.tmp_base);
     tokio::spawn(private::sweep(readers.clone(), base, settings.spool.clone()));
     let (place, contents) = (settings.place.clone(), spool.contents());
-    let supervisors = Supervisors::new(pool, place, contents, news, shipper.clone());
+    let supervisors = Supervisors::new(pool, place, contents, news, callers, shipper.clone());
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
         addresses: settings.addresses,
         hello: hello_seen,
         output: Output { readers, watches, shipper },
+        jobs,
         node: settings.place.node,
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);

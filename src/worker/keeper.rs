@@ -7,13 +7,15 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
 use super::accounts;
+use super::callers::Callers;
+use super::descriptors::Inbox;
 use super::pool::Ahead;
 use super::ship::Shipper;
 use super::spool::{Contents, Folder};
@@ -22,16 +24,15 @@ use super::supervisor::records::{self, Fate, Recorded};
 use super::supervisors::News;
 use super::translate::{self, Lines, Place};
 use crate::agent::{Remains, Said, SupervisorId, Tell};
-use crate::model::ids::JobId;
+use crate::model::ids::{JobId, TaskRef};
 use crate::wire::node::JobBody;
-use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
+use crate::wire::supervisor::{FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
 
 /// Between tries of what should never fail: reading a dead supervisor's records, ending its leftovers.
 pub const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 
 /// The first and the longest pause between two tries to reach a supervisor that is coming up.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-const READ_BYTES: usize = 64 << 10;
 
 /// What it takes to start a supervisor.
 pub struct Start {
@@ -54,10 +55,11 @@ pub struct Keeper {
     job_to_tell: Option<Box<Job>>,
     child: Option<Child>,
     /// The connection that came with a supervisor that was started ahead, which has said that it holds nothing.
-    first: Option<(UnixStream, FrameDecoder)>,
+    first: Option<(UnixStream, Inbox)>,
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
     shipper: Shipper,
 }
 
@@ -80,6 +82,7 @@ impl Keeper {
         body: Option<Arc<JobBody>>,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
         shipper: Shipper,
     ) -> Keeper {
         Keeper {
@@ -93,6 +96,7 @@ impl Keeper {
             first: None,
             kills: Vec::new(),
             news,
+            callers,
             shipper,
         }
     }
@@ -143,22 +147,22 @@ impl Keeper {
 
     /// Speaks with the supervisor until it is dead.
     async fn keep(&mut self) -> Over {
-        if let Some((stream, decoder)) = self.first.take() {
+        if let Some((stream, inbox)) = self.first.take() {
             let nothing = Said::Ready { held: Vec::new(), started: Vec::new(), notices: Vec::new() };
-            match self.converse(stream, decoder, (nothing, false)).await {
+            match self.converse(stream, inbox, (nothing, false)).await {
                 Over::Broken => {}
                 over => return over,
             }
         }
         loop {
             let Some(mut stream) = self.connect().await else { return Over::Broken };
-            let mut decoder = FrameDecoder::new();
-            let Ok(welcome) = greet(&mut stream, &mut decoder).await else { continue };
+            let mut inbox = Inbox::default();
+            let Ok(welcome) = greet(&mut stream, &mut inbox).await else { continue };
             self.shipper.hear(self.folder.job, self.body.as_deref(), &welcome);
             let has_job =
                 matches!(&welcome, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
             let Some(said) = translate::said(welcome) else { continue };
-            match self.converse(stream, decoder, (said, has_job)).await {
+            match self.converse(stream, inbox, (said, has_job)).await {
                 Over::Broken => {}
                 over => return over,
             }
@@ -199,7 +203,7 @@ impl Keeper {
     async fn converse(
         &mut self,
         mut stream: UnixStream,
-        decoder: FrameDecoder,
+        inbox: Inbox,
         (said, has_job): (Said, bool),
     ) -> Over {
         if has_job {
@@ -226,7 +230,8 @@ impl Keeper {
             job: self.folder.job,
             body: body.as_deref(),
             shipper: &self.shipper,
-            decoder,
+            inbox,
+            callers: &self.callers,
             stream: read,
             job_to_tell: &mut self.job_to_tell,
             news: &self.news,
@@ -303,7 +308,8 @@ struct Reader<'a> {
     job: JobId,
     body: Option<&'a JobBody>,
     shipper: &'a Shipper,
-    decoder: FrameDecoder,
+    inbox: Inbox,
+    callers: &'a Callers,
     stream: ReadHalf<'a>,
     job_to_tell: &'a mut Option<Box<Job>>,
     news: &'a Sender<(SupervisorId, News)>,
@@ -311,14 +317,19 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(mut self) -> Over {
-        let mut bytes = vec![0; READ_BYTES];
         loop {
             loop {
-                match self.decoder.cut::<FromSupervisor>() {
+                match self.inbox.cut() {
                     Ok(Some(FromSupervisor::Refused { text })) => {
                         tracing::error!(supervisor = %self.id, %text, "a supervisor refuses");
                         if self.job_to_tell.is_some() {
                             return Over::Refused(text);
+                        }
+                    }
+                    Ok(Some(FromSupervisor::Call { task })) => {
+                        if let Some(socket) = self.inbox.descriptor() {
+                            let whose = TaskRef { job: self.job, ordinal: task.ordinal };
+                            self.callers.take(whose, task.attempt, socket);
                         }
                     }
                     Ok(Some(message)) => {
@@ -337,8 +348,8 @@ impl Reader<'_> {
                     }
                 }
             }
-            match self.stream.read(&mut bytes).await {
-                Ok(count) if count > 0 => self.decoder.push(bytes.get(..count).unwrap_or_default()),
+            match self.inbox.fill(self.stream.as_ref()).await {
+                Ok(count) if count > 0 => {}
                 _ => return Over::Broken,
             }
         }
@@ -391,19 +402,18 @@ fn prepare(
 }
 
 /// Says hello and gets the inventory.
-pub async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<FromSupervisor, String> {
+pub async fn greet(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<FromSupervisor, String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
-    let mut bytes = vec![0; READ_BYTES];
     loop {
-        if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
+        if let Some(message) = inbox.cut().map_err(|error| error.to_string())? {
             if matches!(message, FromSupervisor::Welcome { .. }) {
                 return Ok(message);
             }
             return Err("it does not begin with Welcome".to_owned());
         }
-        match stream.read(&mut bytes).await {
-            Ok(count) if count > 0 => decoder.push(bytes.get(..count).unwrap_or_default()),
+        match inbox.fill(stream).await {
+            Ok(count) if count > 0 => {}
             Ok(_) => return Err("it has closed".to_owned()),
             Err(error) => return Err(error.to_string()),
         }

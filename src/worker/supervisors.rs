@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
+use super::callers::Callers;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::ship::Shipper;
@@ -38,6 +39,7 @@ pub struct Supervisors {
     place: Arc<Place>,
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
     shipper: Shipper,
     open: BTreeMap<SupervisorId, Open>,
 }
@@ -49,16 +51,17 @@ struct Open {
 }
 
 impl Supervisors {
-    /// They come from `pool`. News go to `news`.
+    /// They come from `pool`. News go to `news`, what jobs ask to `callers`.
     pub fn new(
         pool: Pool,
         place: Place,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
         shipper: Shipper,
     ) -> Supervisors {
         pool.fill();
-        Supervisors { pool, place: Arc::new(place), contents, news, shipper, open: BTreeMap::new() }
+        Supervisors { pool, place: Arc::new(place), contents, news, callers, shipper, open: BTreeMap::new() }
     }
 
     /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
@@ -127,8 +130,14 @@ impl Supervisors {
     }
 
     fn look_after(&mut self, folder: Folder, body: Option<Arc<JobBody>>, start: Option<Start>) {
-        let keeper =
-            Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone(), self.shipper.clone());
+        let keeper = Keeper::new(
+            folder.clone(),
+            body,
+            self.contents.clone(),
+            self.news.clone(),
+            self.callers.clone(),
+            self.shipper.clone(),
+        );
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));
     }
