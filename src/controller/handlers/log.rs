@@ -119,12 +119,11 @@ async fn answer(
     }
 }
 
+/// A job in a view, one of its tasks, and a way to hear of changes.
+type Looked = (Arc<View>, Job, Ordinal, Listening);
+
 /// The job as it is now, and a way to hear of its changes from now on. `None`: look again.
-fn look(
-    office: &Arc<Office>,
-    caller: &Caller,
-    log: &Log,
-) -> Result<Option<(Arc<View>, Job, Ordinal, Listening)>, Refusal> {
+fn look(office: &Arc<Office>, caller: &Caller, log: &Log) -> Result<Option<Looked>, Refusal> {
     let before = office.published.view();
     let (mut job, ordinal) = find(office, &before, caller, log)?;
     let listening = office.published.listen([job.id()]);
