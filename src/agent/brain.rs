@@ -176,7 +176,8 @@ impl Agent {
     pub fn wake_at(&self) -> Option<BootTime> {
         let beat = self.session.as_ref().map(|session| session.next_beat);
         let finish = self.lingering.front().map(|(at, _, _)| *at);
-        beat.into_iter().chain(finish).min()
+        let held = self.session.as_ref().and_then(super::reports::Session::held_until);
+        beat.into_iter().chain(finish).chain(held).min()
     }
 
     /// The records from which the agent, as it is after a flush, lives again: for writing the log anew.

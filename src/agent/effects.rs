@@ -75,6 +75,8 @@ pub enum Tell {
     Run {
         /// Which.
         attempts: Vec<TaskRun>,
+        /// Of which of their tasks how many earlier attempts never started; others: none.
+        unstarted: Vec<(Try, u32)>,
         /// From now on.
         slots: u32,
         /// Not to be started later; what is left then will never start.

@@ -1,11 +1,13 @@
 //! What becomes of an order: refused as a whole, or obeyed.
 
+use std::collections::BTreeMap;
+
 use super::brain::Agent;
 use super::contents::{MISSING_CONTENT, needed};
 use super::effects::{Effect, Tell};
 use super::jobs::{Job, State};
 use super::records::{Record, Try, runs_of, tries_of};
-use crate::model::ids::{ContentHash, JobId};
+use crate::model::ids::{ContentHash, JobId, Ordinal};
 use crate::model::time::Now;
 use crate::wire::node::{Act, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
 
@@ -128,6 +130,11 @@ impl Agent {
         let here = |hash: &ContentHash| {
             self.contents.has(hash) || launch.contents.iter().any(|content| content.hash == *hash)
         };
+        if launch.unstarted.len() as u64 > ORDER_TASKS_MAX {
+            return Err(format!(
+                "it says of more than {ORDER_TASKS_MAX} tasks how often they were not started"
+            ));
+        }
         match needed(body).find(|hash| !here(hash)) {
             Some(hash) => Err(format!("{MISSING_CONTENT} the content {hash} of job {job}")),
             None => Ok(()),
@@ -157,9 +164,16 @@ impl Agent {
         }
         let new: Vec<Try> =
             tries_of(&launch.attempts).filter(|which| job.add(*which, launch.not_after)).collect();
+        let of_task: BTreeMap<Ordinal, u32> = launch.unstarted.into_iter().collect();
+        let unstarted: Vec<(Try, u32)> =
+            new.iter().filter_map(|which| Some((*which, *of_task.get(&which.ordinal)?))).collect();
+        job.note_unstarted(&unstarted);
         if !new.is_empty() || slots_change {
             let (slots, not_after) = (launch.slots, launch.not_after);
             self.records.push(Record::Ordered { job: id, attempts: runs_of(new), slots, not_after });
+        }
+        if !unstarted.is_empty() {
+            self.records.push(Record::Unstarted { job: id, attempts: unstarted });
         }
         // A repeat: what has become of it was perhaps said before the controller asked again.
         let again: Vec<Try> = tries_of(&launch.attempts).collect();

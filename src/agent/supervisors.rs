@@ -313,7 +313,9 @@ impl Agent {
             job.set(which, State::Given(supervisor));
         }
         for (not_after, tries) in by_time {
-            let what = Tell::Run { attempts: runs_of(tries), slots: job.slots, not_after };
+            let counts = |which: &Try| Some((*which, job.entries.get(which)?.unstarted));
+            let unstarted = tries.iter().filter_map(counts).filter(|(_, count)| *count > 0).collect();
+            let what = Tell::Run { attempts: runs_of(tries), unstarted, slots: job.slots, not_after };
             self.effects.push(Effect::Tell { supervisor, job: id, what });
         }
     }

@@ -52,10 +52,10 @@ impl std::convert::From<Inside> for Way {
 
 /// Asks the controller. Not connected until it is first asked something.
 pub struct Client {
-    way: Way,
+    pub(super) way: Way,
     patience: Duration,
-    credentials: Option<Credentials>,
-    connection: Option<Connection>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) connection: Option<Connection>,
     dialled: bool,
     sent: bool,
     failures: u32,
@@ -207,6 +207,12 @@ impl Client {
                     return Ok(replies);
                 }
             }
+        }
+        if self.dialled
+            && let Ok(fresh) = credentials(config)
+        {
+            // Another command may have renewed the certificate since.
+            self.credentials = Some(fresh);
         }
         let credentials = self.credentials().map_err(Trouble::Final)?.cloned();
         let credentials = credentials.ok_or_else(|| no_credentials(&self.way))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::config::Config;
 use super::driver::{Driver, Gauges};
 use super::history;
 use super::kept::Keeper;
@@ -19,6 +20,7 @@ use crate::model::ids::{ContentHash, Epoch, Incarnation, NodeId, Uid};
 use crate::model::time::WallTime;
 use crate::net::close::CloseCode;
 use crate::pki::authority::Authority;
+use crate::pki::certificate::Bearer;
 use crate::store::content::Content;
 use crate::store::disk::Disk;
 use crate::store::tables::TablesRead;
@@ -27,6 +29,9 @@ use crate::store::tables::TablesRead;
 pub const USER_CONNECTIONS_MAX: usize = 256;
 /// The most bytes of content that memory keeps for nodes that are about to ask.
 pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
+/// What the bearer of a revoked certificate is told.
+pub const REVOKED: &str =
+    "this certificate was revoked; an admin gives a new token: `jctld user add` or `jnode add`";
 /// How long content that was accepted may take to be found in the tables.
 const CONTENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,6 +61,10 @@ pub struct Office {
     pub settings: Settings,
     /// The CA.
     pub authority: Authority,
+    /// The authorities to believe, PEM: more than one while one replaces the other.
+    pub authorities: String,
+    /// The daemon's settings.
+    pub config: Config,
     /// Numbers for `status`.
     pub gauges: Arc<Gauges>,
     /// The state's life.
@@ -82,7 +91,16 @@ pub struct Office {
 #[derive(Debug, Default)]
 pub struct Connections {
     next: u64,
-    open: BTreeMap<u64, (Identity, Connection)>,
+    open: BTreeMap<u64, Entry>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Entry {
+    identity: Identity,
+    connection: Connection,
+    /// When its certificate ends.
+    expires: WallTime,
 }
 
 /// Content that was just sent, oldest first out.
@@ -116,18 +134,20 @@ impl ContentCache {
 
 impl Office {
     /// Enters a connection, unless its bearer has too many.
-    pub fn enter(&self, identity: &Identity, connection: &Connection) -> Option<u64> {
+    pub fn enter(&self, bearer: &Bearer, connection: &Connection) -> Option<u64> {
         let mut connections = lock(&self.connections);
+        let identity = &bearer.identity;
         let same = connections
             .open
             .values()
-            .filter(|(other, _)| other.role == identity.role && other.name == identity.name);
+            .filter(|other| other.identity.role == identity.role && other.identity.name == identity.name);
         if same.count() >= USER_CONNECTIONS_MAX {
             return None;
         }
         connections.next += 1;
         let id = connections.next;
-        connections.open.insert(id, (identity.clone(), connection.clone()));
+        let (identity, connection) = (identity.clone(), connection.clone());
+        connections.open.insert(id, Entry { identity, connection, expires: bearer.validity.not_after });
         Some(id)
     }
 
@@ -144,9 +164,20 @@ impl Office {
     /// Ends every connection of a certificate.
     pub fn cut_off(&self, serial: Serial) {
         let connections = lock(&self.connections);
-        let hit = connections.open.values().filter(|(identity, _)| identity.serial == serial);
-        for (_, connection) in hit {
-            connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
+        let hit = connections.open.values().filter(|entry| entry.identity.serial == serial);
+        for entry in hit {
+            entry.connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
+        }
+    }
+
+    /// Ends every connection whose certificate has ended: a new one is made with the renewed certificate.
+    pub fn cut_off_expired(&self, now: WallTime) {
+        let connections = lock(&self.connections);
+        let hit = connections.open.values().filter(|entry| entry.expires < now);
+        for entry in hit {
+            let Identity { role, name, .. } = &entry.identity;
+            tracing::info!(%role, name, "a certificate ended while it was connected");
+            entry.connection.close(CloseCode::Ended.varint(), b"this certificate has ended");
         }
     }
 

@@ -16,16 +16,17 @@ use super::office::{Connections, ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
 use super::recovery::{RecoveryError, recover};
+use super::renew::OwnError;
 use super::tables_writer::TablesWriter;
 use super::windows::Windows;
-use super::{clock, server};
+use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
-use crate::pki::credentials::{CredentialFiles, Credentials, CredentialsError};
+use crate::pki::certificate::to_pem;
 use crate::sched::Scheduler;
 use crate::store::tables::Tables;
 
@@ -46,7 +47,7 @@ pub enum RunError {
     Authority(#[from] AuthorityError),
     /// The daemon's own certificate.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    Own(#[from] OwnError),
     /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -86,8 +87,8 @@ impl Outside for Bell {
 /// Why it did not start.
 pub fn run(settings: &Path) -> Result<(), RunError> {
     let config = Config::load(settings)?;
-    let credentials = Credentials::load(&CredentialFiles::in_folder(&config.credentials))?;
     let authority = Authority::load(&config.ca)?;
+    let (credentials, renewed) = renew::own(&config, &authority)?;
     let recovered = recover(&config.state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _inside = runtime.enter();
@@ -138,6 +139,8 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         explainer,
         settings: core_settings,
         authority,
+        authorities: credentials.authorities().iter().map(|authority| to_pem(authority)).collect(),
+        config: config.clone(),
         gauges,
         incarnation: opened.incarnation,
         epoch: opened.epoch,
@@ -152,12 +155,19 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     *super::office::lock(&slot) = Some(office.clone());
     runtime.block_on(async {
         take_office(&driver, opened.incarnation, opened.epoch).await;
+        if let Some(record) = renewed {
+            let _ = driver.ask(Command::Issued(record), None).await;
+        }
         let address = listener.local_address()?;
         tracing::info!(%address, epoch = opened.epoch.0, position = opened.end.0, recovery = recovered.words, "serving");
+        if office.published.view().cluster.nodes.is_empty() {
+            tracing::info!(next = "in another shell: jnode add n[1-2]", "there is no node yet");
+        }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
             () = server::serve(&listener, &office) => {}
+            () = renew::upkeep(&listener, &office) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = stop.notified() => tokio::time::sleep(Duration::from_millis(50)).await,

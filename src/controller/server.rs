@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::office::Office;
-use super::{handlers, join, node_link};
+use super::office::{Office, REVOKED};
+use super::{handlers, join, node_link, renew};
 use crate::core::Caller;
 use crate::model::identity::{Identity, Role};
 use crate::net::close::CloseCode;
@@ -41,15 +41,21 @@ async fn receive(arrival: Arrival, office: Arc<Office>) {
         Peer::Joining => return join::serve(&office, &connection).await,
         Peer::Known(bearer) => bearer,
     };
-    let identity = bearer.identity;
-    let revoked = office.published.view().cluster.certificates.get(&identity.serial).and_then(|c| c.revoked);
-    if revoked.is_some() {
-        return connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
-    }
-    let Some(id) = office.enter(&identity, &connection) else {
-        tracing::warn!(who = identity.name, "too many connections of one bearer");
+    let Some(id) = office.enter(&bearer, &connection) else {
+        tracing::warn!(who = bearer.identity.name, "too many connections of one bearer");
         return connection.close(CloseCode::Busy.varint(), b"too many connections at once; close some");
     };
+    // Entered first: whoever is revoked from here on is cut off as a connection that is open.
+    let known = office.published.view().cluster.certificates.get(&bearer.identity.serial).map(|c| c.revoked);
+    if known.is_none() {
+        renew::first_seen(&office, &bearer).await;
+    }
+    if known.flatten().is_some() {
+        tracing::warn!(who = bearer.identity.name, serial = %bearer.identity.serial, "a revoked certificate came");
+        connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
+        return office.leave(id);
+    }
+    let identity = bearer.identity;
     match identity.role {
         Role::User | Role::Operator | Role::Admin => serve_client(&office, &connection, identity).await,
         Role::Node => node_link::serve(&office, &connection, &identity).await,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::job::Job;
+use super::tokens::Joining;
 use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, SessionId};
@@ -75,12 +76,7 @@ pub enum Command {
     /// The scheduler has planned.
     Plan(Plan),
     /// Somebody without a certificate shows a token's secret.
-    Join {
-        /// BLAKE3 of the secret.
-        hash: ContentHash,
-        /// The name that is asked for.
-        name: String,
-    },
+    Join(Joining),
     /// A certificate was signed; its record must be durable before it is handed over.
     Issued(CertificateRecord),
     /// A change that the shell makes by itself (the first partition at `init`, content that lies in a file).

@@ -160,8 +160,17 @@ impl Core {
     ) {
         let Some(session) = self.sessions.get_mut(&node) else { return };
         let body = session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots)));
-        let launch =
-            Launch { body, contents: Vec::new(), attempts, slots: slots.count, not_after: slots.not_after };
+        let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);
+        let unstarted = attempts.iter().flat_map(of_run).filter(|(_, exception)| exception.unstarted > 0);
+        let unstarted = unstarted.map(|(ordinal, exception)| (*ordinal, exception.unstarted)).collect();
+        let launch = Launch {
+            body,
+            contents: Vec::new(),
+            attempts,
+            unstarted,
+            slots: slots.count,
+            not_after: slots.not_after,
+        };
         self.send_order(node, job.id(), Act::Launch(launch), outcome);
     }
 
@@ -265,7 +274,6 @@ impl super::Settings {
             indexes: spec.array.as_ref().map(|array| array.indexes.clone()),
             lines: spec.array.as_ref().and_then(|array| array.lines),
             submit_time: record.submit_time,
-            unstarted_attempts: 0,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Jobs as commands show them, read from a view.
 
+use std::collections::BTreeMap;
+
 use super::act::chosen_id;
 use super::authorise::may_see;
 use super::job::Job;
 use super::notes::{free_on, priority};
 use super::select::Chosen;
 use super::state::{Cluster, View};
-use crate::model::identity::Identity;
+use crate::model::identity::{Identity, Role};
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
 use crate::model::record::{Hold, Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::spec::{Output, WorkDir};
@@ -314,11 +316,14 @@ pub fn put_end(view: &View, info: &mut JobInfo, end: &End) {
 impl View {
     /// All nodes, as `jnode` shows them.
     pub fn node_rows(&self) -> Vec<NodeInfo> {
-        let row = |node: &std::sync::Arc<super::state::Node>| self.node_row(node);
+        let ends = certificate_ends(&self.cluster);
+        let row = |node: &std::sync::Arc<super::state::Node>| {
+            self.node_row(node, ends.get(node.record.name.as_str()).copied())
+        };
         self.cluster.nodes.values().map(row).collect()
     }
 
-    fn node_row(&self, node: &super::state::Node) -> NodeInfo {
+    fn node_row(&self, node: &super::state::Node, certificate_expires: Option<WallTime>) -> NodeInfo {
         let record = &node.record;
         let total = record.hardware.as_ref().map(|hardware| hardware.resources).unwrap_or_default();
         let sight = self.nodes.get(&record.id);
@@ -356,7 +361,7 @@ impl View {
             load_hundredths: sight.map_or(0, |sight| sight.load_hundredths),
             boot_time: record.boot_time,
             version: record.version.clone(),
-            certificate_expires: certificate_end(&self.cluster, &record.name),
+            certificate_expires,
             partitions: self
                 .cluster
                 .partitions
@@ -385,9 +390,13 @@ impl View {
     }
 }
 
-fn certificate_end(cluster: &Cluster, node: &str) -> Option<WallTime> {
-    let of_node = cluster.certificates.values().filter(|certificate| {
-        certificate.role == crate::model::identity::Role::Node && certificate.name == node
-    });
-    of_node.filter(|certificate| certificate.revoked.is_none()).map(|certificate| certificate.expires).max()
+/// When the newest certificate of each node ends, in one pass over all certificates.
+fn certificate_ends(cluster: &Cluster) -> BTreeMap<&str, WallTime> {
+    let mut ends = BTreeMap::new();
+    let of_nodes = cluster.certificates.values().filter(|c| c.role == Role::Node && c.revoked.is_none());
+    for certificate in of_nodes {
+        let end = ends.entry(certificate.name.as_str()).or_insert(certificate.expires);
+        *end = certificate.expires.max(*end);
+    }
+    ends
 }

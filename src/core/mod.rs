@@ -22,6 +22,7 @@ pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
+pub mod tokens;
 pub mod touched;
 pub mod within;
 
@@ -129,10 +130,8 @@ impl Core {
             }
             Command::NodeGone { node, session } => self.on_gone(now, node, session),
             Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
-            Command::Join { hash, name } => {
-                outcome.reply = Some(self.on_join(now, hash, &name, &mut outcome))
-            }
-            Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
+            Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
+            Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }

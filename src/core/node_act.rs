@@ -4,9 +4,10 @@ use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
-use crate::model::ids::{JobId, NodeId, TaskRef};
+use crate::model::ids::{ContentHash, JobId, NodeId, TaskRef};
 use crate::model::record::{NodeAdmin, NodeReason, NodeRecord, PartitionRecord, PartitionState, TokenRecord};
 use crate::model::time::{Now, Seconds, TimeLimit};
+use crate::model::token::pool_member;
 use crate::wire::client::{NodeAct, PartitionSettings, Refusal, RefusalCode, Reply};
 
 /// The most nodes that one request may add.
@@ -42,7 +43,10 @@ impl Core {
                 }
                 self.add_nodes(now, nodes, *ttl, secrets, *replace, outcome)
             }
-            NodeAct::Remove { nodes } => self.remove_nodes(nodes, outcome),
+            NodeAct::AddPool { nodes, ttl, secret, replace } => {
+                self.add_pool(now, nodes, *ttl, *secret, *replace, outcome)
+            }
+            NodeAct::Remove { nodes } => self.remove_nodes(now, nodes, outcome),
             NodeAct::PartitionSet(settings) => self.set_partition(settings, outcome),
             NodeAct::PartitionRemove { name } => self.remove_partition(name, outcome),
         };
@@ -114,12 +118,37 @@ impl Core {
         }
     }
 
+    /// One secret for all names: each of them is a token of its own under a hash that only the secret leads to.
+    fn add_pool(
+        &mut self,
+        now: Now,
+        names: &[String],
+        ttl: Seconds,
+        secret: ContentHash,
+        replace: bool,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        if names.len() > NODES_ADDED_MAX || ttl > TOKEN_TTL_MAX {
+            let text = format!("at most {NODES_ADDED_MAX} nodes and {} days", TOKEN_TTL_MAX.0 / 86_400);
+            return refuse(RefusalCode::Limit, text, "");
+        }
+        let members: Vec<ContentHash> = names.iter().map(|name| pool_member(secret, name)).collect();
+        let reply = self.add_nodes(now, names, ttl, &members, replace, outcome);
+        if !matches!(reply, Reply::Refused(_)) {
+            // The pool itself gives nothing; it is there so that a foreign name is told so.
+            let (role, name, uid) = (Role::Node, String::new(), None);
+            let pool = TokenRecord { hash: secret, role, name, uid, expires: now.wall.plus(ttl) };
+            self.commit(Change::Token(pool), outcome);
+        }
+        reply
+    }
+
     fn add_nodes(
         &mut self,
         now: Now,
         names: &[String],
         ttl: Seconds,
-        secrets: &[crate::model::ids::ContentHash],
+        secrets: &[ContentHash],
         replace: bool,
         outcome: &mut Outcome,
     ) -> Reply {
@@ -135,6 +164,7 @@ impl Core {
                 );
             }
         }
+        self.drop_expired_tokens(now, outcome);
         let expires = now.wall.plus(ttl);
         for (name, hash) in names.iter().zip(secrets) {
             if self.cluster.node_named(name).is_none() {
@@ -173,7 +203,7 @@ impl Core {
         }
     }
 
-    fn remove_nodes(&mut self, names: &[String], outcome: &mut Outcome) -> Reply {
+    fn remove_nodes(&mut self, now: Now, names: &[String], outcome: &mut Outcome) -> Reply {
         let ids = match self.find_nodes(names) {
             Ok(ids) => ids,
             Err(refusal) => return Reply::Refused(refusal),
@@ -192,6 +222,13 @@ impl Core {
         let mut lines = Vec::new();
         for (id, name) in ids.into_iter().zip(names) {
             self.commit(Change::NodeRemoved(id), outcome);
+            self.revoke_node(now, name, outcome);
+            let tokens = self.cluster.tokens.values();
+            let tokens = tokens.filter(|token| token.role == Role::Node && token.name == *name);
+            let tokens: Vec<ContentHash> = tokens.map(|token| token.hash).collect();
+            for hash in tokens {
+                self.commit(Change::TokenUsed(hash), outcome);
+            }
             if let Some(session) = self.sessions.remove(&id) {
                 let reason = "the node was removed from the cluster".to_owned();
                 let close = super::Effect::Close { name: name.clone(), session: Some(session.id), reason };
@@ -293,7 +330,9 @@ fn audit_words(act: &NodeAct) -> String {
         NodeAct::Down { nodes, confirmed_dead, .. } => {
             format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
         }
-        NodeAct::Add { nodes, .. } => format!("add nodes {}", nodes.join(",")),
+        NodeAct::Add { nodes, .. } | NodeAct::AddPool { nodes, .. } => {
+            format!("add nodes {}", nodes.join(","))
+        }
         NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
         NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),

@@ -14,7 +14,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, TokenRecord, UserRecord,
+    Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -56,6 +56,8 @@ pub struct Cluster {
     pub users: OrdMap<Arc<str>, UserRecord>,
     /// Unused tokens.
     pub tokens: OrdMap<ContentHash, TokenRecord>,
+    /// Used tokens that have not expired.
+    pub spent: OrdMap<ContentHash, Arc<SpentToken>>,
     /// Certificates.
     pub certificates: OrdMap<Serial, CertificateRecord>,
     /// Answers to keys that the tables do not hold yet.
@@ -179,18 +181,11 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
-            Change::Token(record) => {
-                self.tokens.insert(record.hash, record.clone());
-            }
-            Change::TokenUsed(hash) => {
-                self.tokens.remove(hash);
-            }
-            Change::Certificate(record) => {
-                self.certificates.insert(record.serial, record.clone());
-            }
-            Change::CertificateDropped(serial) => {
-                self.certificates.remove(serial);
-            }
+            Change::Token(_)
+            | Change::TokenUsed(_)
+            | Change::TokenSpent(_)
+            | Change::Certificate(_)
+            | Change::CertificateDropped(_) => self.absorb_credentials(change),
             Change::Key(record) => {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));

@@ -7,7 +7,7 @@ use super::identity::Serial;
 use super::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    TokenRecord, UserRecord,
+    SpentToken, TokenRecord, UserRecord,
 };
 use super::state::{End, State};
 use super::task_set::TaskSet;
@@ -118,7 +118,7 @@ pub enum Change {
     UserRemoved(String),
     /// A token.
     Token(TokenRecord),
-    /// A token was used or has expired.
+    /// A token has expired or was taken back, used or not.
     TokenUsed(ContentHash),
     /// A certificate was issued or revoked.
     Certificate(CertificateRecord),
@@ -137,6 +137,8 @@ pub enum Change {
     },
     /// Somebody did something, or was refused.
     Audit(Box<AuditRecord>),
+    /// A token was used: it is remembered as such until it would have expired.
+    TokenSpent(Box<SpentToken>),
 }
 
 /// Who did what, when, from where, allowed or refused.

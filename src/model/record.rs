@@ -293,6 +293,18 @@ pub struct TokenRecord {
     pub expires: WallTime,
 }
 
+/// A token that was used, kept until it would have expired: whoever shows it again is told so, and the key that it
+/// was used with gets a certificate again when the answer was lost on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpentToken {
+    /// The token.
+    pub token: TokenRecord,
+    /// BLAKE3 of the public key that got the certificate.
+    pub key: ContentHash,
+    /// When.
+    pub at: WallTime,
+}
+
 /// A certificate that was issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRecord {

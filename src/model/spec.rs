@@ -12,6 +12,9 @@ pub const JOB_NAME_BYTES_MAX: usize = 255;
 pub const COMMENT_BYTES_MAX: usize = 1_024;
 /// The most bytes of any path or pattern.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// The script of a job that is a command: the command stands in its arguments, so that nothing has to be quoted. A node
+/// that knows this text starts the command without a shell.
+pub const COMMAND_SCRIPT: &str = "#!/bin/sh\nexec \"$@\"\n";
 /// The most bytes of a batch script.
 pub const SCRIPT_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of an environment.

@@ -12,6 +12,7 @@
 
 mod explain;
 pub mod explanation;
+pub mod makespan;
 pub mod note;
 mod pass;
 pub mod plan;

@@ -12,7 +12,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    TokenRecord, UserRecord,
+    SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::task_set::TaskSet;
@@ -26,6 +26,8 @@ pub const LIVE: Table = Table(11);
 pub const EXCEPTION: Table = Table(12);
 /// What jobs hold on nodes.
 pub const SLOTS: Table = Table(13);
+/// Used tokens that have not expired.
+pub const SPENT: Table = Table(15);
 /// States of ended jobs' tasks, by chunk.
 pub const ENDED_TASKS: Table = Table(134);
 /// What is out of the ordinary about ended jobs' tasks.
@@ -88,6 +90,7 @@ wire_body! {
     PartitionRecord = "partition row", 1;
     UserRecord = "user row", 1;
     TokenRecord = "token row", 1;
+    SpentToken = "row of a used token", 1;
     CertificateRecord = "certificate row", 1;
     KeyRecord = "answer row", 1;
     Cause = "cause row", 1;
@@ -223,7 +226,14 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
         Change::UserRemoved(name) => put(Table::USER, name.clone().into_bytes(), None),
         Change::Token(record) => put(Table::TOKEN, record.hash.0.to_vec(), Some(encode(record)?)),
-        Change::TokenUsed(hash) => put(Table::TOKEN, hash.0.to_vec(), None),
+        Change::TokenUsed(hash) => {
+            put(Table::TOKEN, hash.0.to_vec(), None);
+            put(SPENT, hash.0.to_vec(), None);
+        }
+        Change::TokenSpent(record) => {
+            put(Table::TOKEN, record.token.hash.0.to_vec(), None);
+            put(SPENT, record.token.hash.0.to_vec(), Some(encode(&**record)?));
+        }
         Change::Certificate(record) => put(Table::CERT, record.serial.0.to_vec(), Some(encode(record)?)),
         Change::CertificateDropped(serial) => put(Table::CERT, serial.0.to_vec(), None),
         Change::Key(record) => {
@@ -254,6 +264,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::PARTITION => absorb(Change::Partition(Box::new(decode(value)?))),
         Table::USER => absorb(Change::User(decode(value)?)),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
+        SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
         Table::META => {
             let meta: MetaRow = decode(value)?;

@@ -49,6 +49,11 @@ pub enum Request {
     NodeAct(NodeAct),
     /// Users, certificates, the daemon. Answered with [`Reply::Done`], [`Reply::Tokens`] or a reply of its own.
     Admin(Admin),
+    /// A certificate in place of the one that the connection was made with. Answered with [`Reply::Renewed`].
+    Renew {
+        /// The signing request (PKCS#10, DER): it proves the key; nothing else in it counts.
+        signing_request: Vec<u8>,
+    },
 }
 
 /// Jobs to submit.
@@ -294,6 +299,17 @@ pub enum NodeAct {
     PartitionRemove {
         /// Its name.
         name: String,
+    },
+    /// New names and one token for all of them, each once (admin).
+    AddPool {
+        /// Which.
+        nodes: Vec<String>,
+        /// How long the token is good.
+        ttl: Seconds,
+        /// BLAKE3 of the token's secret.
+        secret: ContentHash,
+        /// Names that exist may join again.
+        replace: bool,
     },
 }
 

@@ -230,6 +230,9 @@ pub struct Launch {
     pub contents: Vec<Content>,
     /// Which.
     pub attempts: Vec<TaskRun>,
+    /// Of which of these tasks how many earlier attempts never started; tasks that are not here: none. A task's
+    /// restarts are its earlier attempts without these.
+    pub unstarted: Vec<(Ordinal, u32)>,
     /// How many of this job's tasks run at once on this node, from now on.
     pub slots: u32,
     /// None of them may start later than this; what is left then becomes `never`.
@@ -328,9 +331,6 @@ pub struct JobBody {
     pub lines: Option<ContentHash>,
     /// When it was submitted.
     pub submit_time: WallTime,
-    /// The format level of its later attempts' numbers: starts before this attempt number were no starts, so that
-    /// `RESTART_COUNT` counts only starts. 0 for none.
-    pub unstarted_attempts: u32,
 }
 
 wire_body! {

@@ -103,6 +103,13 @@ pub enum Reply {
     Status(Box<ClusterStatus>),
     /// Lines of a table: header first.
     Lines(Vec<Vec<String>>),
+    /// A certificate in place of the old one.
+    Renewed {
+        /// The certificate, PEM.
+        certificate: String,
+        /// The authorities to believe from now on, PEM.
+        authorities: String,
+    },
 }
 
 /// A refusal, in words and as a code.

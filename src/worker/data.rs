@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream};
 
 use super::link::{self, DATA};
+use super::own::Own;
 use super::read_file;
 use super::readers::Readers;
 use super::ship::Shipper;
@@ -38,16 +39,11 @@ pub struct Output {
 }
 
 /// Keeps a data connection, as long as this future is not dropped.
-pub async fn keep(
-    credentials: &Credentials,
-    address: &str,
-    instance: Instance,
-    output: &Output,
-) -> Infallible {
+pub async fn keep(own: &Own, address: &str, instance: Instance, output: &Output) -> Infallible {
     let mut failures = 0;
     let addresses = [address.to_owned()];
     loop {
-        match serve(credentials, &addresses, instance, output).await {
+        match serve(&own.now(), &addresses, instance, output).await {
             Ok(()) => failures = 1,
             Err(reason) => {
                 failures += 1;

@@ -323,6 +323,11 @@ pub fn finish(mut command: Command, input: &str) -> Output {
     Output { code: code_of(status), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
+/// Ends all processes that belong to a folder; says how many would not go.
+pub fn end_all(folder: &Path) -> usize {
+    processes::end_all(folder, STOP_PATIENCE).len()
+}
+
 /// Looks again and again until the condition holds; panics with `what` after `PATIENCE`.
 #[track_caller]
 pub fn poll(what: &str, mut condition: impl FnMut() -> bool) {

@@ -217,9 +217,9 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         starts: PathBuf,
     },
-    /// What would start when
+    /// Put jobs of known times on nodes so that all are done as early as can be; prints JSON
     Plan {
-        /// The situation
+        /// Jobs and nodes, in TOML or JSON: see examples/plan
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -355,8 +355,6 @@ impl Definition for JCtld {
         "accept",
         "upgrade",
         "reload",
-        "doctor",
         "replay",
-        "plan",
     ];
 }

@@ -38,9 +38,10 @@ pub fn jnode(given: JNode) -> Result<ExitCode, CliError> {
         Some(Verb::Wait { nodes, what, timeout }) => {
             wait(&context, &nodes.0, what, timeout.map(|span| Duration::from_secs(span.0)))
         }
-        Some(Verb::Add { pool: true, .. }) => Err(not_supported("--pool")),
         Some(Verb::Add { login: true, .. }) => Err(not_supported("--login")),
-        Some(Verb::Add { nodes, ttl, replace, .. }) => node_add::add(&context, nodes.0, ttl, replace),
+        Some(Verb::Add { nodes, ttl, pool, replace, .. }) => {
+            node_add::add(&context, node_add::Wanted { nodes: nodes.0, ttl, pool, replace })
+        }
         Some(Verb::Remove { nodes }) => plain(&context, NodeAct::Remove { nodes: nodes.0 }),
         Some(Verb::Hosts { lists, fold }) => {
             let names: Vec<String> = lists.into_iter().flat_map(|list| list.0).collect();

@@ -18,6 +18,7 @@ mod whoami;
 use std::sync::Arc;
 
 use super::office::Office;
+use super::renew;
 use super::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::authorise::{allowed, needed};
@@ -62,6 +63,14 @@ pub async fn handle(
         Request::Whoami => whoami::whoami(office, &caller, replies).await,
         Request::Nodes => nodes::nodes(office, replies).await,
         Request::Admin(admin) => admin::admin(office, &admin, replies).await,
+        Request::Renew { signing_request } => {
+            match renew::renew(office, &caller.identity, &signing_request).await {
+                Ok((certificate, authorities)) => {
+                    replies.last(&Reply::Renewed { certificate, authorities }).await
+                }
+                Err(refusal) => refuse(replies, refusal).await,
+            }
+        }
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => Ok(()),
     }
 }

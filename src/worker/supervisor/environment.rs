@@ -197,6 +197,7 @@ fn name(entry: &[u8]) -> Option<&[u8]> {
 fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"JSCHED_")
         || name == b"TMPDIR"
+        || name == b"PWD"
         || std::str::from_utf8(name).is_ok_and(|name| SLURM_NAMES.binary_search(&name).is_ok())
 }
 
