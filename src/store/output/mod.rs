@@ -230,7 +230,9 @@ impl OutputStore {
     fn tidy(&self, writer: &mut Writer) -> Result<(), DiskError> {
         loop {
             writer.remove_empty(&*self.disk, &self.index)?;
-            if let Some(segment) = writer.mostly_unwanted(&lock(&self.index)) {
+            // Apart: the guard would live through the block, and the block locks again.
+            let unwanted = writer.mostly_unwanted(&lock(&self.index));
+            if let Some(segment) = unwanted {
                 match self.rewrite(writer, segment) {
                     Err(error) if error.is_no_room() => {
                         if !lock(&self.index).forget_oldest() {
