@@ -149,6 +149,8 @@ async fn a_lost_supervisor_is_reported_when_nothing_of_it_runs() {
     let pid_file = cluster.work().join("pid-0");
     until("the job runs", || std::fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n'))).await;
     let pid = std::fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+    // Before it has said so, its records need not know of the start.
+    session.hear(&mut said, |said| !said.started.is_empty()).await;
     for supervisor in supervisors(&cluster.node()) {
         let supervisor = nix::unistd::Pid::from_raw(supervisor);
         nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();

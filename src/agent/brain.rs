@@ -194,6 +194,10 @@ impl Agent {
     /// Obeys that office from now on; recorded before anything else of this turn is done.
     pub(super) fn enter_office(&mut self, incarnation: Incarnation, epoch: Epoch) {
         if self.incarnation != Some(incarnation) || epoch > self.epoch {
+            if self.incarnation.is_some_and(|mine| mine != incarnation) {
+                // Positions of another incarnation mean nothing here.
+                self.position = Position(0);
+            }
             self.incarnation = Some(incarnation);
             self.epoch = epoch;
             self.records.push(Record::Office { incarnation, epoch });

@@ -135,6 +135,9 @@ impl Memory {
         match record {
             Record::Boot(boot) => self.boot = Some(boot),
             Record::Office { incarnation, epoch } => {
+                if self.incarnation.is_some_and(|mine| mine != incarnation) {
+                    self.position = Position(0);
+                }
                 self.incarnation = Some(incarnation);
                 self.epoch = epoch;
             }

@@ -37,6 +37,7 @@ impl Agent {
     /// Whether a controller that says this can be obeyed at all.
     pub(super) fn may_obey(&self, welcome: &Welcome) -> Result<(), String> {
         match self.incarnation {
+            Some(mine) if mine != welcome.incarnation && welcome.comes_over => return Ok(()),
             Some(mine) if mine != welcome.incarnation => {
                 return Err(format!(
                     "this node obeys incarnation {mine}, not {}; if the cluster's state was restored, \

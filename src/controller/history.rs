@@ -165,11 +165,16 @@ pub fn ended_briefly(tables: &dyn TablesRead, since: WallTime, uid: Uid) -> Resu
     Ok(lately)
 }
 
-/// Jobs whose ends a live view that stood at `position` may not have seen, newest first, at most [`LISTED_MAX`].
+/// Jobs whose ends a live view that stood at `position` has not seen, as far as the tables knew them at `until`; newest
+/// first, at most [`LISTED_MAX`].
 ///
 /// # Errors
 /// What the tables said.
-pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<JobId>, TablesError> {
+pub fn ended_between(
+    tables: &dyn TablesRead,
+    position: Position,
+    until: Position,
+) -> Result<Vec<JobId>, TablesError> {
     let mut jobs = Vec::new();
     let mut to = Bound::Unbounded;
     loop {
@@ -177,12 +182,17 @@ pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<Jo
         let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(jobs) };
         to = Bound::Excluded(last.clone());
+        let mut newer = false;
         for (key, value) in &page {
             let written = value.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            if written <= position.0 || jobs.len() >= LISTED_MAX {
-                return Ok(jobs);
+            newer |= written > position.0;
+            if written > position.0 && written <= until.0 {
+                jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
             }
-            jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
+        }
+        // They stand in the order of time, which a clock that was set may turn: a whole page of old ones is the end.
+        if !newer || jobs.len() >= LISTED_MAX {
+            return Ok(jobs);
         }
     }
 }

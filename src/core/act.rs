@@ -54,6 +54,7 @@ impl Core {
             Request::Act(act) => {
                 let reply = self.act(now, caller, act, found, outcome);
                 if !act.dry_run && matches!(reply, Reply::Acted { .. }) {
+                    self.audit_act(now, caller, act, &reply, outcome);
                     self.remember_key(now, caller, &act.key, found, &reply, outcome);
                 }
                 reply

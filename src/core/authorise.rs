@@ -60,7 +60,9 @@ pub fn needed(request: &Request) -> Right {
         | Request::Usage(_)
         | Request::Whoami
         | Request::Nodes
+        | Request::WatchNodes
         | Request::Renew { .. } => Right::SeeQueue,
+        Request::Tied(_) => Right::ChangeOwn,
         Request::Log(_) => Right::SeeOwn,
         Request::Act(act) => match act.verb {
             Verb::Set(ref settings) if settings.priority.is_some() => Right::Operate,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::audit::Deed;
 use super::job::Job;
+use super::tie::Held;
 use super::tokens::Joining;
 use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Serial};
@@ -81,6 +83,24 @@ pub enum Command {
     Issued(CertificateRecord),
     /// A change that the shell makes by itself (the first partition at `init`, content that lies in a file).
     Change(Box<Change>),
+    /// A reader was refused, or saw what belongs to somebody else: for the audit.
+    Noted {
+        /// Who.
+        caller: Caller,
+        /// What.
+        deed: Deed,
+        /// Whether it was allowed.
+        allowed: bool,
+    },
+    /// A command that jobs are tied to is there, or is not there any more.
+    Tie {
+        /// Whose command.
+        caller: Caller,
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// What became of it.
+        held: Held,
+    },
     /// Time has passed.
     Tick,
 }
@@ -140,6 +160,8 @@ pub enum Effect {
         node: NodeId,
         /// Its session.
         session: SessionId,
+        /// It obeyed another incarnation, and may obey this one.
+        comes_over: bool,
     },
     /// Refuse a node's hello, or end its session.
     Close {

@@ -347,6 +347,12 @@ impl View {
             (None, "unreachable") => "nothing is heard of it".to_owned(),
             _ => String::new(),
         };
+        let why = match sight.map_or(0, |sight| sight.foreign) {
+            0 => why,
+            foreign => {
+                format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
+            }
+        };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
         };

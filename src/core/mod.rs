@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod admin;
+pub mod audit;
 pub mod authorise;
 pub mod command;
 pub mod depend;
@@ -17,11 +18,13 @@ pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;
+pub mod restored;
 pub mod select;
 pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
+pub mod tie;
 pub mod tokens;
 pub mod touched;
 pub mod within;
@@ -35,7 +38,7 @@ pub use command::{Caller, Command, Effect, Found, Outcome, Settings};
 pub use sight::NodeSight;
 pub use state::{Cluster, View};
 
-use crate::model::change::{AuditRecord, Change};
+use crate::model::change::Change;
 use crate::model::ids::{JobId, NodeId, Position, SessionId, Uid};
 use crate::model::time::{Now, WallTime};
 use crate::sched::PartitionId;
@@ -66,6 +69,10 @@ pub struct Core {
     position: Position,
     /// Whether what is seen of nodes has changed since the last view of it.
     looked: bool,
+    /// What was recorded in the audit lately, and how often it came again.
+    repeats: audit::Repeats,
+    /// Jobs that end with the command that submitted them.
+    ties: tie::Ties,
 }
 
 impl Core {
@@ -85,6 +92,8 @@ impl Core {
             timers: BTreeSet::new(),
             position,
             looked: true,
+            repeats: audit::Repeats::new(),
+            ties: tie::Ties::new(),
         };
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
@@ -112,13 +121,16 @@ impl Core {
                 if let Reply::Refused(refusal) = &reply
                     && refusal.code == RefusalCode::NotAllowed
                 {
-                    self.audit(now, &caller, &refusal.message, false, &mut outcome);
+                    let asked = audit::asked(&request);
+                    let deed = audit::Deed::of(format!("{asked} (refused: {})", refusal.message));
+                    self.audit_seldom(now, &caller, deed, false, &mut outcome);
                 }
                 outcome.reply = Some(reply);
             }
             Command::Office { incarnation, epoch } => {
                 let change = Change::Office { incarnation, epoch, at: now.wall };
                 self.commit(change, &mut outcome);
+                self.expect_tied(now);
             }
             Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),
             Command::Report { node, session, report } => {
@@ -131,6 +143,10 @@ impl Core {
             Command::NodeGone { node, session } => self.on_gone(now, node, session),
             Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
             Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
+            Command::Noted { caller, deed, allowed } => {
+                self.audit_seldom(now, &caller, deed, allowed, &mut outcome);
+            }
+            Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, &mut outcome),
             Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
@@ -182,18 +198,6 @@ impl Core {
         outcome.jobs.extend(touched.jobs.iter().copied());
         self.unwritten.merge(touched);
         outcome.changes.push(change);
-    }
-
-    fn audit(&mut self, now: Now, caller: &Caller, what: &str, allowed: bool, outcome: &mut Outcome) {
-        let record = AuditRecord {
-            at: now.wall,
-            who: format!("{} {}", caller.identity.role, caller.identity.actor()),
-            from: caller.from.clone(),
-            what: what.to_owned(),
-            allowed,
-        };
-        outcome.effects.push(Effect::Audit(record.clone()));
-        self.commit(Change::Audit(Box::new(record)), outcome);
     }
 
     fn new_session(&mut self) -> SessionId {

@@ -1,5 +1,6 @@
 //! Verbs on nodes and partitions.
 
+use super::audit::Deed;
 use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
@@ -51,7 +52,8 @@ impl Core {
             NodeAct::PartitionRemove { name } => self.remove_partition(name, outcome),
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &audit_words(act), true, outcome);
+            let deed = Deed { what: audit_words(act), nodes: nodes_of(act), ..Deed::default() };
+            self.audit(now, caller, deed, true, outcome);
         }
         reply
     }
@@ -325,16 +327,26 @@ fn admin_word(admin: NodeAdmin, empty: bool) -> &'static str {
 
 fn audit_words(act: &NodeAct) -> String {
     match act {
-        NodeAct::Drain { nodes, reason } => format!("drain {}: {reason}", nodes.join(",")),
-        NodeAct::Resume { nodes } => format!("resume {}", nodes.join(",")),
-        NodeAct::Down { nodes, confirmed_dead, .. } => {
-            format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
+        NodeAct::Drain { reason, .. } => format!("drain: {reason}"),
+        NodeAct::Resume { .. } => "resume".to_owned(),
+        NodeAct::Down { reason, confirmed_dead, .. } => {
+            format!("down{}: {reason}", if *confirmed_dead { " (confirmed dead)" } else { "" })
         }
-        NodeAct::Add { nodes, .. } | NodeAct::AddPool { nodes, .. } => {
-            format!("add nodes {}", nodes.join(","))
-        }
-        NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
+        NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes".to_owned(),
+        NodeAct::Remove { .. } => "remove nodes".to_owned(),
         NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
+    }
+}
+
+fn nodes_of(act: &NodeAct) -> Vec<String> {
+    match act {
+        NodeAct::Drain { nodes, .. }
+        | NodeAct::Resume { nodes }
+        | NodeAct::Down { nodes, .. }
+        | NodeAct::Add { nodes, .. }
+        | NodeAct::AddPool { nodes, .. }
+        | NodeAct::Remove { nodes } => nodes.clone(),
+        NodeAct::PartitionSet(_) | NodeAct::PartitionRemove { .. } => Vec::new(),
     }
 }

@@ -213,6 +213,7 @@ impl Core {
                 self.send_launch(&job, node, wanted.0, slots, outcome);
             }
         }
+        known.append(&mut self.adopt(now, node, instance, inventory, outcome));
         self.end_strangers(node, inventory, &known, outcome);
         let instance_now = Some(instance);
         let sight = self.sight(node);

@@ -84,7 +84,9 @@ impl Core {
         self.evaluate_dependencies(now, id, &Found::default(), outcome);
         let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.ended.is_none()).cloned() else { return };
         let times = &job.record.spec.times;
-        let late_start = times.start_by.is_some_and(|at| at <= now.wall);
+        // A job that has started once has kept its word, whatever became of that attempt.
+        let started = !job.is_array() && job.first_start.is_some();
+        let late_start = !started && times.start_by.is_some_and(|at| at <= now.wall);
         let late_end = times.deadline.is_some_and(|at| at <= now.wall);
         if !late_start && !late_end {
             return;

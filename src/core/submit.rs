@@ -125,6 +125,7 @@ impl Core {
             let id = record.id;
             self.commit(Change::Job(Box::new(record)), outcome);
             self.set_timers(id);
+            self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
         }
     }

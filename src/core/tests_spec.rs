@@ -43,6 +43,7 @@ pub fn spec(cpus: u32, limit: Option<u64>, tasks: Option<&str>) -> JobSpec {
         signal: None,
         comment: String::new(),
         harmless: vec![],
+        tied: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
-use super::ids::{Attempt, ContentHash, Instance, JobId, NodeId, Ordinal, Uid};
+use super::ids::{Attempt, ContentHash, Incarnation, Instance, JobId, NodeId, Ordinal, Uid};
 use super::resources::Resources;
 use super::spec::{Dependency, JobSpec};
 use super::state::State;
@@ -337,11 +337,26 @@ pub struct KeyRecord {
     pub at: WallTime,
 }
 
+/// How a state came out of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The incarnation that was backed up.
+    pub replaces: Incarnation,
+    /// The first job number that the backup does not know.
+    pub first_unknown: JobId,
+    /// The first job number given out since.
+    pub next: JobId,
+    /// Whether nodes may obey.
+    pub accepted: bool,
+}
+
 /// Pieces of a job's tasks, by state.
 pub type StateCounts = [u32; State::ALL.len()];
 
 /// How long a key is kept after its use.
 pub const KEY_KEPT: Seconds = Seconds(7 * 86_400);
+/// How long the audit is kept.
+pub const AUDIT_KEPT: Seconds = Seconds(365 * 86_400);
 /// How long ended jobs are kept.
 pub const HISTORY_KEPT: Seconds = Seconds(90 * 86_400);
 

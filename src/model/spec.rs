@@ -74,6 +74,8 @@ pub struct JobSpec {
     pub comment: String,
     /// Options that were accepted and change nothing here, as written (`--mail-type=END`).
     pub harmless: Vec<String>,
+    /// Cancelled when the command that submitted it is gone (`--tied`).
+    pub tied: bool,
 }
 
 /// Where a job runs.

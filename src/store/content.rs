@@ -133,7 +133,8 @@ pub fn list(disk: &dyn Disk) -> Result<Vec<ContentHash>, DiskError> {
     }
 }
 
-fn path(hash: ContentHash) -> String {
+/// Where content of that hash lies.
+pub fn path(hash: ContentHash) -> String {
     format!("{FOLDER}/{hash}")
 }
 

@@ -2,10 +2,14 @@
 
 use std::ops::Bound;
 
-use super::rows::{ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, job_key, name_key};
+use super::rows::{
+    ANSWER, AUDIT_BY_TIME, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, audit_time_key,
+    job_key, name_key,
+};
 use super::tables::{Order, Row, Table, TablesError, TablesRead};
+use crate::model::change::AuditRecord;
 use crate::model::ids::JobId;
-use crate::model::record::{HISTORY_KEPT, KEY_KEPT, KeyRecord};
+use crate::model::record::{AUDIT_KEPT, HISTORY_KEPT, KEY_KEPT, KeyRecord};
 use crate::model::time::{Seconds, WallTime};
 use crate::wire::codec::decode;
 
@@ -30,6 +34,7 @@ pub fn outdated(tables: &dyn TablesRead, now: WallTime) -> Result<Vec<Row>, Tabl
         rows.push(Row { table: Table::BY_END, key, value: None });
     }
     answers(tables, before(now, KEY_KEPT), &mut rows)?;
+    audit(tables, before(now, AUDIT_KEPT), &mut rows)?;
     Ok(rows)
 }
 
@@ -52,6 +57,24 @@ fn job(tables: &dyn TablesRead, id: JobId, rows: &mut Vec<Row>) -> Result<(), Ta
         let found =
             tables.range(table, Bound::Included(&key), Bound::Excluded(&end), Order::Up, usize::MAX)?;
         rows.extend(found.into_iter().map(|(key, _)| Row { table, key, value: None }));
+    }
+    Ok(())
+}
+
+/// The oldest records, from the beginning of the chain: what is left stays a chain.
+fn audit(tables: &dyn TablesRead, until: WallTime, rows: &mut Vec<Row>) -> Result<(), TablesError> {
+    let room = ROWS_MAX.saturating_sub(rows.len()) / 2;
+    let oldest =
+        tables.range(Table::AUDIT, Bound::Unbounded, Bound::Unbounded, Order::Up, room.min(1_000))?;
+    for (key, value) in oldest {
+        // One that can't be read is for `jctld audit --verify` to report, not for us to remove.
+        let Ok(record) = decode::<AuditRecord>(&value) else { return Ok(()) };
+        if record.at >= until {
+            return Ok(());
+        }
+        let by_time = audit_time_key(record.at, record.number);
+        rows.push(Row { table: AUDIT_BY_TIME, key: by_time, value: None });
+        rows.push(Row { table: Table::AUDIT, key, value: None });
     }
     Ok(())
 }
@@ -106,5 +129,35 @@ mod tests {
             let left = tables.range(table, Bound::Unbounded, Bound::Unbounded, Order::Up, 9).unwrap();
             assert!(left.is_empty(), "{table:?}: {left:?}");
         }
+    }
+
+    #[test]
+    fn the_audit_is_cut_from_its_beginning() {
+        let mut tables = MemoryTables::new(Incarnation([1; 16]));
+        let (mut cluster, mut touched) = (Cluster::default(), Touched::default());
+        let begin = WallTime(1_000_000_000_000_000);
+        for number in 1..=3u64 {
+            let at = begin.plus(Seconds(number));
+            let before = cluster.audit.hash;
+            let record = AuditRecord {
+                number,
+                before,
+                at,
+                who: String::new(),
+                from: String::new(),
+                what: String::new(),
+                jobs: vec![],
+                nodes: vec![],
+                allowed: true,
+            };
+            cluster.absorb(&Change::Audit(Box::new(record)), &mut touched);
+        }
+        tables.apply(&rows_of(&cluster, &touched, Position(1)).unwrap(), Position(1)).unwrap();
+        let edge = begin.plus(AUDIT_KEPT).plus(Seconds(2));
+        let rows = outdated(&tables, edge.plus(Seconds(1))).unwrap();
+        tables.apply(&rows, Position(2)).unwrap();
+        let left = |table| tables.range(table, Bound::Unbounded, Bound::Unbounded, Order::Up, 9).unwrap();
+        assert_eq!((left(Table::AUDIT).len(), left(AUDIT_BY_TIME).len()), (1, 1));
+        assert_eq!(left(Table::AUDIT)[0].0, 3u64.to_be_bytes());
     }
 }

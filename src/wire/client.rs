@@ -54,6 +54,11 @@ pub enum Request {
         /// The signing request (PKCS#10, DER): it proves the key; nothing else in it counts.
         signing_request: Vec<u8>,
     },
+    /// Nodes, live. Answered with [`Reply::Nodes`] now and whenever something is different, for ever.
+    WatchNodes,
+    /// The command that these tied jobs were submitted with is there, as long as this stream is open. Answered with
+    /// [`Reply::Done`]; the stream stays open.
+    Tied(Vec<JobId>),
 }
 
 /// Jobs to submit.
@@ -375,11 +380,36 @@ pub enum Admin {
         /// Which.
         serial: Serial,
     },
-    /// The audit lines since then. Answered with [`Reply::Lines`].
-    Audit {
-        /// Since when.
-        since: WallTime,
+    /// Who did what. Answered with [`Reply::Audit`] frames, the last one marked.
+    Audit(AuditQuery),
+    /// Check the audit's chain. Answered with [`Reply::Done`], or a refusal that says where it is broken.
+    AuditVerify,
+    /// Let nodes obey a state that was restored. Answered with [`Reply::Done`].
+    Accept,
+    /// Make an export now. Answered with [`Reply::Done`].
+    Export,
+    /// Write a backup. Answered with [`Reply::Done`].
+    Backup {
+        /// Into which new folder on the controller's host.
+        folder: String,
     },
+}
+
+/// Which audit records. Empty words and `None` pass everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditQuery {
+    /// From then on.
+    pub since: Option<WallTime>,
+    /// Before then.
+    pub until: Option<WallTime>,
+    /// By whom: a name, or role and name.
+    pub who: String,
+    /// What: words that stand in it, in any case.
+    pub what: String,
+    /// About that job.
+    pub job: Option<JobId>,
+    /// About that node.
+    pub node: String,
 }
 
 wire_body! {

@@ -281,6 +281,8 @@ pub struct ClusterStatus {
     pub memory_bytes: u64,
     /// Things an admin should know; empty is good.
     pub warnings: Vec<String>,
+    /// What was turned away or cut short since the start, by kind, and how often.
+    pub refused: Vec<(String, u64)>,
 }
 
 /// A span of time that some listing covers by default: 24 hours.

@@ -62,6 +62,8 @@ pub struct Welcome {
     pub beat: Seconds,
     /// How long a fenced job may run on after its last answered beat.
     pub lease: Seconds,
+    /// The state was restored and an admin has accepted it: a node that obeyed the one before obeys this one.
+    pub comes_over: bool,
 }
 
 /// From node to controller, after [`Hello`].

@@ -72,22 +72,64 @@ fn names(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// Removes what is left in the folder of a supervisor that has ended, but for private working directories, whose time
+/// only begins. Links in it are removed, not followed. Blocks.
+///
+/// # Errors
+/// What the disk answered.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().ends_with(SUFFIX) {
+            remove(&entry)?;
+        }
+    }
+    // Stays as long as something is in it.
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}
+
 /// Empties a folder. Links in it are removed, not followed, also when they come while this runs.
 fn empty(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
+        remove(&entry?)?;
     }
     Ok(())
+}
+
+fn remove(entry: &fs::DirEntry) -> io::Result<()> {
+    if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::supervisor::folders::Folders;
+    use crate::worker::supervisor::prepare::private_folder;
+
+    #[test]
+    fn a_working_directory_outlives_its_supervisor_and_is_found_when_its_time_is_over() {
+        let root = tempfile::tempdir().unwrap();
+        let base = private_folder(root.path().to_str().unwrap(), "a");
+        let mut folders = Folders::create(base.clone(), None).unwrap();
+        let (tmp, work) = (folders.take().unwrap(), folders.make_work().unwrap());
+        for folder in [&tmp, &work] {
+            fs::write(Path::new(folder).join("result"), "1").unwrap();
+        }
+        clear(&base).unwrap();
+        assert!(!Path::new(&tmp).exists());
+        assert!(Path::new(&work).join("result").exists());
+        let found = outdated(root.path(), &root.path().join("spool"), now() + 86_402 + 60);
+        assert_eq!(found.into_iter().map(|(folder, _)| folder).collect::<Vec<_>>(), [PathBuf::from(&work)]);
+        fs::remove_dir_all(&work).unwrap();
+        clear(&base).unwrap();
+        assert!(!base.exists());
+        clear(&base).unwrap();
+    }
 
     #[test]
     fn what_is_in_use_or_young_stays_and_links_lead_nowhere() {

@@ -10,6 +10,7 @@ use super::callers::Callers;
 use super::cgroup;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
+use super::private;
 use super::ship::Shipper;
 use super::spool::{Contents, Folder, Spool};
 use super::supervisor::prepare::private_folder;
@@ -127,7 +128,7 @@ impl Supervisors {
     }
 
     /// Forgets one and removes its folder, and what is left of its control groups and private folders if it had no time
-    /// to do that.
+    /// to do that. Private working directories stay until their time is over.
     pub fn remove(&mut self, id: SupervisorId) {
         let Some(open) = self.open.remove(&id) else { return };
         let place = Arc::clone(&self.place);
@@ -135,11 +136,9 @@ impl Supervisors {
             if let Some(trees) = &place.cgroups {
                 cgroup::remove_below(trees, &open.folder.name);
             }
-            // Gone already as a rule. Links in it are removed, not followed.
+            // Gone already as a rule.
             let private = private_folder(&place.tmp_base, &open.folder.name);
-            if private.exists()
-                && let Err(error) = std::fs::remove_dir_all(&private)
-            {
+            if let Err(error) = private::clear(&private) {
                 tracing::warn!(folder = %private.display(), %error, "private folders of jobs stay");
             }
             if let Err(error) = Spool::remove_supervisor(&open.folder) {

@@ -186,6 +186,7 @@ impl Cluster {
             session: number,
             cluster: "test".to_owned(),
             beat: Seconds(5),
+            comes_over: false,
             lease: Seconds(60),
         };
         session.push(&codec::encode(&welcome).unwrap()).await;

@@ -70,5 +70,6 @@ pub(super) fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> We
         cluster: "c".to_owned(),
         beat: Seconds(5),
         lease: Seconds(60),
+        comes_over: false,
     }
 }

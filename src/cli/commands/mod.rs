@@ -2,6 +2,7 @@
 
 mod act;
 mod admin;
+mod admin_audit;
 mod admin_user;
 mod cancel;
 mod context;
@@ -23,6 +24,7 @@ mod set;
 mod show;
 mod simulate;
 mod submit;
+mod tied;
 mod usage;
 mod wait;
 mod waiting;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::{tell_of_losses, with_client};
 use super::failure::{refused, repeat, with_repeat};
+use super::tied;
 use super::waiting::{Manner, Waited, interrupted, names, wait, wait_for};
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::json::envelope;
@@ -61,14 +62,31 @@ pub fn jsubmit(mut prepared: Prepared) -> Result<ExitCode, CliError> {
         };
         // Before the id is out: whoever has read it may send the signal.
         let listen = prepared.waiting != Waiting::No;
-        let interrupt = listen.then(Interrupt::listen).transpose()?;
-        tell(&prepared, &jobs, &receipt, &warnings)?;
-        match (prepared.waiting, interrupt) {
-            (Waiting::End, Some(mut interrupt)) => stay(client, &prepared, &jobs, &mut interrupt).await,
-            (Waiting::Follow, Some(mut interrupt)) => follow(client, &prepared, &jobs, &mut interrupt).await,
-            _ => Ok(ExitCode::Done),
+        let mut interrupt = listen.then(Interrupt::listen).transpose()?;
+        let tied = tied::of(&prepared, &jobs);
+        if !tied.is_empty() {
+            interrupt = interrupt.map(Interrupt::with_hangup).transpose()?;
         }
+        tell(&prepared, &jobs, &receipt, &warnings)?;
+        let Some(mut interrupt) = interrupt else { return Ok(ExitCode::Done) };
+        if tied.is_empty() {
+            return remain(client, &prepared, &jobs, &mut interrupt).await;
+        }
+        tied::remain(client, &prepared, &jobs, &tied, &mut interrupt).await
     })
+}
+
+/// Stays until the end, with the output if that was asked for.
+pub(super) async fn remain(
+    client: &mut Client,
+    prepared: &Prepared,
+    jobs: &[JobId],
+    interrupt: &mut Interrupt,
+) -> Result<ExitCode, CliError> {
+    match prepared.waiting {
+        Waiting::Follow => follow(client, prepared, jobs, interrupt).await,
+        Waiting::End | Waiting::No => stay(client, prepared, jobs, interrupt).await,
+    }
 }
 
 /// `--test-only`: what was understood here, and what the controller says to it. A request that this side can't honour
@@ -134,7 +152,7 @@ fn complete(data: &mut Value, answer: Option<&Result<Receipt, CliError>>) {
     }
 }
 
-fn config(prepared: &Prepared) -> Option<PathBuf> {
+pub(super) fn config(prepared: &Prepared) -> Option<PathBuf> {
     prepared.config.as_ref().map(PathBuf::from)
 }
 

@@ -129,7 +129,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
 
     slurm("wait", Nothing, Waiting, "Wait for the end; exit as the job did").letter('W').variables(&["SBATCH_WAIT"]),
     ours("follow", Nothing, Waiting, "Wait, and show the output as it comes").letter('f'),
-    ours("tied", Nothing, Waiting, "Cancel the job when this command ends").refused(),
+    ours("tied", Nothing, Waiting, "Wait, and cancel the job when this command ends or is gone for 60 seconds"),
     slurm("test-only", Nothing, Waiting, "Show what was understood and when it would start; submit nothing"),
     ours("key", Value("KEY"), Waiting, "Submit under this key: a repeat gives the same job").command_line_only(),
 

@@ -81,6 +81,7 @@ fn spec() -> JobSpec {
         signal: None,
         comment: String::new(),
         harmless: vec!["--mail-type=END".to_owned()],
+        tied: false,
     }
 }
 
@@ -281,6 +282,7 @@ fn the_cluster_and_the_caller() {
         log_bytes: 7 << 20,
         memory_bytes: 30 << 20,
         warnings: vec!["UDP buffers are small".to_owned()],
+        refused: vec![("failed handshake".to_owned(), 3), ("malformed request".to_owned(), 1)],
     };
     text += &status::status(&status, &clock);
     let table = [["TIME", "WHO"], ["1795362116", "ali\u{7}ce"]].map(|row| row.map(str::to_owned).to_vec());

@@ -58,6 +58,7 @@ pub fn request_json(spec: &JobSpec) -> Value {
     put("each_line", json!(spec.array.as_ref().is_some_and(|array| array.lines.is_some())));
     put("on_dep_fail", json!(on_failure(spec)));
     put("hold", json!(spec.hold));
+    put("tied", json!(spec.tied));
     put("requeue", json!(lost_words(spec.restart.lost)));
     put("retry", json!(Some(spec.restart.retries).filter(|n| *n > 0)));
     put("retry_on", json!(retry_words(&spec.restart.on)));
@@ -99,6 +100,7 @@ pub fn request_lines(spec: &JobSpec) -> Vec<(&'static str, String)> {
     put("--array", spec.array.as_ref().map(array_words));
     put("--on-dep-fail", on_failure(spec).map(str::to_owned));
     put("--hold", spec.hold.then(|| "yes".to_owned()));
+    put("--tied", spec.tied.then(|| "yes".to_owned()));
     put("--requeue", Some(lost_words(spec.restart.lost)));
     put("--retry", Some(spec.restart.retries).filter(|n| *n > 0).map(|n| n.to_string()));
     put("--retry-on", Some(retry_words(&spec.restart.on).join(",")));

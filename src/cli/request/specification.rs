@@ -57,6 +57,7 @@ pub(super) fn specify(
         verbose: u.flag("verbose"),
         parsable: u.flag("parsable"),
     };
+    let tied = u.flag("tied");
     u.standings()?;
     workshop.warn(std::mem::take(&mut u.warnings));
     let spec = JobSpec {
@@ -83,6 +84,7 @@ pub(super) fn specify(
         signal,
         comment,
         harmless: u.harmless,
+        tied,
     };
     Ok(PreparedJob { spec, label: None, fields: u.fields, refused: u.refused, talk })
 }

@@ -150,8 +150,7 @@ fn nothing_is_ignored_in_silence() {
     {
         assert!(submit(&[none, "--wrap=x"], &around("/"), "").is_ok(), "{none}");
     }
-    let refused =
-        ["--mem=4G..16G", "--threads-per-core=2", "-C gpu", "--exclusive=user", "--tied", "--checkpoint=x"];
+    let refused = ["--mem=4G..16G", "--threads-per-core=2", "-C gpu", "--exclusive=user", "--checkpoint=x"];
     for refused in refused {
         assert_eq!(
             submit(&[refused, "--wrap=x"], &around("/"), "").unwrap_err().word,

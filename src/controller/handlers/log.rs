@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::log_source::{Source, Window};
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::Office;
 use crate::controller::published::Listening;
@@ -15,6 +15,7 @@ use crate::controller::server::{REPLY_PATIENCE, Replies, Undelivered};
 use crate::controller::windows::{Pass, WAITED_BYTES};
 use crate::core::Caller;
 use crate::core::act::pattern_of;
+use crate::core::audit::Deed;
 use crate::core::authorise::may_see;
 use crate::core::job::Job;
 use crate::core::select::choose;
@@ -253,12 +254,16 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let id = one.job.id();
     if !may_see(&caller.identity, &one.job.record) {
         let message = format!("the output of job {id} belongs to {}", one.job.record.user);
+        super::note(office, caller, Deed::of(format!("read output (refused: {message})")), false);
         return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
     }
     let set = one.set();
     let mut tasks = set.iter();
     match (tasks.next(), tasks.next()) {
-        (Some(ordinal), None) => Ok((one.job, ordinal)),
+        (Some(ordinal), None) => {
+            note_foreign(office, caller, "read output", &[&one.job]);
+            Ok((one.job, ordinal))
+        }
         _ => Err(Refusal::new(
             RefusalCode::Invalid,
             format!("job {id} is an array: say which task"),

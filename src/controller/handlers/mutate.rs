@@ -21,6 +21,9 @@ use crate::wire::codec::encode;
 const CONTENT_BYTES_MAX: usize =
     if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
 
+/// From so many jobs on a submission is prepared aside.
+const LARGE_JOBS: usize = 64;
+
 /// Answers a request that changes something.
 ///
 /// # Errors
@@ -31,14 +34,14 @@ pub async fn mutate(
     request: Request,
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
-    if let Err(refusal) = check(office, &request) {
-        return refuse(replies, refusal).await;
-    }
-    let found = match look_up(office, &caller, &request) {
-        Ok(found) => found,
-        Err(error) => return refuse(replies, tables_failed(&error)).await,
+    let prepare = || {
+        check(office, &request)?;
+        let found = look_up(office, &caller, &request).map_err(|error| tables_failed(&error))?;
+        keep_content(office, &caller, &request, found)
     };
-    let found = match keep_content(office, &caller, &request, found) {
+    // Hashes, tables and files take long for many jobs: the others of this thread go on elsewhere.
+    let prepared = if is_large(&request) { tokio::task::block_in_place(prepare) } else { prepare() };
+    let found = match prepared {
         Ok(found) => found,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -50,6 +53,13 @@ pub async fn mutate(
             refuse(replies, Refusal::new(RefusalCode::Stopping, "the controller is stopping", hint)).await
         }
     }
+}
+
+/// Whether a request is so large that preparing it takes milliseconds.
+fn is_large(request: &Request) -> bool {
+    let Request::Submit(submit) = request else { return false };
+    let bytes: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
+    submit.specs.len() > LARGE_JOBS || bytes > CONTENT_LOG_BYTES_MAX
 }
 
 fn check(office: &Office, request: &Request) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::controller::{handlers::list::explain, history};
@@ -39,6 +39,8 @@ pub async fn show(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
+    let private: Vec<&Job> = chosen.iter().map(|one| &one.job).collect();
+    note_foreign(office, caller, "show with what is private", &private);
     let details = chosen.iter().map(|one| detail(office, &view, caller, one)).collect();
     replies.last(&Reply::Detail(details)).await
 }

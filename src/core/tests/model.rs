@@ -128,7 +128,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, .. } => {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.session = Some(session);
                     node.report = 0;

@@ -5,10 +5,12 @@
 
 use std::fmt::Write;
 
-use super::model::World;
+use super::model::{World, caller};
+use crate::core::Command;
 use crate::core::job::Job;
 use crate::core::tests_spec::spec;
-use crate::model::ids::{JobId, NodeId};
+use crate::core::tie::Held;
+use crate::model::ids::{Epoch, Incarnation, JobId, NodeId};
 use crate::model::spec::{Dependency, DependencyKind, LostPolicy, Parent, RetryOn};
 use crate::model::state::State;
 use crate::model::time::Seconds;
@@ -82,6 +84,17 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
             world.end(node, number(2) as usize, words.get(3).map_or(0, |word| word.parse().unwrap()));
             return None;
         }
+        "come" | "go" => {
+            let held = if words[0] == "come" { Held::Here } else { Held::Gone(Seconds(number(2) - 1)) };
+            let command = Command::Tie { caller: caller(), jobs: vec![JobId(number(1))], held };
+            world.apply(command);
+            return None;
+        }
+        "office" => {
+            let (incarnation, epoch) = (Incarnation([7; 16]), Epoch(number(1)));
+            world.apply(Command::Office { incarnation, epoch });
+            return None;
+        }
         "reboot" => {
             world.reboot(node);
             return None;
@@ -90,7 +103,7 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
             let span = Seconds(number(1));
             world.now.wall = world.now.wall.plus(span);
             world.now.boot = world.now.boot.plus(span);
-            world.apply(crate::core::Command::Tick);
+            world.apply(Command::Tick);
             return None;
         }
         other => panic!("no such command: {other}"),
@@ -119,6 +132,7 @@ fn read_spec(words: &[&str]) -> crate::model::spec::JobSpec {
     let cpus = value("cpus").map_or(1, |text| text.parse().unwrap());
     let mut made = spec(cpus, value("limit").map(|text| text.parse().unwrap()), value("array"));
     made.hold = words.contains(&"hold");
+    made.tied = words.contains(&"tied");
     if words.contains(&"no-requeue") {
         made.restart.lost = LostPolicy::Never;
     }
