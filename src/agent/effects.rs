@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::records::{Record, Try};
 use crate::model::ids::{ContentHash, JobId};
 use crate::model::state::End;
-use crate::model::time::WallTime;
+use crate::model::time::{TimeLimit, WallTime};
 use crate::wire::node::{Content, JobBody, KillReason, OrderRefused, Report, TaskRun};
 
 /// A supervisor on this node, numbered within the spool; numbers of one spool are never used twice at a time.
@@ -113,6 +113,8 @@ pub enum Tell {
     Acknowledge(u64),
     /// Exit; there is nothing left to do.
     Finish,
+    /// How long tasks may run, running ones too.
+    Limit(TimeLimit),
 }
 
 /// What a supervisor says.

@@ -59,6 +59,8 @@ pub(super) struct Job {
     pub(super) idle: Option<(u64, BootTime)>,
     /// Its attempts were ordered in an earlier boot.
     pub(super) earlier_boot: bool,
+    /// The current supervisor was told of the job as it was before somebody changed it: it gets nothing more.
+    pub(super) stale: bool,
 }
 
 impl Job {
@@ -142,7 +144,14 @@ impl Memory {
                 self.epoch = epoch;
             }
             Record::Seen(position) => self.position = position,
-            Record::Body { job, body } => self.job(job).body = Some(Arc::from(body)),
+            Record::Body { job, body } => {
+                let job = self.job(job);
+                job.stale |= job
+                    .body
+                    .as_ref()
+                    .is_some_and(|old| JobBody { limit: body.limit, ..(**old).clone() } != *body);
+                job.body = Some(Arc::from(body));
+            }
             Record::Ordered { job, attempts, slots, not_after } => {
                 let job = self.job(job);
                 job.slots = slots;

@@ -8,8 +8,8 @@ use super::effects::{Effect, Tell};
 use super::jobs::{Job, State};
 use super::records::{Record, Try, runs_of, tries_of};
 use crate::model::ids::{ContentHash, JobId, Ordinal};
-use crate::model::time::Now;
-use crate::wire::node::{Act, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
+use crate::model::time::{Now, TimeLimit};
+use crate::wire::node::{Act, JobBody, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
 
 /// The most tasks that one order may name.
 pub const ORDER_TASKS_MAX: u64 = 65_536;
@@ -87,7 +87,9 @@ impl Agent {
     }
 
     fn obey(&mut self, now: Now, order: Order) -> Result<(), String> {
+        let none = Vec::new();
         let runs = match &order.act {
+            Act::Limit { .. } => &none,
             Act::Launch(launch) => &launch.attempts,
             Act::Withdraw { attempts }
             | Act::Kill { attempts, .. }
@@ -111,6 +113,7 @@ impl Agent {
                 let tell = |attempts| Tell::Signal { attempts, signal, batch_only };
                 self.tell_started(order.job, &attempts, tell);
             }
+            Act::Limit { limit } => self.set_limit(order.job, limit),
             Act::Suspend { attempts, stop } => {
                 self.tell_started(order.job, &attempts, |attempts| Tell::Suspend { attempts, stop });
             }
@@ -154,13 +157,21 @@ impl Agent {
         job.slots = launch.slots;
         let new_body = launch.body.filter(|body| job.body.as_deref() != Some(&**body));
         let write_body = new_body.is_some() || !had_entries;
+        let mut other_limit = None;
         if let Some(body) = new_body {
+            let same =
+                job.body.as_ref().is_none_or(|old| JobBody { limit: body.limit, ..(**old).clone() } == *body);
+            job.stale |= !same && job.current.is_some();
+            other_limit = job.body.as_ref().map(|_| body.limit).filter(|_| same);
             let old = job.body.replace(std::sync::Arc::from(body));
             self.change_body(id, old.as_deref());
         }
+        if let Some(limit) = other_limit {
+            self.tell_limit(id, limit);
+        }
         let job = self.jobs.entry(id).or_default();
         if let Some(body) = job.body.as_ref().filter(|_| write_body) {
-            let body = Box::new(crate::wire::node::JobBody::clone(body));
+            let body = Box::new(JobBody::clone(body));
             self.records.push(Record::Body { job: id, body });
         }
         let new: Vec<Try> =
@@ -195,6 +206,16 @@ impl Agent {
         if let Some(old) = old {
             self.contents.release(old);
         }
+    }
+
+    /// Another time limit, for what runs and for what comes.
+    fn set_limit(&mut self, id: JobId, limit: TimeLimit) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.entries.is_empty()) else { return };
+        let Some(old) = job.body.as_ref().filter(|body| body.limit != limit) else { return };
+        let body = JobBody { limit, ..(**old).clone() };
+        self.records.push(Record::Body { job: id, body: Box::new(body.clone()) });
+        job.body = Some(std::sync::Arc::new(body));
+        self.tell_limit(id, limit);
     }
 
     /// Takes attempts back, and if there is a reason to kill, ends those that have started.

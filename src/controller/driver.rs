@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
+use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
 use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
@@ -20,7 +21,8 @@ use crate::model::change::{Change, Group};
 use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
-use crate::store::log::{Log, LogError, Room};
+use crate::sched::Demand;
+use crate::store::log::Log;
 use crate::wire::client::Reply;
 use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
@@ -89,6 +91,8 @@ pub struct Answer {
     pub refused: Option<String>,
     /// For a join: what to sign.
     pub issue: Option<TokenRecord>,
+    /// Of a submission that was only tried: what its first job would ask for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// A handle to the driver's thread.
@@ -166,14 +170,6 @@ struct Loop<O: Outside> {
     lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
-}
-
-/// What the log's thread is given.
-enum LogWork {
-    /// Append a group.
-    Append(Position, Vec<u8>),
-    /// Let go of the groups up to there.
-    Trim(Position),
 }
 
 /// What every welcome says.
@@ -256,48 +252,6 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         drop(this);
         let _ = log_thread.join();
     })
-}
-
-/// Appends what has gathered, syncs once, and says so.
-fn write_log<L: Log>(
-    log: &mut L,
-    epoch: Epoch,
-    frames: &Receiver<LogWork>,
-    driver: &Driver,
-    gauges: &Gauges,
-) {
-    let fatal = |error: LogError| driver.send(Message::Fatal(format!("the journal failed: {error}")));
-    while let Ok(first) = frames.recv() {
-        let mut last = None;
-        let mut next = Some(first);
-        while let Some(work) = next {
-            let result = match work {
-                LogWork::Append(position, frame) => {
-                    last = Some(position);
-                    gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
-                    log.append(epoch, position, &frame)
-                }
-                LogWork::Trim(position) => log.trim(Position(position.0 + 1)),
-            };
-            if let Err(error) = result {
-                return fatal(error);
-            }
-            next = frames.try_recv().ok();
-        }
-        if let Err(error) = log.sync() {
-            return fatal(error);
-        }
-        if let Some(last) = last {
-            driver.send(Message::LogDurable(last));
-        }
-        match log.room() {
-            Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
-            Err(error) => return fatal(error),
-        }
-    }
-    if let Err(error) = log.close() {
-        tracing::error!(%error, "the journal was not closed in order");
-    }
 }
 
 impl<O: Outside> Loop<O> {
@@ -419,7 +373,8 @@ impl<O: Outside> Loop<O> {
 
     fn release(&mut self) {
         while let Some(held) = self.committer.release() {
-            let mut answer = Answer { reply: held.outcome.reply, ..Answer::default() };
+            let mut answer =
+                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
             for effect in held.outcome.effects {
                 self.carry_out(effect, &mut answer, held.link.as_ref());
             }

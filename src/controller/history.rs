@@ -11,9 +11,10 @@ use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef,
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
+use crate::store::collect::orphan_key;
 use crate::store::rows::{
-    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, SENT, SetRow, answer_key,
-    content_key, job_key, name_key, task_key, unpack,
+    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, FAILED_BY, JobRow, ORPHAN, RESULT_SET, RESULT_TEXT, SENT, SetRow,
+    answer_key, content_key, job_key, name_key, pair_key, task_key, unpack,
 };
 use crate::store::tables::{Order, Table, TablesError, TablesRead};
 use crate::wire::codec::decode;
@@ -98,6 +99,18 @@ pub fn newest_named(
         }
     }
     Ok(None)
+}
+
+/// The jobs that ended DependencyFailed because of that one, as far as the tables know.
+///
+/// # Errors
+/// What the tables said.
+pub fn failed_by(tables: &dyn TablesRead, parent: JobId) -> Result<Vec<JobId>, TablesError> {
+    let (from, to) = (pair_key(parent, JobId(0)), pair_key(parent, JobId(u64::MAX)));
+    let rows =
+        tables.range(FAILED_BY, Bound::Included(&from), Bound::Included(&to), Order::Up, LISTED_MAX)?;
+    let child = |key: &Vec<u8>| key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes)));
+    Ok(rows.iter().filter_map(|(key, _)| child(key)).collect())
 }
 
 /// Jobs that ended since then, newest last, at most [`LISTED_MAX`]; of one owner if `uid` is given.
@@ -305,6 +318,14 @@ pub fn content(
     let bytes = tables.get(SENT, &content_key(owner, hash))?;
     let empty = ContentHash::of(&[]);
     Ok(bytes.map(|bytes| (!bytes.is_empty() || hash == empty).then_some(bytes)))
+}
+
+/// Whether content that is here may soon be gone: it has to be sent again.
+///
+/// # Errors
+/// What the tables said.
+pub fn is_orphan(tables: &dyn TablesRead, owner: Uid, hash: ContentHash) -> Result<bool, TablesError> {
+    Ok(tables.get(ORPHAN, &orphan_key(hash, owner))?.is_some())
 }
 
 fn broken(error: crate::wire::codec::DecodeError) -> TablesError {

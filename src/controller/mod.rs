@@ -15,6 +15,7 @@ pub mod job_link;
 pub mod join;
 pub mod kept;
 pub mod log;
+mod log_writer;
 pub mod node_link;
 pub mod office;
 pub mod planner;

@@ -114,6 +114,7 @@ async fn data(office: &Office, connection: &Connection, identity: &Identity, mut
         return connection.close(CloseCode::Protocol.varint(), b"no such node, or no hello");
     };
     lock(&office.data_links).insert(node, connection.clone());
+    lock(&office.unanswered).remove(&node);
     office.data_links_changed.send_replace(());
     shipments(office, connection, node).await;
     office.data_links_changed.send_replace(());

@@ -10,6 +10,7 @@ use quinn::Connection;
 use super::backup::Sources;
 use super::config::Config;
 use super::driver::{Driver, Gauges};
+use super::handlers::log_source::Silence;
 use super::history;
 use super::kept::Keeper;
 use super::planner::Explainer;
@@ -42,13 +43,13 @@ pub struct Office {
     /// What has ended.
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
-    pub content: Content,
+    pub content: Arc<Content>,
     /// Output of jobs, as far as it is kept here.
     pub kept: Keeper,
     /// Who reads how much output at once.
     pub windows: Windows,
-    /// Nodes that did not answer when they were asked for output, and when.
-    pub unanswered: Mutex<BTreeMap<NodeId, tokio::time::Instant>>,
+    /// Nodes that did not answer when they were asked for output.
+    pub unanswered: Mutex<BTreeMap<NodeId, Silence>>,
     /// Says when a node's second connection comes or goes.
     pub data_links_changed: tokio::sync::watch::Sender<()>,
     /// The state folder's files, with the lock.

@@ -24,6 +24,7 @@ use crate::store::output::{Limits, OutputStore};
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
+use crate::store::used::used_rows;
 use crate::wire::codec::{DecodeError, decode};
 
 /// The tables are written at least so often while they are built anew, in groups of the log.
@@ -258,7 +259,9 @@ fn write(
 ) -> Result<(), RecoveryError> {
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
-    tables.apply(&rows_of(cluster, &batch, position).map_err(unwritable)?, position)?;
+    let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
+    rows.extend(used_rows(tables, cluster, &batch)?);
+    tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {
         cluster.forget(&outdated);
     }

@@ -119,10 +119,11 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let reader = recovered.tables.reader();
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
+    let content = Arc::new(recovered.content);
     let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
     gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
     let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
-    let tables = TablesWriter::start(recovered.tables, rule, driver.clone())?;
+    let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
@@ -138,7 +139,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         driver: driver.clone(),
         published,
         tables: reader,
-        content: recovered.content,
+        content,
         kept: Keeper::start(recovered.output, driver.clone())?,
         windows: Windows::default(),
         unanswered: Mutex::default(),

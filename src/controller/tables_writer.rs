@@ -14,12 +14,15 @@ use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
 use crate::model::ids::{Epoch, JobId};
 use crate::model::time::{Seconds, WallTime};
+use crate::store::collect;
+use crate::store::content::Content;
 use crate::store::export::ExportError;
 use crate::store::export::manifest::Manifest;
 use crate::store::fed::Fed;
 use crate::store::prune;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
+use crate::store::used::used_rows;
 
 /// How long changes gather before they are written as one.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(20);
@@ -72,11 +75,12 @@ impl TablesWriter {
     /// Starts the thread; it reports to the driver.
     pub fn start(
         tables: Fed<impl Tables + 'static>,
+        content: Arc<Content>,
         rule: ExportRule,
         driver: Driver,
     ) -> std::io::Result<TablesWriter> {
         let (sender, receiver) = channel();
-        let mut writer = Writer { tables, rule, driver, pruned: None, export_after: None };
+        let mut writer = Writer { tables, content, rule, driver, pruned: None, export_after: None };
         let thread =
             std::thread::Builder::new().name("tables".to_owned()).spawn(move || writer.run(&receiver))?;
         Ok(TablesWriter { sender, thread })
@@ -102,6 +106,7 @@ impl TablesWriter {
 
 struct Writer<T: Tables> {
     tables: Fed<T>,
+    content: Arc<Content>,
     rule: ExportRule,
     driver: Driver,
     pruned: Option<WallTime>,
@@ -147,13 +152,22 @@ impl<T: Tables> Writer<T> {
         let outdated = outdated_by(&touched, &view.cluster);
         let failed = |error: &dyn std::fmt::Display| format!("the tables failed: {error}");
         let mut rows = rows_of(&view.cluster, &touched, view.position).map_err(|error| failed(&error))?;
-        if self.pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at) {
+        rows.extend(used_rows(&self.tables, &view.cluster, &touched).map_err(|error| failed(&error))?);
+        let due = self.pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at);
+        let living = || collect::used_by_living(&view.cluster);
+        if due {
             // Before the rows of this batch: what they say comes after what is removed.
-            let old = prune::outdated(&self.tables, view.at).map_err(|error| failed(&error))?;
+            let mut old = prune::outdated(&self.tables, view.at).map_err(|error| failed(&error))?;
+            let content = collect::outdated(&self.tables, view.at, living);
+            old.extend(content.map_err(|error| failed(&error))?);
             rows.splice(0..0, old);
             self.pruned = Some(view.at);
         }
         self.tables.apply(&rows, view.position).map_err(|error| failed(&error))?;
+        if due && let Err(error) = collect::sweep(&self.tables, &self.content, living) {
+            // Files that stay a while longer harm nobody: what failed is tried again with the next pass.
+            tracing::error!(%error, "content that nothing names was not removed");
+        }
         self.driver.send(Message::Tables { position: view.position, outdated });
         Ok(())
     }

@@ -198,6 +198,7 @@ pub fn asked(request: &Request) -> String {
             NodeAct::Remove { .. } => "remove nodes",
             NodeAct::PartitionSet(_) => "set a partition",
             NodeAct::PartitionRemove { .. } => "remove a partition",
+            NodeAct::Set { .. } => "set nodes",
         },
         Request::Admin(admin) => match admin {
             Admin::Status => "status",
@@ -232,7 +233,9 @@ fn verb_words(act: &Act) -> String {
         Verb::Signal { signal, .. } => format!("signal {signal}"),
         Verb::Hold => "hold".to_owned(),
         Verb::Release => "release".to_owned(),
-        Verb::Requeue => "requeue".to_owned(),
+        Verb::Requeue | Verb::RequeueWith { settings: None, dependents: false } => "requeue".to_owned(),
+        Verb::RequeueWith { dependents: true, .. } => "requeue with dependents".to_owned(),
+        Verb::RequeueWith { .. } => "requeue with other settings".to_owned(),
         Verb::Suspend => "suspend".to_owned(),
         Verb::Resume => "resume".to_owned(),
         Verb::First => "first".to_owned(),

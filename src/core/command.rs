@@ -11,7 +11,7 @@ use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, SessionId};
 use crate::model::record::{CertificateRecord, KeyRecord, TokenRecord};
 use crate::model::time::Seconds;
-use crate::sched::Plan;
+use crate::sched::{Demand, Plan};
 use crate::wire::client::{Reply, Request};
 use crate::wire::node::{Beat, Hello, OrderRefused, Report, ToNode};
 
@@ -140,6 +140,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// Jobs that are different now: whoever waits for them wants to know.
     pub jobs: BTreeSet<JobId>,
+    /// What the first job of a submission that is only tried would ask the scheduler for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// Something for the shell to do.

@@ -203,7 +203,8 @@ impl Core {
         let in_time = slots.not_after.is_none_or(|at| now.wall < at);
         let ready = self.sights.get(&node).is_some_and(|sight| sight.ready && !sight.unreachable);
         let accepts = self.cluster.nodes.get(&node).is_some_and(|n| n.record.admin == NodeAdmin::Up);
-        let may = slots.refills && in_time && ready && accepts && job.record.waits_for.is_empty();
+        let may = slots.refills && in_time && ready && accepts && job.record.blocked_by().next().is_none();
+        let may = may && is_current(&job.record, &slots);
         let over = job
             .record
             .spec
@@ -225,6 +226,15 @@ impl Core {
     }
 }
 
+/// Whether slots are what the job asks for now: after a change the old ones take nothing more.
+pub(super) fn is_current(record: &JobRecord, slots: &Slots) -> bool {
+    let memory = match record.memory {
+        Memory::Fixed(bytes) => slots.charge.memory_bytes == bytes,
+        Memory::Share | Memory::Whole => true,
+    };
+    slots.exclusive || (memory && slots.charge.cpus == record.cpus)
+}
+
 /// Adds an ordinal to the last run if it continues it.
 pub(super) fn add_to_runs(runs: &mut Vec<TaskRun>, ordinal: Ordinal, attempt: Attempt) {
     match runs.last_mut() {
@@ -239,12 +249,12 @@ impl super::Settings {
         let (per_node, per_cpu) = match spec.request.memory {
             MemoryRequest::PerNode(bytes) => (Some(bytes), None),
             MemoryRequest::PerCpu(bytes) => (None, Some(bytes)),
-            MemoryRequest::WholeNode => (Some(slots.charge.memory_bytes), None),
+            MemoryRequest::WholeNode | MemoryRequest::Range(..) => (Some(slots.charge.memory_bytes), None),
             MemoryRequest::Default => (None, None),
         };
         let memory_bytes = match record.memory {
-            Memory::Fixed(bytes) => bytes,
-            Memory::Share | Memory::Whole => slots.charge.memory_bytes,
+            Memory::Fixed(bytes) if slots.exclusive => bytes,
+            _ => slots.charge.memory_bytes,
         };
         JobBody {
             name: spec.name.clone(),

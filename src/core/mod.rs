@@ -4,11 +4,15 @@
 
 pub mod act;
 pub mod admin;
+pub mod again;
 pub mod audit;
 pub mod authorise;
 pub mod command;
+pub mod correlate;
 pub mod depend;
 pub mod dispatch;
+pub mod drain;
+pub mod first;
 pub mod info;
 pub mod invariants;
 pub mod job;
@@ -20,6 +24,7 @@ pub mod resolve;
 pub mod restart;
 pub mod restored;
 pub mod select;
+pub mod set;
 pub mod sight;
 pub mod state;
 pub mod submit;
@@ -27,6 +32,7 @@ pub mod tasks;
 pub mod tie;
 pub mod tokens;
 pub mod touched;
+pub mod why;
 pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +71,8 @@ pub struct Core {
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
     timers: BTreeSet<(WallTime, JobId)>,
+    /// When drains come to their deadlines.
+    drains: BTreeSet<(WallTime, NodeId)>,
     /// The position of the group that is being filled.
     position: Position,
     /// Whether what is seen of nodes has changed since the last view of it.
@@ -90,6 +98,7 @@ impl Core {
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
             timers: BTreeSet::new(),
+            drains: BTreeSet::new(),
             position,
             looked: true,
             repeats: audit::Repeats::new(),
@@ -102,6 +111,8 @@ impl Core {
         for id in ids {
             core.set_timers(id);
         }
+        let nodes: Vec<NodeId> = core.cluster.nodes.keys().copied().collect();
+        nodes.into_iter().for_each(|node| core.set_drain_timer(node));
         core
     }
 
@@ -182,9 +193,10 @@ impl Core {
         }
     }
 
-    /// When the core wants its next [`Command::Tick`] for a job's deadline, if it does.
+    /// When the core wants its next [`Command::Tick`] for a job's or a drain's deadline, if it does.
     pub fn next_timer(&self) -> Option<WallTime> {
-        self.timers.first().map(|(at, _)| *at)
+        let drain = self.drains.first().map(|(at, _)| *at);
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(drain).min()
     }
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.

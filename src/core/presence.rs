@@ -183,6 +183,7 @@ impl Core {
             self.timers.remove(&(at, job));
             self.on_timer(now, job, outcome);
         }
+        self.on_drains(now, outcome);
     }
 
     /// After taking office: every node that has jobs or was up is waited for from now on.

@@ -260,11 +260,11 @@ impl Cluster {
         exceptions: &[(Ordinal, Exception)],
         touched: &mut Touched,
     ) {
-        if self.jobs.contains_key(&record.id) {
-            touched.records.insert(record.id);
+        let here = self.jobs.contains_key(&record.id);
+        self.absorb_job(record, touched);
+        if here {
             return self.set_ended(record.id, None, touched);
         }
-        self.absorb_job(record, touched);
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
                 set_states(job, set, *state, touched);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::parse::feature::Constraint;
+
 use super::ids::{ContentHash, JobId, Ordinal, TaskIndex};
 use super::task_set::{IndexSet, TaskSet};
 use super::time::{Seconds, TimeLimit, WallTime};
@@ -151,6 +153,8 @@ pub enum MemoryRequest {
     PerCpu(u64),
     /// All that the node has (`--mem=0`).
     WholeNode,
+    /// The first at the beginning, twice as much after each end for lack of it, at most the second (`--mem=4G..16G`).
+    Range(u64, u64),
 }
 
 /// Which nodes will do.
@@ -162,6 +166,8 @@ pub struct Place {
     pub nodes: Vec<String>,
     /// None of these.
     pub exclude: Vec<String>,
+    /// Only nodes with these features; nothing: any.
+    pub constraint: Option<Constraint>,
 }
 
 /// When a job may run, and for how long.
@@ -327,6 +333,12 @@ impl JobSpec {
     /// The index of the task at `ordinal`, if it is an array.
     pub fn index_of(&self, ordinal: Ordinal) -> Option<TaskIndex> {
         self.array.as_ref().and_then(|array| array.indexes.index(ordinal))
+    }
+
+    /// The content that it names.
+    pub fn contents(&self) -> impl Iterator<Item = ContentHash> {
+        let lines = self.array.as_ref().and_then(|array| array.lines);
+        [Some(self.script), Some(self.environment), lines].into_iter().flatten()
     }
 
     /// How many tasks it makes.

@@ -8,6 +8,7 @@
 //! `lock`.
 
 pub mod cluster_file;
+pub mod collect;
 pub mod content;
 pub mod disk;
 pub mod export;
@@ -21,4 +22,5 @@ pub mod output;
 pub mod prune;
 pub mod rows;
 pub mod tables;
+pub mod used;
 pub mod verify;

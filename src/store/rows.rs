@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::collect::{orphan_key, use_key};
 use super::tables::{Row, Table};
 use crate::core::audit::AuditHead;
 use crate::core::job::Job;
@@ -42,6 +43,16 @@ pub const ANSWER: Table = Table(138);
 /// Scripts and environments, by owner and hash.
 pub const SENT: Table = Table(139);
 
+/// Who ended DependencyFailed because of whom: the parent's number, then the child's.
+pub const FAILED_BY: Table = Table(140);
+
+/// What ended jobs used: hash, owner, job.
+pub const SENT_BY: Table = Table(141);
+/// Content that may be of no use any more, and since when: hash, owner.
+pub const ORPHAN: Table = Table(142);
+
+/// What ended attempts had, summed: user, account, partition.
+pub const USED: Table = Table(143);
 /// The key of the counters among the single values.
 const META_KEY: &[u8] = b"meta";
 /// Where [`Table::META`] says how the state came out of a backup.
@@ -190,6 +201,19 @@ fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), De
         rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
         rows.push(Row { table: ENDED_TASKS, key, value: job.tasks.chunk_bytes(chunk) });
     }
+    for hash in row.record.spec.contents() {
+        let key = use_key(hash, row.record.uid, job.id());
+        rows.push(Row { table: SENT_BY, key, value: Some(Vec::new()) });
+    }
+    if job.tasks.counted(State::DependencyFailed) > 0 {
+        for wait in &row.record.waits_for {
+            rows.push(Row {
+                table: FAILED_BY,
+                key: pair_key(wait.parent, job.id()),
+                value: Some(Vec::new()),
+            });
+        }
+    }
     for (ordinal, exception) in &job.exceptions {
         let key = task_key(job.id(), *ordinal);
         rows.push(Row { table: EXCEPTION, key: key.clone(), value: None });
@@ -255,6 +279,7 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         }
         Change::Content { owner, hash, bytes } => {
             put(SENT, content_key(*owner, *hash), Some(bytes.clone().unwrap_or_default()));
+            put(ORPHAN, orphan_key(*hash, *owner), None);
         }
         Change::Audit(record) => {
             put(Table::AUDIT, record.number.to_be_bytes().to_vec(), Some(encode(&**record)?));
@@ -381,6 +406,11 @@ pub fn unpack(bytes: &[u8]) -> Option<End> {
 /// The key of a job.
 pub fn job_key(job: JobId) -> Vec<u8> {
     job.0.to_be_bytes().to_vec()
+}
+
+/// The key of a parent and a child.
+pub fn pair_key(parent: JobId, child: JobId) -> Vec<u8> {
+    [parent.0.to_be_bytes(), child.0.to_be_bytes()].concat()
 }
 
 /// The key of one task of a job.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::node::Content;
 use crate::model::identity::{Role, Serial};
 use crate::model::ids::{Attempt, ContentHash, JobId, Position, Uid};
-use crate::model::spec::{JobSpec, RetryOn};
+use crate::model::spec::{Constraint, Dependencies, JobSpec, RetryOn};
 use crate::model::state::State;
 use crate::model::task_set::IndexSet;
 use crate::model::time::{Seconds, TimeLimit, WallTime};
@@ -170,6 +170,13 @@ pub enum Verb {
     First,
     /// Change them.
     Set(Box<Settings>),
+    /// As `Requeue`, with more to say.
+    RequeueWith {
+        /// Asking for this from now on.
+        settings: Option<Box<Settings>>,
+        /// Also what ended DependencyFailed because of it.
+        dependents: bool,
+    },
 }
 
 /// What `jqueue set` changes; `None` leaves it.
@@ -207,6 +214,14 @@ pub struct Settings {
     pub priority: Option<u32>,
     /// Retries.
     pub retry: Option<(u32, RetryOn)>,
+    /// With `memory_bytes`: what it may grow to after an end for lack of memory.
+    pub memory_most_bytes: Option<u64>,
+    /// How many nodes.
+    pub nodes: Option<(u32, u32)>,
+    /// Only nodes with these features; `Some(None)`: any.
+    pub constraint: Option<Option<Constraint>>,
+    /// What it waits for; without conditions: nothing.
+    pub dependencies: Option<Dependencies>,
 }
 
 /// Wait for jobs.
@@ -267,6 +282,8 @@ pub enum NodeAct {
         nodes: Vec<String>,
         /// Why.
         reason: String,
+        /// When what is left there is ended as by preemption.
+        deadline: Option<WallTime>,
     },
     /// New jobs again.
     Resume {
@@ -316,6 +333,17 @@ pub enum NodeAct {
         /// Names that exist may join again.
         replace: bool,
     },
+    /// Change what is known of nodes; `None` leaves it.
+    Set {
+        /// Which.
+        nodes: Vec<String>,
+        /// Features, for `--constraint`.
+        features: Option<Vec<String>>,
+        /// Lower is used first.
+        weight: Option<u32>,
+        /// The partitions that they belong to, and no others.
+        partitions: Option<Vec<String>>,
+    },
 }
 
 /// What `jnode partition set` changes; `None` leaves it.
@@ -337,6 +365,10 @@ pub struct PartitionSettings {
     pub default_memory_per_cpu_bytes: Option<u64>,
     /// Its jobs go first, higher first.
     pub priority: Option<i32>,
+    /// The most nodes of one job; 0: any number.
+    pub nodes_max: Option<u32>,
+    /// Only jobs of these accounts; empty: of all.
+    pub accounts: Option<Vec<String>>,
 }
 
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};

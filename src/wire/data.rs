@@ -67,6 +67,11 @@ pub enum FileRead {
         /// Node, path and reason.
         text: String,
     },
+    /// Its file system has not answered yet; worth another try.
+    Slow {
+        /// Path and reason.
+        text: String,
+    },
 }
 
 /// The most pieces of one [`Shipment`].

@@ -210,6 +210,11 @@ pub enum Act {
         /// True: stop. False: go on.
         stop: bool,
     },
+    /// How long a task of the job may run from now on: running ones, counted from their own starts, and later ones.
+    Limit {
+        /// So long.
+        limit: TimeLimit,
+    },
 }
 
 /// A run of tasks at the same attempt, both ends included.

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const SCAN_BYTES: u64 = 64 << 10;
 /// Reads what was asked for, waiting as long as asked when there is nothing yet.
 pub async fn read(request: ReadFile, output: &Output) -> FileRead {
     let until = Instant::now() + Duration::from_millis(request.wait_ms.into()).min(WAIT_MAX);
-    let who = Who::User { name: request.user, uid: request.uid };
+    let who = as_who(&request);
     let files = output.shipper.files(&request.attempt);
     let [out, error] = files.unwrap_or_default();
     let known = if request.error { error.or(out) } else { out };
@@ -41,14 +42,16 @@ pub async fn read(request: ReadFile, output: &Output) -> FileRead {
     loop {
         let waits = bytes_max > 0 && Instant::now() < until;
         let (one, watches) = (path.clone(), waits.then(|| output.watches.clone()));
-        let looked = output.readers.run(&who, move || look(&one, from, floor, bytes_max, watches.as_ref()));
+        // From there on it is a later attempt's.
+        let end = output.shipper.end(&request.attempt, &path, floor);
+        let own = floor..end.unwrap_or(u64::MAX);
+        let looked = output.readers.run(&who, move || look(&one, from, own, bytes_max, watches.as_ref()));
         let (window, changed) = match tokio::time::timeout(PATIENCE, looked).await {
             Ok(Ok(Ok(looked))) => looked,
             Ok(Ok(Err(error))) => return failed(&path, &error),
             Ok(Err(text)) => return FileRead::Failed { missing: false, text },
             Err(_) => {
-                let text = format!("{path}: its file system does not answer");
-                return FileRead::Failed { missing: false, text };
+                return FileRead::Slow { text: format!("{path}: its file system does not answer") };
             }
         };
         let Window { offset, bytes, size } = window;
@@ -62,6 +65,10 @@ pub async fn read(request: ReadFile, output: &Output) -> FileRead {
             () = change(changed) => {}
         }
     }
+}
+
+fn as_who(request: &ReadFile) -> Who {
+    Who::User { name: request.user.clone(), uid: request.uid }
 }
 
 /// Resolves when the file has changed, or is to be looked at in any case.
@@ -88,21 +95,22 @@ fn failed(path: &str, error: &io::Error) -> FileRead {
 fn look(
     path: &str,
     from: From,
-    floor: u64,
+    own: Range<u64>,
     bytes_max: u32,
     watches: Option<&Watches>,
 ) -> io::Result<(Window, Option<Receiver<()>>)> {
     let (file, _) = open_regular(path)?;
     // The watch comes first: what is written from here on is either seen or told.
     let changed = watches.and_then(|watches| watches.watch(&file));
-    Ok((window(&file, from, floor, bytes_max)?, changed))
+    Ok((window(&file, from, own, bytes_max)?, changed))
 }
 
-fn window(file: &File, from: From, floor: u64, bytes_max: u32) -> io::Result<Window> {
-    let size = file.metadata()?.len();
+/// A window of the attempt's own part of a file.
+fn window(file: &File, from: From, own: Range<u64>, bytes_max: u32) -> io::Result<Window> {
+    let size = file.metadata()?.len().min(own.end);
     let offset = match from {
         From::Offset(offset) => offset,
-        From::LastLines(lines) => last_lines(file, size, lines)?.max(floor.min(size)),
+        From::LastLines(lines) => last_lines(file, size, lines)?.max(own.start.min(size)),
     };
     let wanted = size.saturating_sub(offset).min(bytes_max.into());
     let mut bytes = vec![0; usize::try_from(wanted).unwrap_or_default()];
@@ -202,6 +210,42 @@ mod tests {
         file.write_all(b"more").unwrap();
         let FileRead::Chunk { bytes, offset, .. } = waiting.await.unwrap() else { panic!() };
         assert_eq!((offset, &bytes[..]), (size, &b"more"[..]));
+    }
+
+    #[tokio::test]
+    async fn what_a_later_attempt_wrote_is_not_the_earlier_ones() {
+        let (folder, output) = (tempfile::tempdir().unwrap(), output());
+        let path = folder.path().join("out");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let asked = |attempt, from| {
+            let request = request(&path, from, 0);
+            let attempt = AttemptRef { attempt: Attempt(attempt), ..request.attempt };
+            ReadFile { attempt, ..request }
+        };
+        output.shipper.know(asked(1, From::Offset(0)).attempt, path.to_str().unwrap(), 0);
+        output.shipper.know(asked(2, From::Offset(0)).attempt, path.to_str().unwrap(), 4);
+        for (attempt, from, text) in [
+            (1, From::Offset(0), "one\n"),
+            (1, From::Offset(4), ""),
+            (1, From::LastLines(1), "one\n"),
+            (2, From::Offset(4), "two\n"),
+            (2, From::LastLines(5), "two\n"),
+        ] {
+            let FileRead::Chunk { bytes, size, .. } = read(asked(attempt, from), &output).await else {
+                panic!()
+            };
+            assert_eq!(String::from_utf8(bytes).unwrap(), text, "{attempt} {from:?}");
+            assert_eq!(size, if attempt == 1 { 4 } else { 8 });
+        }
+        // Nobody waits for a file system that hangs; he is told that it may pass.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (who, readers) = (as_who(&asked(1, From::Offset(0))), output.readers.clone());
+        let hung = tokio::spawn(async move { readers.run(&who, move || held.recv().is_ok()).await });
+        tokio::task::yield_now().await;
+        let answer = read(asked(1, From::Offset(0)), &output).await;
+        assert!(matches!(&answer, FileRead::Slow { .. }), "{answer:?}");
+        release.send(()).unwrap();
+        assert_eq!(hung.await.unwrap(), Ok(true));
     }
 
     #[tokio::test]

@@ -153,6 +153,7 @@ pub fn to_supervisor(id: JobId, body: &JobBody, lines: &Lines, tell: Tell) -> Ve
         }
         Tell::Acknowledge(up_to) => vec![ToSupervisor::Acknowledge { up_to }],
         Tell::Finish => vec![ToSupervisor::Finish],
+        Tell::Limit(limit) => vec![ToSupervisor::SetLimit { limit }],
     }
 }
 

@@ -25,6 +25,10 @@ fn the_audit_tells_who_did_what() {
     cluster.run("jcancel", ["--reason", "enough", &id]).ok();
     cluster.run("jnode", ["resume", "n1"]).ok();
 
+    // The tables are some milliseconds behind the log.
+    cluster.wait_until("the last of it to be there", || {
+        audit(&cluster, &[]).iter().any(|record| record["what"] == "resume")
+    });
     let all = audit(&cluster, &[]);
     let words: Vec<&str> = all.iter().map(|record| record["what"].as_str().unwrap()).collect();
     for what in ["add user alice, uid 61234", "drain: \u{1b}[2Jhot", "cancel: enough", "resume"] {

@@ -14,6 +14,7 @@ mod network;
 mod records;
 mod refusals;
 mod scheduling;
+mod verbs;
 mod views;
 mod waiting;
 

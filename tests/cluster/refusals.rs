@@ -61,7 +61,7 @@ fn wrong_requests(cluster: &Cluster) {
         (65, &["--keep-copies=2", "--wrap", "true"], &["not supported yet", "--keep-copies"]),
         (65, &["--reservation", "r", "--wrap", "true"], &["not supported yet", "--reservation"]),
         (65, &["-L", "l", "--wrap", "true"], &["not supported yet", "--licenses"]),
-        (65, &["-C", "f", "--wrap", "true"], &["not supported yet", "--constraint"]),
+        (1, &["-C", "f", "--wrap", "true"], &["no node of partition main may run it"]),
     ];
     for (code, args, said) in cases {
         refused(&cluster.run("jsubmit", *args), *code, said);

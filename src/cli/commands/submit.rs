@@ -67,7 +67,11 @@ pub fn jsubmit(mut prepared: Prepared) -> Result<ExitCode, CliError> {
         if !tied.is_empty() {
             interrupt = interrupt.map(Interrupt::with_hangup).transpose()?;
         }
-        tell(&prepared, &jobs, &receipt, &warnings)?;
+        tell(&prepared, &jobs, &warnings)?;
+        if let (Some(first), true) = (jobs.first(), for_a_person(&prepared)) {
+            let receipt = with_start(client, receipt, *first).await;
+            say(&receipt::receipt(&receipt, &Clock::system()));
+        }
         let Some(mut interrupt) = interrupt else { return Ok(ExitCode::Done) };
         if tied.is_empty() {
             return remain(client, &prepared, &jobs, &mut interrupt).await;
@@ -178,8 +182,8 @@ fn request(prepared: &mut Prepared, key: String, test_only: bool) -> Result<Subm
     })
 }
 
-/// The ids, as asked for, out and flushed; then the words for a person.
-fn tell(prepared: &Prepared, jobs: &[JobId], receipt: &Receipt, warnings: &[String]) -> Result<(), CliError> {
+/// The ids, as asked for, out and flushed; then what the user should know.
+fn tell(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> Result<(), CliError> {
     if jobs.len() != prepared.jobs.len() {
         let words = format!("{} jobs were sent and {} numbers came back", prepared.jobs.len(), jobs.len());
         return Err(ClientError::Protocol(words).into());
@@ -191,11 +195,27 @@ fn tell(prepared: &Prepared, jobs: &[JobId], receipt: &Receipt, warnings: &[Stri
         print(&text)?;
     }
     warn(prepared, warnings);
-    let person = io::stderr().is_terminal() && !prepared.quiet && !prepared.json && !prepared.many;
-    if person {
-        say(&receipt::receipt(receipt, &Clock::system()));
-    }
     Ok(())
+}
+
+/// Whether somebody sits there and reads.
+fn for_a_person(prepared: &Prepared) -> bool {
+    io::stderr().is_terminal() && !prepared.quiet && !prepared.json && !prepared.many
+}
+
+/// The receipt with the start, as far as the controller can say. The job is accepted either way.
+async fn with_start(client: &mut Client, mut receipt: Receipt, job: JobId) -> Receipt {
+    let selection = Selection { selectors: vec![Selector::Number(job)], ..Selection::default() };
+    if let Ok(Reply::Detail(details)) = client.ask(&Request::Show(selection)).await
+        && let Some(detail) = details.into_iter().next()
+    {
+        receipt.start = detail.info.start_time.or(detail.estimate);
+        if detail.info.state.is_live() {
+            receipt.start = receipt.start.or(Some(Clock::system().now));
+            receipt.nodes = detail.info.nodes;
+        }
+    }
+    receipt
 }
 
 fn ids(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> String {

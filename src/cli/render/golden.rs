@@ -98,13 +98,24 @@ fn detail(state: State) -> JobDetail {
         ahead: waits.then_some(3),
         conditions: if waits {
             vec![
-                Condition { code: "Resources".to_owned(), nodes: 2, text: "too few free cpus".to_owned() },
-                Condition { code: "Dependency".to_owned(), nodes: 0, text: "waits for 120".to_owned() },
+                Condition {
+                    code: "Resources".to_owned(),
+                    nodes: 2,
+                    text: "too few free cpus".to_owned(),
+                    until: None,
+                },
+                Condition {
+                    code: "Dependency".to_owned(),
+                    nodes: 0,
+                    text: "waits for 120".to_owned(),
+                    until: Some(ago(-60)),
+                },
             ]
         } else {
             vec![]
         },
         estimate: waits.then(|| WallTime(ago(0).0 + 1_800_000_000)),
+        advice: vec![wire_info::Advice { change: "time=30:00".to_owned(), start: Some(ago(-120)) }],
     }
 }
 

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::rc::Rc;
 
+pub use self::needs::node_range;
 pub(in crate::cli) use self::needs::{COUNT_MAX, hosts, names};
 use self::program::Program;
 pub use self::surroundings::{Surroundings, Variables};

@@ -47,7 +47,7 @@ pub(super) fn specify(
     let hold = u.flag("hold");
     let (account, qos) = (u.name("account")?, u.name("qos")?);
     let (nice, priority) = u.rank()?;
-    let restart = u.restart()?;
+    let restart = u.restart(request.memory)?;
     let signal = u.warning_signal()?;
     let talk = Talk {
         wait: u.flag("wait"),

@@ -34,7 +34,7 @@ pub async fn list(
         Ok(history) => history,
         Err(error) => return refuse(replies, tables_failed(&error)).await,
     };
-    let select = || choose(&view.cluster, &history, &caller.identity, &list.selection);
+    let select = || choose(&view.cluster, &view.nodes, &history, &caller.identity, &list.selection);
     // A long listing must not keep the others of this thread waiting.
     let long = view.cluster.jobs.len() + history.len() > LONG;
     let chosen = match if long { tokio::task::block_in_place(select) } else { select() } {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::log_source::{Source, Window};
+use super::log_source::{AGAIN_EVERY, Source, Window};
 use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::Office;
@@ -101,6 +101,16 @@ async fn answer(
         *permit = pass.window().await;
         let mut window = source.read(log.from, log.bytes.min(CHUNK_BYTES_MAX), Duration::ZERO).await;
         hold_back(&mut window, log);
+        if window.passing && log.wait_ms == 0 && source.may_answer() {
+            // Half of an output, or none, would pass for the whole: what passes in a moment is waited for.
+            *permit = None;
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN_EVERY) => {}
+                _ = links.changed() => {}
+                () = replies.gone() => return Ok(None),
+            }
+            continue;
+        }
         if window.bytes.is_empty() && waits && !one.over {
             // Whoever waits holds no window.
             *permit = None;
@@ -195,7 +205,7 @@ fn hold_back(window: &mut Window, log: &Log) {
 }
 
 fn filled(mut output: Output, one: &Try, window: Window) -> Output {
-    let Window { offset, bytes, size, note, start, over } = window;
+    let Window { offset, bytes, size, note, start, over, passing: _ } = window;
     (output.offset, output.bytes, output.size) = (offset, bytes, size);
     (output.start, output.over) = (start, over && one.over);
     output.note = if note.is_empty() || one.failure.is_empty() { note } else { one.failure.clone() };
@@ -245,7 +255,7 @@ async fn ended(office: &Office, listening: &Listening, job: &Job, ordinal: Ordin
 fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job, Ordinal), Refusal> {
     let selection = Selection { selectors: vec![log.selector.clone()], ..Selection::default() };
     let history = found::jobs(office, view, &caller.identity, &selection).map_err(|e| tables_failed(&e))?;
-    let mut chosen = choose(&view.cluster, &history, &caller.identity, &selection)?;
+    let mut chosen = choose(&view.cluster, &view.nodes, &history, &caller.identity, &selection)?;
     // Of several jobs of one name the newest is meant.
     chosen.sort_by_key(|one| one.job.id());
     let Some(one) = chosen.pop() else {

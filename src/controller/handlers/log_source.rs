@@ -15,8 +15,35 @@ use crate::wire::node::AttemptRef;
 
 /// How long a node may take for a window.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A node that took longer is not asked again for so long.
+/// A node that has not answered for so long is not asked again for as long.
 const SILENCE: Duration = Duration::from_secs(10);
+/// What was said of a node longer ago says nothing of today.
+const STALE: Duration = Duration::from_secs(60);
+/// Between two tries when nobody says that there is more.
+pub const AGAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// A node that did not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    since: Instant,
+    /// When that was last found.
+    found: Instant,
+    /// When it was last asked in vain.
+    asked: Option<Instant>,
+}
+
+/// Why the node gave no window.
+struct Trouble {
+    words: String,
+    /// It may be over in a moment.
+    passing: bool,
+}
+
+impl Trouble {
+    fn lasting(words: String) -> Trouble {
+        Trouble { words, passing: false }
+    }
+}
 
 /// One attempt's output.
 pub struct Source<'a> {
@@ -55,6 +82,8 @@ pub struct Window {
     pub start: u64,
     /// It is known where the output ends.
     pub over: bool,
+    /// In a moment there may be more than this.
+    pub passing: bool,
 }
 
 impl Source<'_> {
@@ -67,33 +96,29 @@ impl Source<'_> {
             && kept.as_ref().is_some_and(|kept| kept.last)
         {
             // The last lines of the file may be a later attempt's; of this one's they are kept.
-            return Window { note: String::new(), ..self.look_up(kept, from, bytes, String::new()) };
+            let none = Trouble::lasting(String::new());
+            return Window { note: String::new(), ..self.look_up(kept, from, bytes, none) };
         }
         let from = match (from, self.region) {
             (From::Offset(0), true) => From::Offset(self.start(kept.as_ref()).await),
             (from, _) => from,
         };
-        let why = match self.ask_node(from, bytes, wait).await {
+        let trouble = match self.ask_node(from, bytes, wait).await {
             Ok((offset, bytes, size, start)) => {
                 let kept_start = kept.as_ref().map(|kept| kept.start);
                 let start = start.or(kept_start).unwrap_or(0);
                 // Whoever wrote it anew after the attempt's end did not write its output.
                 let is_other = self.over && kept.as_ref().is_some_and(|kept| kept.last && size < kept.size);
                 if !is_other {
-                    return self.clamped(Window {
-                        offset,
-                        bytes,
-                        size,
-                        start,
-                        over: true,
-                        note: String::new(),
-                    });
+                    let window =
+                        Window { offset, bytes, size, start, over: true, ..Window::default() };
+                    return self.clamped(window);
                 }
-                format!("node {}: the file was changed after the end", self.name)
+                Trouble::lasting(format!("node {}: the file was changed after the end", self.name))
             }
-            Err(why) => why,
+            Err(trouble) => trouble,
         };
-        self.look_up(kept, from, bytes, why)
+        self.look_up(kept, from, bytes, trouble)
     }
 
     /// Waits for more than `seen`, which was empty.
@@ -101,9 +126,26 @@ impl Source<'_> {
         if seen.note.is_empty() {
             return self.read(from, bytes, wait).await;
         }
-        // Nobody there to wait for more: what may come is an end or a connection.
-        tokio::time::sleep(wait).await;
-        seen.clone()
+        // Nobody there to wait for more: what may come is an end, a connection, or an answer to another try.
+        if !seen.passing {
+            tokio::time::sleep(wait).await;
+            return seen.clone();
+        }
+        let until = Instant::now() + wait;
+        loop {
+            tokio::time::sleep(AGAIN_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
+            let left = until.saturating_duration_since(Instant::now());
+            let more = self.read(from, bytes, left).await;
+            if !more.passing || left.is_zero() {
+                return more;
+            }
+        }
+    }
+
+    /// Whether the node may answer yet if it is asked again.
+    pub fn may_answer(&self) -> bool {
+        let unanswered = lock(&self.office.unanswered);
+        unanswered.get(&self.key.node).is_none_or(|silence| silence.since.elapsed() < SILENCE)
     }
 
     /// Where the attempt's own part of the file begins.
@@ -124,7 +166,7 @@ impl Source<'_> {
         let store = &self.office.kept.store;
         let own = store.find(&self.key).filter(|kept| kept.last).map(|kept| kept.size);
         // What a later attempt appended to the same file is not this one's.
-        let next = store.next_start(&self.key).filter(|next| *next > window.start);
+        let next = store.next_start(&self.key).filter(|next| *next >= window.start);
         let end = [own, next].into_iter().flatten().min().unwrap_or(window.size);
         window.size = window.size.min(end);
         let room = usize::try_from(end.saturating_sub(window.offset)).unwrap_or(usize::MAX);
@@ -138,13 +180,18 @@ impl Source<'_> {
         from: From,
         bytes: u32,
         wait: Duration,
-    ) -> Result<(u64, Vec<u8>, u64, Option<u64>), String> {
+    ) -> Result<(u64, Vec<u8>, u64, Option<u64>), Trouble> {
         let name = &self.name;
-        let link = lock(&self.office.data_links).get(&self.key.node).cloned();
-        let silent =
-            || lock(&self.office.unanswered).get(&self.key.node).is_some_and(|at| at.elapsed() < SILENCE);
-        let Some(link) = link.filter(|_| !self.silent && !silent()) else {
-            return Err(format!("node {name} does not answer"));
+        let silence = |passing| Trouble { words: format!("node {name} does not answer"), passing };
+        if self.silent {
+            return Err(silence(false));
+        }
+        if self.is_given_up() {
+            return Err(silence(true));
+        }
+        let Some(link) = lock(&self.office.data_links).get(&self.key.node).cloned() else {
+            self.found_silent(false);
+            return Err(silence(true));
         };
         let kept_path = || self.office.kept.store.find(&self.key).map(|kept| kept.path.to_string());
         let path = self.path.clone().or_else(kept_path).unwrap_or_default();
@@ -160,28 +207,61 @@ impl Source<'_> {
         };
         let answer = tokio::time::timeout(PATIENCE + wait, ask(&link, &request)).await;
         match &answer {
-            Ok(_) => lock(&self.office.unanswered).remove(&self.key.node),
-            Err(_) => lock(&self.office.unanswered).insert(self.key.node, Instant::now()),
-        };
+            Ok(Ok(_)) => drop(lock(&self.office.unanswered).remove(&self.key.node)),
+            Ok(Err(_)) => self.found_silent(false),
+            Err(_) => self.found_silent(true),
+        }
+        let on_node = |text: &str| format!("node {name}: {text}");
         match answer {
             Ok(Ok(FileRead::Chunk { offset, bytes, size, start })) => Ok((offset, bytes, size, start)),
             Ok(Ok(FileRead::Failed { missing: true, .. })) => {
-                Err(format!("the file is not there any more on node {name}"))
+                Err(Trouble::lasting(format!("the file is not there any more on node {name}")))
             }
-            Ok(Ok(FileRead::Failed { text, .. })) => Err(format!("node {name}: {text}")),
-            Ok(Err(error)) => Err(format!("node {name}: {error}")),
-            Err(_) => Err(format!("node {name} does not answer")),
+            Ok(Ok(FileRead::Failed { text, .. })) => Err(Trouble::lasting(on_node(&text))),
+            Ok(Ok(FileRead::Slow { text })) => {
+                self.found_silent(false);
+                Err(Trouble { words: on_node(&text), passing: true })
+            }
+            Ok(Err(error)) => {
+                Err(Trouble { words: format!("node {name} does not answer ({error})"), passing: true })
+            }
+            Err(_) => Err(silence(true)),
         }
     }
 
-    fn look_up(&self, kept: Option<Kept>, from: From, bytes: u32, why: String) -> Window {
+    /// It has not answered for long, and was asked a moment ago.
+    fn is_given_up(&self) -> bool {
+        let unanswered = lock(&self.office.unanswered);
+        unanswered.get(&self.key.node).is_some_and(|silence| {
+            let asked = silence.asked.is_some_and(|asked| asked.elapsed() < SILENCE);
+            asked && silence.since.elapsed() >= SILENCE
+        })
+    }
+
+    fn found_silent(&self, asked: bool) {
+        let now = Instant::now();
+        let mut unanswered = lock(&self.office.unanswered);
+        let silence =
+            unanswered.entry(self.key.node).or_insert(Silence { since: now, found: now, asked: None });
+        if now.saturating_duration_since(silence.found) > STALE {
+            silence.since = now;
+        }
+        silence.found = now;
+        if asked {
+            silence.asked = Some(now);
+        }
+    }
+
+    fn look_up(&self, kept: Option<Kept>, from: From, bytes: u32, trouble: Trouble) -> Window {
+        let Trouble { words: why, passing } = trouble;
+        let passing = passing && kept.as_ref().is_none_or(|kept| !kept.last);
         let Some(kept) = kept else {
             let note = format!("{why}, and none of it is kept here");
             let offset = if let From::Offset(offset) = from { offset } else { 0 };
-            return Window { offset, note, size: offset, ..Window::default() };
+            return Window { offset, note, size: offset, passing, ..Window::default() };
         };
         let later = if kept.last || !self.over { "" } else { "; what it wrote last may be missing" };
-        let next = self.office.kept.store.next_start(&self.key).filter(|next| *next > kept.start);
+        let next = self.office.kept.store.next_start(&self.key).filter(|next| *next >= kept.start);
         let size = next.map_or(kept.size, |next| kept.size.min(next));
         let mut note = format!("{why}; this is what the controller has kept{later}");
         let store = &self.office.kept.store;
@@ -196,7 +276,7 @@ impl Source<'_> {
         });
         // Nothing more: the end is the end, whatever is missing before it.
         let offset = if bytes.is_empty() { offset.min(size) } else { offset };
-        Window { offset, bytes, size, note, start: kept.start, over: kept.last }
+        Window { offset, bytes, size, note, start: kept.start, over: kept.last, passing }
     }
 }
 

@@ -7,7 +7,7 @@ mod ended;
 mod found;
 mod list;
 mod log;
-mod log_source;
+pub(super) mod log_source;
 mod mutate;
 mod nodes;
 mod show;
@@ -70,7 +70,7 @@ pub async fn handle(
         let _bulk = if bulk { office.quotas.bulk(bearer).await } else { None };
         return mutate::mutate(office, caller, request, replies).await;
     }
-    // The same table that the core uses; a reader's refusal needs no place in the log.
+    // The same table that the core uses.
     if !allowed(caller.identity.role, needed(&request)) {
         let message = format!("role {} may not do this", caller.identity.role);
         note(office, &caller, Deed::of(format!("{} (refused: {message})", asked(&request))), false);

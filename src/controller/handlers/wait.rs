@@ -158,7 +158,7 @@ fn look(
 ) -> Result<Vec<Chosen>, Refusal> {
     let history =
         found::jobs(office, view, &caller.identity, selection).map_err(|error| tables_failed(&error))?;
-    choose(&view.cluster, &history, &caller.identity, selection)
+    choose(&view.cluster, &view.nodes, &history, &caller.identity, selection)
 }
 
 fn fix(one: &Chosen) -> Selector {

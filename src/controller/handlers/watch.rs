@@ -155,7 +155,7 @@ impl Live<'_> {
         let selection = Selection { selectors: Vec::new(), filter: self.filter.clone() };
         let history = found::jobs(self.office, view, &self.caller.identity, &selection)
             .map_err(|error| tables_failed(&error))?;
-        let chosen = choose(&view.cluster, &history, &self.caller.identity, &selection)?;
+        let chosen = choose(&view.cluster, &view.nodes, &history, &self.caller.identity, &selection)?;
         let explain = explain(self.office);
         let rows = chosen.iter();
         Ok(rows.flat_map(|one| complete(self.office, view, self.caller, one, false, &*explain)).collect())
@@ -175,7 +175,8 @@ impl Live<'_> {
             }
             let select = |filter: Filter| {
                 let selection = Selection { selectors: vec![Selector::Number(*id)], filter };
-                choose(&view.cluster, &history, &self.caller.identity, &selection).unwrap_or_default()
+                choose(&view.cluster, &view.nodes, &history, &self.caller.identity, &selection)
+                    .unwrap_or_default()
             };
             let mut chosen = select(self.filter.clone());
             if chosen.is_empty() {

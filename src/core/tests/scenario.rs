@@ -70,6 +70,11 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
         "submit" => world.submit(read_spec(&words[1..])),
         "cancel" => world.act(Verb::Cancel { reason: String::new() }, JobId(number(1)), states(words)),
         "requeue" => world.act(Verb::Requeue, JobId(number(1)), states(words)),
+        "requeue-dependents" => {
+            let verb = Verb::RequeueWith { settings: None, dependents: true };
+            world.act(verb, JobId(number(1)), states(words))
+        }
+        "first" => world.act(Verb::First, JobId(number(1)), Vec::new()),
         "hold" => world.act(Verb::Hold, JobId(number(1)), states(words)),
         "release" => world.act(Verb::Release, JobId(number(1)), states(words)),
         "plan" => {
@@ -145,6 +150,7 @@ fn read_spec(words: &[&str]) -> crate::model::spec::JobSpec {
         ("afternotok", DependencyKind::AfterNotOk),
         ("afterany", DependencyKind::AfterAny),
         ("after", DependencyKind::After),
+        ("aftercorr", DependencyKind::AfterCorrelated),
     ] {
         if let Some(parent) = value(key) {
             let parent = Parent::Job(JobId(parent.parse().unwrap()));

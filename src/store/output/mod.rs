@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use index::{ENTRY_BYTES, Kept};
 pub use record::{Key, PIECE_BYTES_MAX, Piece};
+pub use segments::{Survey, copy, survey};
 
 use index::{Extent, Index};
 use segments::Writer;

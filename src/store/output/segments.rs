@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::index::{Fill, Index};
 use super::record::{self, HEADER_BYTES, Header, Piece};
 use super::{FOLDER, SEGMENT_BYTES, lock};
-use crate::store::disk::{Access, Disk, DiskError, DiskFile, read_all};
+use crate::store::disk::{self, Access, Disk, DiskError, DiskFile, read_all};
 
 /// The first bytes of a segment.
 const MAGIC: [u8; 8] = *b"jsoseg\x01\0";
@@ -37,8 +37,7 @@ impl Writer {
     /// Reads all segments into the index, and cuts off what a crash left behind their last record.
     pub fn open(disk: &dyn Disk, index: &mut Index) -> Result<Writer, DiskError> {
         let mut next = 0;
-        for name in disk.list(FOLDER)? {
-            let Ok(id) = u64::from_str_radix(&name, 16) else { continue };
+        for id in ids(disk)? {
             next = next.max(id.saturating_add(1));
             let headers = headers(disk, id)?;
             let end = headers.last().map_or(MAGIC.len() as u64, |(header, at)| at + u64::from(header.length));
@@ -149,6 +148,71 @@ impl Writer {
         let (id, fill) = old.min_by_key(|(_, fill)| fill.live.saturating_mul(1_000) / fill.length.max(1))?;
         (fill.live.saturating_mul(2) < fill.length).then_some(*id)
     }
+}
+
+/// Copies the segments, as they are, to another disk, durably; how many bytes they have. Meanwhile they may be added to, and
+/// written anew: then what is new is copied, too. A record whose end is not there yet counts as not kept.
+///
+/// # Errors
+/// Either disk.
+pub fn copy(from: &dyn Disk, to: &dyn Disk) -> Result<u64, DiskError> {
+    to.make_folder(FOLDER)?;
+    let (mut bytes, mut done) = (0, std::collections::BTreeSet::new());
+    loop {
+        let mut went = false;
+        for id in ids(from)? {
+            if !done.insert(id) {
+                continue;
+            }
+            match disk::copy(from, &path(id), to, &path(id)) {
+                Ok(copied) => bytes += copied,
+                // It was written anew into a later one.
+                Err(DiskError::Missing { .. }) => went = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if !went {
+            break;
+        }
+    }
+    to.sync_folder(FOLDER)?;
+    Ok(bytes)
+}
+
+/// What is in the segments of a folder that nobody writes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Records that are whole.
+    pub sound: usize,
+    /// Records whose bytes are not those that were written.
+    pub damaged: usize,
+}
+
+/// Reads all segments.
+///
+/// # Errors
+/// What the disk said.
+pub fn survey(disk: &dyn Disk) -> Result<Survey, DiskError> {
+    let mut survey = Survey::default();
+    for id in ids(disk)? {
+        let file = disk.open(&path(id), Access::Read)?;
+        for (header, at) in headers(disk, id)? {
+            let mut bytes = vec![0; header.length as usize];
+            let got = file.read_at(at, &mut bytes)?;
+            let is_sound = got == bytes.len() && crc32fast::hash(&bytes) == header.crc;
+            *(if is_sound { &mut survey.sound } else { &mut survey.damaged }) += 1;
+        }
+    }
+    Ok(survey)
+}
+
+fn ids(disk: &dyn Disk) -> Result<Vec<u64>, DiskError> {
+    let names = match disk.list(FOLDER) {
+        // A backup from before output was kept.
+        Err(DiskError::Missing { .. }) => Vec::new(),
+        other => other?,
+    };
+    Ok(names.iter().filter_map(|name| u64::from_str_radix(name, 16).ok()).collect())
 }
 
 /// The headers of a segment, each with the place of its bytes. What is damaged is passed over.

@@ -24,6 +24,8 @@ pub(super) struct Want {
     pub sent: u64,
     /// The attempt has ended: no watch is needed.
     pub ended: bool,
+    /// Where a later attempt began in the same file.
+    pub end: Option<u64>,
 }
 
 /// Bytes and where they begin.
@@ -51,6 +53,7 @@ pub(super) fn look(want: &Want, watches: &Watches) -> io::Result<Option<Seen>> {
     };
     let changed = if want.ended { None } else { watches.watch(&file) };
     let size = file.metadata()?.len();
+    let size = want.end.map_or(size, |end| size.min(end.max(want.sent)));
     let (start, sent) = match want {
         Want { start, sent, .. } if size >= *sent => (*start, *sent),
         Want { start, .. } => ((*start).min(size), (*start).min(size)),

@@ -16,8 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::readers::{Readers, Who};
 use super::watches::Watches;
-use crate::model::ids::JobId;
-use crate::model::ids::TaskRef;
+use crate::model::ids::{Attempt, JobId, TaskRef};
 use crate::model::spec::WorkDir;
 use crate::wire::data::{Piece, SHIPMENT_BYTES, Shipment, Shipped};
 use crate::wire::node::{AttemptRef, JobBody};
@@ -127,6 +126,18 @@ impl Shipper {
         lock(&self.shared.live).get(attempt).cloned()
     }
 
+    /// Where a later attempt of the same task began in that file, as far as it is known here.
+    pub fn end(&self, attempt: &AttemptRef, path: &str, start: u64) -> Option<u64> {
+        self.shared.end(attempt, path, start)
+    }
+
+    /// For tests: an attempt whose output file is that one, from `start` on.
+    #[cfg(test)]
+    pub fn know(&self, attempt: AttemptRef, path: &str, start: u64) {
+        let file = OutputFile { path: path.to_owned(), start };
+        lock(&self.shared.live).insert(attempt, [Some(file), None]);
+    }
+
     /// Ships over this connection until it is over or breaks the rules.
     pub async fn serve(&self, connection: &Connection) -> String {
         let mut waiting = self.shared.waiting.lock().await;
@@ -213,6 +224,14 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         self.packages.send(Package { pieces, answer }).ok()?;
         answered.await.ok()
+    }
+
+    fn end(&self, attempt: &AttemptRef, path: &str, start: u64) -> Option<u64> {
+        let later = AttemptRef { attempt: Attempt(attempt.attempt.0.saturating_add(1)), ..*attempt };
+        let last = AttemptRef { attempt: Attempt(u32::MAX), ..*attempt };
+        let live = lock(&self.live);
+        let files = live.range(later..=last).flat_map(|(_, files)| files.iter().flatten());
+        files.filter(|file| file.path == path && file.start >= start).map(|file| file.start).min()
     }
 
     fn forget(&self, attempt: &AttemptRef) {

@@ -141,8 +141,9 @@ impl User {
         let wants: Vec<(u64, Want)> = ids
             .iter()
             .filter_map(|id| self.files.get(id).map(|file| (*id, file)))
-            .map(|(id, Shipping { file: OutputFile { path, start }, sent, ended, .. })| {
-                (id, Want { path: path.clone(), start: *start, sent: *sent, ended: *ended })
+            .map(|(id, Shipping { attempt, file: OutputFile { path, start }, sent, ended, .. })| {
+                let end = self.shared.end(attempt, path, *start);
+                (id, Want { path: path.clone(), start: *start, sent: *sent, ended: *ended, end })
             })
             .collect();
         let watches = self.shared.watches.clone();

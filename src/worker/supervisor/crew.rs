@@ -9,7 +9,7 @@ use super::prepare::{NotStarted, Prepared};
 use super::verdict;
 use super::{clock, family, signals};
 use crate::model::state::{Cause, CauseKind, End};
-use crate::model::time::{BootTime, Now, Seconds};
+use crate::model::time::{BootTime, Now, Seconds, TimeLimit};
 use crate::wire::supervisor::{AttemptRef, KillReason, StartedAttempt, TaskRun, UsageNow, Which};
 use crate::worker::cgroup::Group;
 use crate::worker::launch::{Groups, How, Launch, LaunchError, Launcher, Reaped, Stream, Strings, reap};
@@ -209,6 +209,18 @@ impl Crew {
     pub fn resume(&mut self, which: &Which, now: BootTime) {
         let meant = self.meant(which);
         self.resume_tasks(&meant, now);
+    }
+
+    /// How long tasks may run from now on: those that run, from their own starts, and those to come.
+    pub fn set_limit(&mut self, limit: TimeLimit, now: BootTime) {
+        if self.prepared.job.time_limit == limit {
+            return;
+        }
+        self.prepared.job.time_limit = limit;
+        let warning = self.prepared.job.warning;
+        for attempt in self.attempts.values_mut() {
+            attempt.ladder.set_limit(attempt.start, limit, warning, now);
+        }
     }
 
     /// What the running attempts use.

@@ -182,7 +182,7 @@ fn asked_pairs(job: &Job, tasks: &str, pairs: &mut Vec<(&'static str, String)>) 
     match request.memory {
         MemoryRequest::Default => {}
         MemoryRequest::PerCpu(bytes) => pairs.push(("SLURM_MEM_PER_CPU", (bytes / MIB).to_string())),
-        MemoryRequest::PerNode(_) | MemoryRequest::WholeNode => {
+        MemoryRequest::PerNode(_) | MemoryRequest::WholeNode | MemoryRequest::Range(..) => {
             pairs.push(("SLURM_MEM_PER_NODE", (job.granted.memory_bytes / MIB).to_string()));
         }
     }

@@ -219,6 +219,7 @@ impl Service {
             ToSupervisor::Signal { which, signal, batch_only } => crew.signal(&which, signal, batch_only),
             ToSupervisor::Suspend { which } => crew.suspend(&which, now.boot),
             ToSupervisor::Resume { which } => crew.resume(&which, now.boot),
+            ToSupervisor::SetLimit { limit } => crew.set_limit(limit, now.boot),
             _ => {}
         }
     }
