@@ -1,6 +1,6 @@
 //! The core's thread: commands in, groups to the log, and only what is durable out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,13 +14,13 @@ use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
 use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
-use crate::commit::Committer;
-use crate::core::state::{Outdated, Touched};
-use crate::core::{Command, Core, Effect, Outcome, View};
-use crate::model::change::{Change, Group};
-use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
+use crate::core::pipeline::{Held, Pipeline, TICK_MICROS};
+use crate::core::state::Outdated;
+use crate::core::{Command, Core, Effect};
+use crate::model::change::Group;
+use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
-use crate::model::time::{Seconds, WallTime};
+use crate::model::time::Seconds;
 use crate::sched::Demand;
 use crate::store::log::Log;
 use crate::wire::client::Reply;
@@ -28,15 +28,9 @@ use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
 
 /// How often time is looked at when nothing happens.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_micros(TICK_MICROS);
 /// The most messages that one turn takes before the group is closed.
 const TURN_MESSAGES_MAX: usize = 4_096;
-/// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
-/// still find them here.
-const JOBS_LINGER: Seconds = Seconds(5);
-/// The same for keys and content.
-const KEYS_LINGER: Seconds = Seconds(60);
-
 /// A message to the driver.
 #[derive(Debug)]
 pub enum Message {
@@ -138,25 +132,16 @@ pub struct Gauges {
     pub reserve: std::sync::atomic::AtomicBool,
 }
 
-/// What waits for the log.
-struct Held {
+/// Who waits for what comes of a command.
+#[derive(Debug, Default)]
+struct Waiter {
     answer: Option<oneshot::Sender<Answer>>,
     link: Option<NodeSender>,
-    outcome: Outcome,
-}
-
-/// A closed group that is not durable yet.
-struct Flying {
-    position: Position,
-    view: View,
-    touched: Touched,
-    jobs: BTreeSet<JobId>,
 }
 
 /// The thread's own things.
 struct Loop<O: Outside> {
-    core: Core,
-    committer: Committer<Change, Held>,
+    pipeline: Pipeline<Waiter>,
     log: Sender<LogWork>,
     tables: Option<TablesWriter>,
     planner: Planner,
@@ -164,10 +149,6 @@ struct Loop<O: Outside> {
     gauges: Arc<Gauges>,
     outside: O,
     sessions: BTreeMap<SessionId, NodeSender>,
-    flying: VecDeque<Flying>,
-    jobs: BTreeSet<JobId>,
-    looked: bool,
-    lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
 }
@@ -228,8 +209,7 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         .name("log".to_owned())
         .spawn(move || write_log(&mut writer, epoch, &frames, &reporter, &gauges))?;
     let mut this = Loop {
-        core: parts.core,
-        committer: Committer::new(parts.end),
+        pipeline: Pipeline::new(parts.core, parts.end),
         log,
         tables: Some(tables),
         planner,
@@ -237,10 +217,6 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         gauges: parts.gauges,
         outside,
         sessions: BTreeMap::new(),
-        flying: VecDeque::new(),
-        jobs: BTreeSet::new(),
-        looked: false,
-        lingering: VecDeque::new(),
         welcome: parts.welcome,
         stopping: false,
     };
@@ -259,11 +235,11 @@ impl<O: Outside> Loop<O> {
         let mut waiting: VecDeque<Message> = VecDeque::new();
         loop {
             self.turn_out();
-            if self.stopping && self.committer.is_idle() {
+            if self.stopping && self.pipeline.is_idle() {
                 return;
             }
             let mut taken = 0;
-            while taken < TURN_MESSAGES_MAX && self.committer.accepts() {
+            while taken < TURN_MESSAGES_MAX && self.pipeline.accepts() {
                 let Some(message) = waiting.pop_front() else { break };
                 self.take(message);
                 taken += 1;
@@ -286,7 +262,7 @@ impl<O: Outside> Loop<O> {
 
     /// Commands keep their order: while one waits for room in the log, later ones wait behind it.
     fn take_in_turn(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
-        let full = !waiting.is_empty() || !self.committer.accepts();
+        let full = !waiting.is_empty() || !self.pipeline.accepts();
         match message {
             Message::Command { .. } if full => waiting.push_back(message),
             _ => self.take(message),
@@ -312,30 +288,16 @@ impl<O: Outside> Loop<O> {
     }
 
     fn apply(&mut self, command: Command, answer: Option<oneshot::Sender<Answer>>, link: Option<NodeSender>) {
-        let now = clock::now();
-        let due = self.core.next_timer().is_some_and(|at| at <= now.wall);
-        if due && !matches!(command, Command::Tick) {
-            self.apply(Command::Tick, None, None);
-        }
-        let mut outcome = self.core.apply(now, self.committer.position(), command);
-        self.jobs.append(&mut outcome.jobs);
-        let changes = std::mem::take(&mut outcome.changes);
-        let bytes = changes.iter().map(rough_bytes).sum();
-        self.committer.stage(changes, bytes, Held { answer, link, outcome });
+        self.pipeline.apply(clock::now(), command, Waiter { answer, link });
     }
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
     fn turn_out(&mut self) {
-        let notes = self.core.take_notes();
+        let notes = self.pipeline.take_notes();
         if !notes.is_empty() {
             self.planner.note(notes);
         }
-        if let Some(group) = self.committer.close() {
-            let view = self.core.view(group.position, clock::wall());
-            let mut touched = self.core.take_unwritten();
-            touched.stamp(group.position);
-            let jobs = std::mem::take(&mut self.jobs);
-            self.flying.push_back(Flying { position: group.position, view, touched, jobs });
+        if let Some(group) = self.pipeline.close(clock::wall()) {
             match encode(&Group { changes: group.changes }) {
                 Ok(bytes) => {
                     if self.log.send(LogWork::Append(group.position, bytes)).is_err() {
@@ -345,23 +307,16 @@ impl<O: Outside> Loop<O> {
                 Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
             }
         }
-        self.looked |= self.core.take_looked();
-        if self.flying.is_empty() && (self.looked || !self.jobs.is_empty()) {
-            // Nothing durable has changed, but what is seen of nodes may have.
-            self.looked = false;
-            let view = self.core.view(self.committer.durable(), clock::wall());
-            let jobs = std::mem::take(&mut self.jobs);
+        if let Some((view, jobs)) = self.pipeline.glance(clock::wall()) {
             self.published.publish(view, &jobs);
         }
         self.release();
-        self.forget();
+        self.pipeline.forget(clock::now().boot);
     }
 
     fn on_durable(&mut self, position: Position) {
-        self.committer.on_durable(position);
         self.gauges.position.store(position.0, Ordering::Relaxed);
-        while self.flying.front().is_some_and(|flying| flying.position <= position) {
-            let Some(flying) = self.flying.pop_front() else { break };
+        for flying in self.pipeline.on_durable(position) {
             let view = Arc::new(flying.view.clone());
             self.published.publish(flying.view, &flying.jobs);
             if let Some(tables) = &self.tables {
@@ -372,13 +327,12 @@ impl<O: Outside> Loop<O> {
     }
 
     fn release(&mut self) {
-        while let Some(held) = self.committer.release() {
-            let mut answer =
-                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
-            for effect in held.outcome.effects {
-                self.carry_out(effect, &mut answer, held.link.as_ref());
+        while let Some(Held { waiter, outcome }) = self.pipeline.release() {
+            let mut answer = Answer { reply: outcome.reply, demand: outcome.demand, ..Answer::default() };
+            for effect in outcome.effects {
+                self.carry_out(effect, &mut answer, waiter.link.as_ref());
             }
-            if let Some(sender) = held.answer {
+            if let Some(sender) = waiter.answer {
                 let _ = sender.send(answer);
             }
         }
@@ -396,7 +350,7 @@ impl<O: Outside> Loop<O> {
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
                     epoch: facts.epoch,
-                    position: self.committer.durable(),
+                    position: self.pipeline.durable(),
                     session,
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
@@ -437,44 +391,6 @@ impl<O: Outside> Loop<O> {
 
     fn on_tables(&mut self, position: Position, outdated: Vec<Outdated>) {
         self.gauges.tables.store(position.0, Ordering::Relaxed);
-        let now = clock::wall();
-        for one in outdated {
-            match one {
-                Outdated::Job(_) => self.lingering.push_back((now.plus(JOBS_LINGER), one)),
-                Outdated::Key(..) | Outdated::Content(..) => {
-                    self.lingering.push_back((now.plus(KEYS_LINGER), one));
-                }
-                Outdated::End(..) | Outdated::EndSet(..) => self.core.forget(&one),
-            }
-        }
-    }
-
-    /// Lets go of what has lingered long enough. Jobs wait behind keys in the queue, which only keeps them longer.
-    fn forget(&mut self) {
-        if self.lingering.is_empty() {
-            return;
-        }
-        let now = clock::wall();
-        while self.lingering.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, one)) = self.lingering.pop_front() {
-                self.core.forget(&one);
-            }
-        }
-    }
-}
-
-/// About how many bytes a change takes in the log: exact sizes would mean encoding everything twice.
-fn rough_bytes(change: &Change) -> usize {
-    match change {
-        Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
-        Change::Job(_) => 1_024,
-        Change::JobAgain { states, .. } => {
-            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
-        }
-        Change::Key(record) => 128 + record.reply.len(),
-        Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
-            64 + set.runs().len() * 8
-        }
-        _ => 96,
+        self.pipeline.on_tables(clock::now().boot, outdated);
     }
 }

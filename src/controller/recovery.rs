@@ -10,7 +10,8 @@ use super::recent::Recent;
 use crate::core::Cluster;
 use crate::core::state::Touched;
 use crate::model::change::Group;
-use crate::model::ids::{BootId, Incarnation, Position};
+use crate::model::ids::{BootId, Position};
+use crate::model::time::WallTime;
 use crate::store::cluster_file::{self, ClusterFile, ClusterFileError};
 use crate::store::content::{Content, ContentError};
 use crate::store::disk::real::RealDisk;
@@ -112,31 +113,12 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
     let opened = journal.open(Claim { incarnation: file.incarnation })?;
     let boot = boot_id().map_err(RecoveryError::Boot)?;
     let fit = Fit { incarnation: file.incarnation, boot, start: opened.start, end: opened.end };
-    let (mut tables, found) = SledTables::open(&tables_folder(state), &fit)?;
-    let mut exports = Exports::open(disk.clone(), file.incarnation)?;
-    let mut cluster = empty();
-    let mut words = describe(&found);
-    let loaded = match tables.position() {
-        Position(0) => Err(words.clone()),
-        _ => load(&tables, &mut cluster),
-    };
-    if let Err(error) = loaded {
-        if tables.position() > Position(0) {
-            words = format!("the tables were set aside ({error})");
-            tables.set_aside()?;
-        }
-        cluster = empty();
-        let from = build(&mut exports, &mut tables, &opened, file.incarnation)?;
-        if tables.position() > Position(0) {
-            load(&tables, &mut cluster)
-                .map_err(|what| TablesError::Broken { what: format!("newly built: {what}") })?;
-        }
-        words.push_str(&from);
-    }
-    let mut tables = Fed::new(tables, exports, super::clock::wall())?;
-    let from = Position(tables.position().0 + 1);
-    let mut recent = Recent::new(tables.position());
-    replay(&mut journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
+    let (tables, found) = SledTables::open(&tables_folder(state), &fit)?;
+    let exports = Exports::open(disk.clone(), file.incarnation)?;
+    let words = describe(&found);
+    let now = super::clock::wall();
+    let settled = settle(&mut journal, &opened, (tables, words), exports, SledTables::set_aside, now)?;
+    let Settled { cluster, tables, recent, mut words } = settled;
     if opened.torn_bytes > 0 {
         words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
     }
@@ -145,17 +127,62 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
     Ok(Recovered { cluster, journal, tables, content, output, file, opened, words, disk, recent })
 }
 
+/// What a journal and its tables come to.
+pub struct Settled<T: Tables> {
+    /// The state.
+    pub cluster: Cluster,
+    /// The tables, which go as far as the journal now.
+    pub tables: Fed<T>,
+    /// What changed in the groups that the tables did not have.
+    pub recent: Recent,
+    /// How the state was come by.
+    pub words: String,
+}
+
+/// Believes the tables or builds them anew, and replays the journal behind them. `words` say how the tables were
+/// found; `set_aside` empties those that turn out to be wrong.
+///
+/// # Errors
+/// Everything that makes it unsafe to go on.
+pub fn settle<T: Tables>(
+    journal: &mut dyn Log,
+    opened: &Opened,
+    (mut tables, mut words): (T, String),
+    mut exports: Exports,
+    set_aside: impl Fn(&mut T) -> Result<(), TablesError>,
+    now: WallTime,
+) -> Result<Settled<T>, RecoveryError> {
+    let mut cluster = empty();
+    let loaded = match tables.position() {
+        Position(0) => Err(words.clone()),
+        _ => load(&tables, &mut cluster),
+    };
+    if let Err(error) = loaded {
+        if tables.position() > Position(0) {
+            words = format!("the tables were set aside ({error})");
+            set_aside(&mut tables)?;
+        }
+        cluster = empty();
+        let from = build(&mut exports, &mut tables, opened)?;
+        if tables.position() > Position(0) {
+            load(&tables, &mut cluster)
+                .map_err(|what| TablesError::Broken { what: format!("newly built: {what}") })?;
+        }
+        words.push_str(&from);
+    }
+    let mut tables = Fed::new(tables, exports, now)?;
+    let from = Position(tables.position().0 + 1);
+    let mut recent = Recent::new(tables.position());
+    replay(journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
+    Ok(Settled { cluster, tables, recent, words })
+}
+
 fn empty() -> Cluster {
     Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() }
 }
 
 /// Fills empty tables from the newest export that can be read, or leaves them empty if the journal has everything.
-fn build(
-    exports: &mut Exports,
-    tables: &mut SledTables,
-    opened: &Opened,
-    incarnation: Incarnation,
-) -> Result<String, RecoveryError> {
+fn build<T: Tables>(exports: &mut Exports, tables: &mut T, opened: &Opened) -> Result<String, RecoveryError> {
     let mut faults = exports.faults().to_vec();
     let disk = exports.disk().clone();
     while let Some(manifest) = exports.newest().cloned() {
@@ -184,7 +211,7 @@ fn build(
         let faults = faults.iter().map(|fault| format!("; {fault}")).collect();
         return Err(RecoveryError::NoExport { start: opened.start, faults });
     }
-    tables.reset(incarnation)?;
+    tables.reset(opened.incarnation)?;
     let mut words = "; built anew from the journal".to_owned();
     faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
     Ok(words)
@@ -200,7 +227,7 @@ fn describe(found: &Found) -> String {
     }
 }
 
-fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {
+fn load(tables: &impl Tables, cluster: &mut Cluster) -> Result<(), String> {
     let mut broken = None;
     let visited = tables.load_live(&mut |table, key, value| {
         if broken.is_none()
@@ -217,7 +244,7 @@ fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {
 }
 
 fn replay(
-    journal: &mut Journal,
+    journal: &mut dyn Log,
     from: Position,
     end: Position,
     cluster: &mut Cluster,
