@@ -139,7 +139,10 @@ impl fmt::Display for Report {
         writeln!(f, "content: {} files whole, {} damaged", self.content_sound, self.content_damaged.len())?;
         self.content_damaged.iter().try_for_each(|hash| writeln!(f, "content {hash} is damaged"))?;
         let output::Survey { sound, damaged } = self.output;
-        writeln!(f, "output: {sound} pieces whole, {damaged} damaged, which are gaps in what `jqueue log` shows")?;
+        writeln!(
+            f,
+            "output: {sound} pieces whole, {damaged} damaged, which are gaps in what `jqueue log` shows"
+        )?;
         f.write_str(if self.is_sound() { "everything is sound" } else { "not sound: see above" })
     }
 }

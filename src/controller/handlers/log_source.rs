@@ -110,8 +110,7 @@ impl Source<'_> {
                 // Whoever wrote it anew after the attempt's end did not write its output.
                 let is_other = self.over && kept.as_ref().is_some_and(|kept| kept.last && size < kept.size);
                 if !is_other {
-                    let window =
-                        Window { offset, bytes, size, start, over: true, ..Window::default() };
+                    let window = Window { offset, bytes, size, start, over: true, ..Window::default() };
                     return self.clamped(window);
                 }
                 Trouble::lasting(format!("node {}: the file was changed after the end", self.name))
