@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::trace::{self, Dropped, LINE_BYTES_MAX};
 use super::*;
-use crate::sched::policy::{POLICIES, Policy};
+use crate::sched::policy::{Order, POLICIES, Policy};
 
 const TINY: &str = include_str!("../../../tests/traces/tiny.swf");
 
@@ -83,10 +83,25 @@ proptest! {
 
     #[test]
     fn every_policy_starts_every_job_when_the_reference_does((jobs, processors) in workload()) {
-        for policy in POLICIES {
+        for policy in POLICIES.into_iter().filter(|policy| policy.order != Order::Smart) {
             let outcome = simulate(&jobs, processors, policy);
             let expected = reference::simulate(&jobs, processors, policy);
             prop_assert_eq!((outcome.starts, outcome.backfilled), expected, "{}", policy.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Every job starts, none before it was submitted, and never more at once than there are processors for.
+    #[test]
+    fn smart_starts_every_job_and_takes_no_more_than_there_is((jobs, processors) in workload()) {
+        let starts = simulate(&jobs, processors, Policy::named("smart").unwrap()).starts;
+        for (job, start) in jobs.iter().zip(&starts) {
+            prop_assert!(*start >= job.submit);
+            let beside = jobs.iter().zip(&starts).filter(|(other, from)| **from <= *start && *start < **from + other.run);
+            prop_assert!(beside.map(|(other, _)| other.processors).sum::<u32>() <= processors);
         }
     }
 }

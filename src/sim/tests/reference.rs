@@ -112,6 +112,7 @@ impl World<'_> {
                 Order::Fcfs => 0.0,
                 Order::Sjf => estimate as f64,
                 Order::Saf => (estimate * i64::from(job.processors)) as f64,
+                Order::Smart => unreachable!("smart has no plain definition"),
                 Order::Wfp3 => {
                     let w = (now - job.submit) as f64 / estimate as f64;
                     -(w * w * w * f64::from(job.processors))
