@@ -11,7 +11,7 @@ use jsched::cli::render::doctor::report;
 use jsched::client::config::Search;
 use jsched::controller::config::{Config, ROOT_STATE, default_path, with_port};
 use jsched::controller::dev::Dev;
-use jsched::controller::{check, dev, doctor, init, log, run, unit};
+use jsched::controller::{check, dev, doctor, init, log, restore, run, unit};
 use jsched::model::time::Seconds;
 use jsched::net::PORT;
 use jsched::pki::file::{Publish, write_public};
@@ -45,6 +45,10 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
         Verb::Verify { dir: Some(dir) } => {
             let lines = check::verify_folder(dir)
                 .map_err(|message| CliError::new(ExitCode::Refused, "damage", message))?;
+            lines.iter().for_each(|line| println!("{line}"));
+        }
+        Verb::Restore { from, advertise } => {
+            let lines = restore::restore(&settings, from, advertise.clone()).map_err(failed)?;
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,

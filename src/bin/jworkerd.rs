@@ -5,12 +5,15 @@ use std::path::Path;
 use jsched::cli::args::jworkerd::{JWorkerd, Verb};
 use jsched::cli::door;
 use jsched::cli::error::{CliError, ExitCode};
+use jsched::cli::json::envelope;
 use jsched::cli::render::doctor::report;
+use jsched::cli::text::print;
 use jsched::client::error::ClientError;
 use jsched::client::join;
 use jsched::model::identity::Role;
 use jsched::pki::file::{Publish, write_public};
 use jsched::pki::token::{JoinToken, TokenName};
+use jsched::worker::status::{self, StatusError};
 use jsched::worker::{config, doctor, probe, serve, supervisor, unit};
 
 fn main() -> std::process::ExitCode {
@@ -32,7 +35,7 @@ fn run(arguments: JWorkerd) -> Result<ExitCode, CliError> {
         Verb::Join { token, name } => join_cluster(&folder, &token, name)?,
         Verb::Probe => look(arguments.json),
         Verb::Run { .. } => return Err(later("run --login` and `jworkerd run --virtual")),
-        Verb::Status => return Err(later("status")),
+        Verb::Status => show_status(&folder, arguments.json)?,
         Verb::Doctor => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(CliError::from)?;
@@ -84,6 +87,19 @@ fn join_cluster(folder: &Path, token: &str, asked: Option<String>) -> Result<(),
     );
     println!("then, where an admin is: jctld user add NAME");
     Ok(())
+}
+
+/// What the daemon of that folder is doing.
+fn show_status(folder: &Path, as_json: bool) -> Result<(), CliError> {
+    let answer = status::ask(folder).map_err(|error| {
+        let code = match error {
+            StatusError::NotAllowed(_) => ExitCode::Forbidden,
+            _ => ExitCode::Unreachable,
+        };
+        CliError::new(code, "no_status", error.to_string())
+    })?;
+    let text = if as_json { envelope(answer, &[]) + "\n" } else { status::text(&answer) };
+    Ok(print(&text)?)
 }
 
 /// What a job could get here, if nothing in the configuration says otherwise.

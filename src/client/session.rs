@@ -342,7 +342,13 @@ fn is_mutating(request: &Request) -> bool {
         Request::NodeAct(_) => true,
         Request::Admin(admin) => matches!(
             admin,
-            Admin::Stop | Admin::UserAdd { .. } | Admin::UserRemove { .. } | Admin::CertificateRevoke { .. }
+            Admin::Stop
+                | Admin::UserAdd { .. }
+                | Admin::UserRemove { .. }
+                | Admin::CertificateRevoke { .. }
+                | Admin::Accept
+                | Admin::Export
+                | Admin::Backup { .. }
         ),
         _ => false,
     }

@@ -54,6 +54,10 @@ pub struct Config {
     /// Whether uid 0 may run jobs. `false` by default.
     #[serde(default)]
     pub allow_root: bool,
+    /// An export is made when the journal has grown by so many bytes since the last one, or by as many as the live part
+    /// of the last one has, if that is more. 256 MiB by default.
+    #[serde(default = "default_export_bytes")]
+    pub export_bytes: u64,
     /// How long certificates of users, operators and admins are good; commands renew them in the last third. `30d` by
     /// default.
     #[serde(default = "default_user_certificates")]
@@ -121,6 +125,7 @@ impl Config {
             kill_grace: default_kill_grace(),
             jobs_per_user_max: default_jobs_per_user_max(),
             allow_root: false,
+            export_bytes: default_export_bytes(),
             user_certificates: default_user_certificates(),
             node_certificates: default_node_certificates(),
             controller_certificates: default_controller_certificates(),
@@ -133,6 +138,24 @@ impl Config {
     /// # Errors
     /// The file, the key and the reason.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let mut config = Config::load_plain(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
+            *inner = folder.join(&*inner);
+        }
+        Ok(config)
+    }
+
+    /// The same settings with all folders where they usually are: beside the file.
+    pub fn with_usual_folders(self) -> Config {
+        Config { state: default_state(), ca: default_ca(), credentials: default_credentials(), ..self }
+    }
+
+    /// Reads a file as it stands.
+    ///
+    /// # Errors
+    /// The file, the key and the reason.
+    pub fn load_plain(path: &Path) -> Result<Config, ConfigError> {
         let file_error = |source| ConfigError::File { path: path.to_owned(), source };
         let length = fs::metadata(path).map_err(file_error)?.len();
         if length > CONFIG_BYTES_MAX {
@@ -144,12 +167,8 @@ impl Config {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        let mut config: Config = toml::from_str(&text).map_err(content)?;
+        let config: Config = toml::from_str(&text).map_err(content)?;
         config.check_lives().map_err(|message| ConfigError::Content { path: path.to_owned(), message })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
-            *inner = folder.join(&*inner);
-        }
         Ok(config)
     }
 
@@ -242,6 +261,10 @@ fn default_lease() -> Span {
 
 fn default_kill_grace() -> Span {
     Span(Seconds(30))
+}
+
+fn default_export_bytes() -> u64 {
+    256 << 20
 }
 
 fn default_user_certificates() -> Span {

@@ -160,6 +160,7 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "node_timeout" => config.node_timeout = time()?,
         "lease" => config.lease = time()?,
         "kill_grace" => config.kill_grace = time()?,
+        "export_bytes" => config.export_bytes = value.parse().map_err(|_| bad("it takes bytes"))?,
         "user_certificates" => config.user_certificates = time()?,
         "node_certificates" => config.node_certificates = time()?,
         "controller_certificates" => config.controller_certificates = time()?,
@@ -172,7 +173,7 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
             return Err(bad(
-                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, submit_from_jobs, listen, \
+                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, submit_from_jobs, listen, \
                  user_certificates, node_certificates, controller_certificates",
             ));
         }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
+use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
-use super::tables_writer::{Durable, TablesWriter};
+use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
 use crate::commit::Committer;
 use crate::core::state::{Outdated, Touched};
 use crate::core::{Command, Core, Effect, Outcome, View};
@@ -20,7 +21,8 @@ use crate::model::change::{Change, Group};
 use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
-use crate::store::log::{Log, Room};
+use crate::sched::Demand;
+use crate::store::log::Log;
 use crate::wire::client::Reply;
 use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
@@ -56,6 +58,10 @@ pub enum Message {
         /// What.
         outdated: Vec<Outdated>,
     },
+    /// Exports hold everything up to there: the log need not.
+    Trim(Position),
+    /// Make an export of everything that is durable now.
+    Export(ExportAnswer),
     /// Something failed that can't be mended here.
     Fatal(String),
     /// Stop in order.
@@ -85,6 +91,8 @@ pub struct Answer {
     pub refused: Option<String>,
     /// For a join: what to sign.
     pub issue: Option<TokenRecord>,
+    /// Of a submission that was only tried: what its first job would ask for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// A handle to the driver's thread.
@@ -124,6 +132,8 @@ pub struct Gauges {
     pub position: AtomicU64,
     /// How far the tables are.
     pub tables: AtomicU64,
+    /// By how many bytes the log has grown since the last export.
+    pub log_grown: AtomicU64,
     /// Whether the log is below its reserve.
     pub reserve: std::sync::atomic::AtomicBool,
 }
@@ -147,7 +157,7 @@ struct Flying {
 struct Loop<O: Outside> {
     core: Core,
     committer: Committer<Change, Held>,
-    log: Sender<(Position, Vec<u8>)>,
+    log: Sender<LogWork>,
     tables: Option<TablesWriter>,
     planner: Planner,
     published: Arc<Published>,
@@ -244,35 +254,6 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
     })
 }
 
-/// Appends what has gathered, syncs once, and says so.
-fn write_log<L: Log>(
-    log: &mut L,
-    epoch: Epoch,
-    frames: &Receiver<(Position, Vec<u8>)>,
-    driver: &Driver,
-    gauges: &Gauges,
-) {
-    while let Ok(first) = frames.recv() {
-        let mut last = first.0;
-        let mut result = log.append(epoch, first.0, &first.1);
-        while let (Ok(()), Ok((position, frame))) = (&result, frames.try_recv()) {
-            last = position;
-            result = log.append(epoch, position, &frame);
-        }
-        if let Err(error) = result.and_then(|()| log.sync()) {
-            return driver.send(Message::Fatal(format!("the journal failed: {error}")));
-        }
-        driver.send(Message::LogDurable(last));
-        match log.room() {
-            Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
-            Err(error) => return driver.send(Message::Fatal(format!("the journal failed: {error}"))),
-        }
-    }
-    if let Err(error) = log.close() {
-        tracing::error!(%error, "the journal was not closed in order");
-    }
-}
-
 impl<O: Outside> Loop<O> {
     fn run(&mut self, receiver: &Receiver<Message>) {
         let mut waiting: VecDeque<Message> = VecDeque::new();
@@ -281,32 +262,50 @@ impl<O: Outside> Loop<O> {
             if self.stopping && self.committer.is_idle() {
                 return;
             }
-            let first = match waiting.pop_front().filter(|_| self.committer.accepts()) {
-                Some(message) => Ok(message),
-                None => receiver.recv_timeout(TICK),
-            };
-            match first {
-                Ok(message) => self.take(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.apply(Command::Tick, None, None);
-                }
+            let mut taken = 0;
+            while taken < TURN_MESSAGES_MAX && self.committer.accepts() {
+                let Some(message) = waiting.pop_front() else { break };
+                self.take(message);
+                taken += 1;
+            }
+            let patience = if taken > 0 { Duration::ZERO } else { TICK };
+            match receiver.recv_timeout(patience) {
+                Ok(message) => self.take_in_turn(message, &mut waiting),
+                Err(RecvTimeoutError::Timeout) if taken > 0 => {}
+                Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             for _ in 1..TURN_MESSAGES_MAX {
                 match receiver.try_recv() {
-                    Ok(message) => self.take(message, &mut waiting),
+                    Ok(message) => self.take_in_turn(message, &mut waiting),
                     Err(_) => break,
                 }
             }
         }
     }
 
-    fn take(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+    /// Commands keep their order: while one waits for room in the log, later ones wait behind it.
+    fn take_in_turn(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+        let full = !waiting.is_empty() || !self.committer.accepts();
         match message {
-            Message::Command { .. } if !self.committer.accepts() => waiting.push_back(message),
+            Message::Command { .. } if full => waiting.push_back(message),
+            _ => self.take(message),
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
             Message::Command { command, answer, link } => self.apply(*command, answer, link),
             Message::LogDurable(position) => self.on_durable(position),
             Message::Tables { position, outdated } => self.on_tables(position, outdated),
+            Message::Trim(position) => {
+                // If its thread is gone, the next append finds out.
+                let _ = self.log.send(LogWork::Trim(position));
+            }
+            Message::Export(answer) => match &self.tables {
+                Some(tables) => tables.export(answer),
+                None => drop(answer),
+            },
             Message::Fatal(why) => self.outside.fatal(&why),
             Message::Stop => self.stopping = true,
         }
@@ -333,12 +332,13 @@ impl<O: Outside> Loop<O> {
         }
         if let Some(group) = self.committer.close() {
             let view = self.core.view(group.position, clock::wall());
-            let touched = self.core.take_unwritten();
+            let mut touched = self.core.take_unwritten();
+            touched.stamp(group.position);
             let jobs = std::mem::take(&mut self.jobs);
             self.flying.push_back(Flying { position: group.position, view, touched, jobs });
             match encode(&Group { changes: group.changes }) {
                 Ok(bytes) => {
-                    if self.log.send((group.position, bytes)).is_err() {
+                    if self.log.send(LogWork::Append(group.position, bytes)).is_err() {
                         self.outside.fatal("the journal's thread is gone");
                     }
                 }
@@ -373,7 +373,8 @@ impl<O: Outside> Loop<O> {
 
     fn release(&mut self) {
         while let Some(held) = self.committer.release() {
-            let mut answer = Answer { reply: held.outcome.reply, ..Answer::default() };
+            let mut answer =
+                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
             for effect in held.outcome.effects {
                 self.carry_out(effect, &mut answer, held.link.as_ref());
             }
@@ -390,7 +391,7 @@ impl<O: Outside> Loop<O> {
                     let _ = sender.send(NodeMessage::Send(message));
                 }
             }
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, comes_over } => {
                 let facts = &self.welcome;
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
@@ -400,6 +401,7 @@ impl<O: Outside> Loop<O> {
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
                     lease: facts.lease,
+                    comes_over,
                 };
                 if let Some(link) = link {
                     self.sessions.insert(session, link.clone());
@@ -419,9 +421,12 @@ impl<O: Outside> Loop<O> {
             Effect::CutOff(serial) => self.outside.cut_off(serial),
             Effect::Audit(record) => tracing::info!(
                 target: "audit",
+                number = record.number,
                 who = record.who,
                 from = record.from,
                 what = record.what,
+                jobs = ?record.jobs,
+                nodes = ?record.nodes,
                 allowed = record.allowed,
                 "audit"
             ),

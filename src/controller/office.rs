@@ -7,24 +7,22 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::backup::Sources;
 use super::config::Config;
 use super::driver::{Driver, Gauges};
 use super::history;
 use super::planner::Explainer;
 use super::published::Published;
+use super::quota::Quotas;
+use super::strangers::Strangers;
 use crate::core::Settings;
-use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, NodeId, Uid};
 use crate::model::time::WallTime;
-use crate::net::close::CloseCode;
 use crate::pki::authority::Authority;
-use crate::pki::certificate::Bearer;
 use crate::store::content::Content;
 use crate::store::disk::Disk;
 use crate::store::tables::TablesRead;
 
-/// The most connections of one user at once.
-pub const USER_CONNECTIONS_MAX: usize = 256;
 /// The most bytes of content that memory keeps for nodes that are about to ask.
 pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
 /// What the bearer of a revoked certificate is told.
@@ -42,7 +40,7 @@ pub struct Office {
     /// What has ended.
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
-    pub content: Content,
+    pub content: Arc<Content>,
     /// The state folder's files, with the lock.
     pub disk: Arc<dyn Disk>,
     /// Why jobs wait.
@@ -69,28 +67,16 @@ pub struct Office {
     pub warnings: Vec<String>,
     /// Where the state lies.
     pub state_folder: PathBuf,
-    /// Who is connected.
-    pub connections: Mutex<Connections>,
+    /// What belongs into a backup beside the state.
+    pub sources: Sources,
+    /// Who is connected, and what each may cost.
+    pub quotas: Arc<Quotas>,
+    /// What is turned away.
+    pub strangers: Strangers,
     /// The nodes' second connections.
     pub data_links: Mutex<BTreeMap<NodeId, Connection>>,
     /// Content on its way.
     pub cache: Mutex<ContentCache>,
-}
-
-/// Who is connected.
-#[derive(Debug, Default)]
-pub struct Connections {
-    next: u64,
-    open: BTreeMap<u64, Entry>,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Entry {
-    identity: Identity,
-    connection: Connection,
-    /// When its certificate ends.
-    expires: WallTime,
 }
 
 /// Content that was just sent, oldest first out.
@@ -123,54 +109,6 @@ impl ContentCache {
 }
 
 impl Office {
-    /// Enters a connection, unless its bearer has too many.
-    pub fn enter(&self, bearer: &Bearer, connection: &Connection) -> Option<u64> {
-        let mut connections = lock(&self.connections);
-        let identity = &bearer.identity;
-        let same = connections
-            .open
-            .values()
-            .filter(|other| other.identity.role == identity.role && other.identity.name == identity.name);
-        if same.count() >= USER_CONNECTIONS_MAX {
-            return None;
-        }
-        connections.next += 1;
-        let id = connections.next;
-        let (identity, connection) = (identity.clone(), connection.clone());
-        connections.open.insert(id, Entry { identity, connection, expires: bearer.validity.not_after });
-        Some(id)
-    }
-
-    /// A connection is gone.
-    pub fn leave(&self, id: u64) {
-        lock(&self.connections).open.remove(&id);
-    }
-
-    /// How many connections are open.
-    pub fn connection_count(&self) -> usize {
-        lock(&self.connections).open.len()
-    }
-
-    /// Ends every connection of a certificate.
-    pub fn cut_off(&self, serial: Serial) {
-        let connections = lock(&self.connections);
-        let hit = connections.open.values().filter(|entry| entry.identity.serial == serial);
-        for entry in hit {
-            entry.connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
-        }
-    }
-
-    /// Ends every connection whose certificate has ended: a new one is made with the renewed certificate.
-    pub fn cut_off_expired(&self, now: WallTime) {
-        let connections = lock(&self.connections);
-        let hit = connections.open.values().filter(|entry| entry.expires < now);
-        for entry in hit {
-            let Identity { role, name, .. } = &entry.identity;
-            tracing::info!(%role, name, "a certificate ended while it was connected");
-            entry.connection.close(CloseCode::Ended.varint(), b"this certificate has ended");
-        }
-    }
-
     /// Content that an owner has sent: from memory, the tables, or its file.
     ///
     /// # Errors

@@ -175,7 +175,7 @@ pub async fn upkeep(listener: &Listener, office: &Office) {
     let pause = UPKEEP.min(Duration::from_secs((shortest.0 / 6).max(1)));
     loop {
         tokio::time::sleep(pause).await;
-        office.cut_off_expired(clock::wall());
+        office.quotas.cut_off_expired(clock::wall());
         match own(&office.config, &office.authority) {
             Ok((_, None)) => {}
             Ok((credentials, Some(record))) => {

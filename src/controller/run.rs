@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,18 +10,22 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
-use super::office::{Connections, ContentCache, Office};
+use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
+use super::quota::Quotas;
 use super::recovery::{RecoveryError, recover};
 use super::renew::OwnError;
-use super::tables_writer::TablesWriter;
+use super::strangers::Strangers;
+use super::tables_writer::{ExportRule, TablesWriter};
 use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
+use crate::model::ids::Position;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
@@ -64,7 +69,7 @@ impl Outside for Bell {
     fn cut_off(&self, serial: Serial) {
         let office = super::office::lock(&self.office).clone();
         if let Some(office) = office {
-            office.cut_off(serial);
+            office.quotas.cut_off(serial);
         }
     }
 
@@ -106,13 +111,17 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     };
     let mut core = Core::new(recovered.cluster, core_settings.clone(), opened.end);
     core.expect_nodes(clock::now());
-    let published = Arc::new(Published::new(core.view(opened.end, clock::wall())));
+    let published = Arc::new(Published::new(core.view(opened.end, clock::wall()), recovered.recent));
     let gauges = Arc::new(Gauges::default());
     let (driver, receiver) = driver::channel_pair();
     let reader = recovered.tables.reader();
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
-    let tables = TablesWriter::start(recovered.tables, driver.clone())?;
+    let content = Arc::new(recovered.content);
+    let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
+    gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
+    let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
@@ -128,7 +137,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         driver: driver.clone(),
         published,
         tables: reader,
-        content: recovered.content,
+        content,
         disk: recovered.disk,
         explainer,
         settings: core_settings,
@@ -142,7 +151,13 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         recovery: recovered.words.clone(),
         warnings,
         state_folder: config.state.clone(),
-        connections: Mutex::new(Connections::default()),
+        sources: Sources {
+            settings: settings.to_owned(),
+            ca: config.ca.clone(),
+            credentials: config.credentials.clone(),
+        },
+        quotas: Arc::new(Quotas::default()),
+        strangers: Strangers::default(),
         data_links: Mutex::new(BTreeMap::new()),
         cache: Mutex::new(ContentCache::default()),
     });

@@ -1,5 +1,6 @@
 //! Users, tokens and certificates.
 
+use super::audit::Deed;
 use super::command::{Caller, Effect, Outcome};
 use super::node_act::TOKEN_TTL_MAX;
 use super::{Core, refuse};
@@ -64,16 +65,20 @@ impl Core {
                 let lines = vec!["stopping; jobs go on".to_owned()];
                 (Reply::Done { lines, warnings: Vec::new() }, "stop".to_owned())
             }
+            Admin::Accept => (self.accept(outcome), "accept the restored state".to_owned()),
+            Admin::Export => (done(), "export".to_owned()),
+            Admin::Backup { folder } => (done(), format!("back up to {folder}")),
             Admin::Status
             | Admin::Verify
             | Admin::UserList
             | Admin::CertificateList
-            | Admin::Audit { .. } => {
+            | Admin::Audit(_)
+            | Admin::AuditVerify => {
                 return refuse(RefusalCode::Invalid, "this request changes nothing", "");
             }
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &what, true, outcome);
+            self.audit(now, caller, Deed::of(what), true, outcome);
         }
         reply
     }
@@ -154,4 +159,9 @@ impl Core {
             "ask an admin for a new token: `jctld user add`",
         ))
     }
+}
+
+/// What the shell does once this is durable.
+fn done() -> Reply {
+    Reply::Done { lines: Vec::new(), warnings: Vec::new() }
 }

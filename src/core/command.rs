@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::audit::Deed;
 use super::job::Job;
+use super::tie::Held;
 use super::tokens::Joining;
 use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, SessionId};
 use crate::model::record::{CertificateRecord, KeyRecord, TokenRecord};
 use crate::model::time::Seconds;
-use crate::sched::Plan;
+use crate::sched::{Demand, Plan};
 use crate::wire::client::{Reply, Request};
 use crate::wire::node::{Beat, Hello, OrderRefused, Report, ToNode};
 
@@ -81,6 +83,24 @@ pub enum Command {
     Issued(CertificateRecord),
     /// A change that the shell makes by itself (the first partition at `init`, content that lies in a file).
     Change(Box<Change>),
+    /// A reader was refused, or saw what belongs to somebody else: for the audit.
+    Noted {
+        /// Who.
+        caller: Caller,
+        /// What.
+        deed: Deed,
+        /// Whether it was allowed.
+        allowed: bool,
+    },
+    /// A command that jobs are tied to is there, or is not there any more.
+    Tie {
+        /// Whose command.
+        caller: Caller,
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// What became of it.
+        held: Held,
+    },
     /// Time has passed.
     Tick,
 }
@@ -120,6 +140,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// Jobs that are different now: whoever waits for them wants to know.
     pub jobs: BTreeSet<JobId>,
+    /// What the first job of a submission that is only tried would ask the scheduler for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// Something for the shell to do.
@@ -140,6 +162,8 @@ pub enum Effect {
         node: NodeId,
         /// Its session.
         session: SessionId,
+        /// It obeyed another incarnation, and may obey this one.
+        comes_over: bool,
     },
     /// Refuse a node's hello, or end its session.
     Close {

@@ -68,7 +68,10 @@ impl View {
             (Some(live), _) if live.phase == Phase::Handed => {
                 reason("Handed", format!("handed to {} for the next free slot", self.node_name(live.node)))
             }
-            (None, State::Pending | State::Held) => self.waiting_reason(job, state, explain),
+            // What waits for its counterpart is held back in the table.
+            (None, State::Pending | State::Held) => {
+                self.waiting_reason(job, job.tasks.get(ordinal).unwrap_or(state), explain)
+            }
             _ => Reason::default(),
         };
         info
@@ -99,9 +102,14 @@ impl View {
             None => u64::from(job.tasks.counted(state)),
             Some(set) => job.tasks.select(Some(set), |here| here == state).count(),
         };
+        let back = if job.waits_back() { count(State::Held) } else { 0 };
         for state in State::ALL {
             let mut tasks = count(state);
+            if state == State::Held {
+                tasks -= back;
+            }
             match state {
+                State::Pending if back > 0 => tasks += back + if set.is_none() { handed } else { 0 },
                 State::Pending if set.is_none() => tasks += handed,
                 State::Starting if set.is_none() => tasks = tasks.saturating_sub(handed),
                 _ => {}
@@ -229,14 +237,16 @@ impl View {
 
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {
         let record = &job.record;
-        if state == State::Held || record.hold != Hold::No {
+        if (state == State::Held && !record.waits_by_task()) || record.hold != Hold::No {
             return match record.hold {
                 Hold::Admin => reason("JobHeldAdmin", "held by an operator"),
                 _ => reason("JobHeldUser", "held; `jqueue release` lets it go"),
             };
         }
-        if let Some(wait) = record.waits_for.first() {
-            let more = record.waits_for.len() - 1;
+        let blocked = record.blocked_by().next();
+        let by_task = record.correlated().next().filter(|_| job.pending() == 0 || state == State::Held);
+        if let Some(wait) = blocked.or(by_task) {
+            let more = record.open_waits().count() - 1;
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             return reason("Dependency", format!("waits for job {}{more}", wait.parent));
         }
@@ -280,7 +290,7 @@ pub fn reason(code: &str, text: impl Into<String>) -> Reason {
 
 fn eligible(job: &Job) -> Option<WallTime> {
     let record = &job.record;
-    let waits = record.hold != Hold::No || !record.waits_for.is_empty();
+    let waits = record.hold != Hold::No || record.open_waits().next().is_some();
     (!waits).then(|| record.spec.times.begin.unwrap_or(record.submit_time).max(record.submit_time))
 }
 
@@ -347,6 +357,12 @@ impl View {
             (None, "unreachable") => "nothing is heard of it".to_owned(),
             _ => String::new(),
         };
+        let why = match sight.map_or(0, |sight| sight.foreign) {
+            0 => why,
+            foreign => {
+                format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
+            }
+        };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
         };
@@ -371,6 +387,9 @@ impl View {
                 .collect(),
             limits: record.hardware.as_ref().map_or_else(String::new, |hardware| hardware.limits.clone()),
             only_uid: record.only_uid,
+            features: record.features.clone(),
+            weight: record.weight,
+            drain_until: record.drain_until,
         }
     }
 
@@ -385,6 +404,9 @@ impl View {
             default_time: partition.default_time,
             nodes: partition.nodes.clone().unwrap_or_else(|| names().collect()),
             priority: partition.priority,
+            default_memory_per_cpu_bytes: partition.default_memory_per_cpu_bytes,
+            nodes_max: partition.nodes_max,
+            accounts: partition.accounts.clone(),
         };
         self.cluster.partitions.values().map(row).collect()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::audit::AuditHead;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
 use crate::model::change::Change;
@@ -14,7 +15,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, SpentToken, TokenRecord, UserRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -68,8 +69,12 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// How the state came out of a backup, if it did.
+    pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
     pub totals: Totals,
+    /// The end of the audit's chain.
+    pub audit: AuditHead,
 }
 
 /// Sums over all jobs.
@@ -145,6 +150,7 @@ impl Cluster {
             }
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
+                touched.job_ends.insert(*job, Position(0));
                 self.set_ended(*job, Some(*at), touched);
             }
             _ => self.absorb_cluster(change, touched),
@@ -190,9 +196,11 @@ impl Cluster {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
+            Change::Restored(restored) => self.restored = Some(*restored),
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }
+            Change::Audit(record) => self.audit = AuditHead::after(record),
             _ => {}
         }
         touched.others.push(change.clone());
@@ -252,11 +260,11 @@ impl Cluster {
         exceptions: &[(Ordinal, Exception)],
         touched: &mut Touched,
     ) {
-        if self.jobs.contains_key(&record.id) {
-            touched.records.insert(record.id);
+        let here = self.jobs.contains_key(&record.id);
+        self.absorb_job(record, touched);
+        if here {
             return self.set_ended(record.id, None, touched);
         }
-        self.absorb_job(record, touched);
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
                 set_states(job, set, *state, touched);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::audit::Deed;
 use super::command::{Effect, Outcome};
 use super::state::Cluster;
 use super::{Core, refuse};
-use crate::model::change::{AuditRecord, Change};
+use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::ContentHash;
 use crate::model::record::{CertificateRecord, SpentToken, TokenRecord};
@@ -134,15 +135,8 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let whose = if token.name.is_empty() { "any of several" } else { &token.name };
-        let record = AuditRecord {
-            at: now.wall,
-            who: format!("token of {} {whose}", token.role),
-            from: joining.from.clone(),
-            what: what.to_owned(),
-            allowed,
-        };
-        outcome.effects.push(Effect::Audit(record.clone()));
-        self.commit(Change::Audit(Box::new(record)), outcome);
+        let who = format!("token of {} {whose}", token.role);
+        self.audit_as(now, &who, &joining.from, Deed::of(what), allowed, outcome);
     }
 
     /// A certificate was signed. What the same bearer had and what has ended long since is let go.

@@ -95,7 +95,7 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// Takes a row: table, key, value.
 pub type Visit<'a> = &'a mut dyn FnMut(Table, &[u8], &[u8]);
 
-/// Reading, from any thread. Each call sees whole groups only.
+/// Reading, from any thread. Each call sees whole rows; what several calls see need not be of one group.
 pub trait TablesRead: Send + Sync {
     /// The value of a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TablesError>;
@@ -118,6 +118,12 @@ pub trait Tables: TablesRead + Send {
     /// # Errors
     /// [`TablesError::Rewind`], [`TablesError::BadTable`] and [`TablesError::TooLarge`] change nothing.
     fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError>;
+    /// Adds rows without moving the position, which must be 0: tables that are being rebuilt are not to be believed
+    /// until all rows are there and `apply` has moved it.
+    ///
+    /// # Errors
+    /// [`TablesError::Rewind`] above position 0; the same limits as for `apply`.
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError>;
     /// Up to which position of the log the rows go. Replay goes on behind it.
     fn position(&self) -> Position;
     /// Whose rows they are.
@@ -237,6 +243,18 @@ fn check(rows: &[Row], have: Position, given: Position) -> Result<(), TablesErro
     if given <= have {
         return Err(TablesError::Rewind { have, given });
     }
+    check_sizes(rows)
+}
+
+/// Whether the rows can be filled in.
+fn check_fill(rows: &[Row], have: Position) -> Result<(), TablesError> {
+    if have > Position(0) {
+        return Err(TablesError::Rewind { have, given: Position(0) });
+    }
+    check_sizes(rows)
+}
+
+fn check_sizes(rows: &[Row]) -> Result<(), TablesError> {
     for row in rows {
         let table = row.table;
         if table.0 == 0 {

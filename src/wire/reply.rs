@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
+use crate::model::change::AuditRecord;
 use crate::model::ids::{Attempt, JobId, Position};
 use crate::model::state::State;
 use crate::model::time::{TimeLimit, WallTime};
@@ -109,6 +110,13 @@ pub enum Reply {
         certificate: String,
         /// The authorities to believe from now on, PEM.
         authorities: String,
+    },
+    /// Audit records, in order.
+    Audit {
+        /// They.
+        records: Vec<AuditRecord>,
+        /// Whether that was all.
+        last: bool,
     },
 }
 

@@ -36,12 +36,12 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// What comes from the controller.
 #[derive(Debug)]
 pub enum LinkNews {
-    /// A session has begun; what is sent in it goes this way.
-    Connected(Box<Welcome>, UnboundedSender<FromNode>),
+    /// A session has begun, with the controller at that address; what is sent in it goes this way.
+    Connected(Box<Welcome>, String, UnboundedSender<FromNode>),
     /// A message of that session.
     Received(Box<ToNode>),
-    /// The session is over.
-    Lost,
+    /// There is no session, and why.
+    Lost(String),
 }
 
 /// What a link needs.
@@ -79,6 +79,9 @@ pub async fn run(mut way: Way, news: Sender<LinkNews>) {
                 } else {
                     tracing::debug!(%reason, failures, "no session with the controller");
                 }
+                if news.send(LinkNews::Lost(reason)).await.is_err() {
+                    return;
+                }
             }
             Ended::Lost(reason) => {
                 failures = if begun.elapsed() >= GOOD_AFTER { 1 } else { failures + 1 };
@@ -86,7 +89,7 @@ pub async fn run(mut way: Way, news: Sender<LinkNews>) {
                     return;
                 }
                 tracing::warn!(%reason, "the session with the controller is over; jobs go on");
-                if news.send(LinkNews::Lost).await.is_err() {
+                if news.send(LinkNews::Lost(reason)).await.is_err() {
                     return;
                 }
             }
@@ -120,7 +123,7 @@ async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
     );
     let instance = way.hello.borrow().as_ref().map(|hello| hello.instance).unwrap_or_default();
     let (to, from) = unbounded_channel();
-    if news.send(LinkNews::Connected(Box::new(welcome), to)).await.is_err() {
+    if news.send(LinkNews::Connected(Box::new(welcome), link.address().to_owned(), to)).await.is_err() {
         return Ended::Lost("the daemon ends".to_owned());
     }
     let error = tokio::select! {

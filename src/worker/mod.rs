@@ -19,6 +19,7 @@ pub mod probe;
 pub mod read_file;
 pub mod serve;
 pub mod spool;
+pub mod status;
 pub mod supervisor;
 pub mod supervisors;
 pub mod translate;

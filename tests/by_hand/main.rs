@@ -59,8 +59,9 @@ fn the_readme_by_hand() {
 
     let [join, run] = commands("node");
     for (node, token) in nodes.iter_mut().zip(&tokens) {
-        let join = join.replace("TOKEN", token);
+        // With the token itself only on a terminal.
         says(&added, &join);
+        let join = join.replace("TOKEN", token);
         says(&node.run(&join, false), &run);
         node.start_daemon(&run);
     }

@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
 mod processes;
+pub mod relay;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -75,6 +75,14 @@ pub(super) fn with_client<T>(
     })
 }
 
+/// One client more, with a connection of its own.
+///
+/// # Errors
+/// 78 when there is no usable configuration.
+pub(super) fn new_client(config: Option<PathBuf>) -> Result<Client, CliError> {
+    Ok(Client::new(Search::from_environment(config).way()?))
+}
+
 /// Runs on a runtime of this one thread: making more would take longer than most commands.
 ///
 /// # Errors

@@ -2,10 +2,12 @@
 
 mod act;
 mod admin;
+mod admin_audit;
 mod admin_user;
 mod cancel;
 mod context;
 mod failure;
+mod fetch;
 mod hist;
 mod list;
 mod log;
@@ -14,6 +16,7 @@ mod node;
 mod node_act;
 mod node_add;
 mod node_list;
+mod node_set;
 mod node_wait;
 mod partition;
 mod plan;
@@ -23,6 +26,7 @@ mod set;
 mod show;
 mod simulate;
 mod submit;
+mod tied;
 mod usage;
 mod wait;
 mod waiting;

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use std::io::IsTerminal;
+
 use super::context::Context;
 use super::failure::with_repeat;
 use crate::cli::error::{CliError, ExitCode};
@@ -68,7 +70,9 @@ pub(super) fn add(context: &Context, wanted: Wanted) -> Result<ExitCode, CliErro
                 TokenName::One(name) => format!("on {name}"),
                 TokenName::Pool => format!("on each of {folded}"),
             };
-            say(&format!("{place}: jworkerd join {}", token.encode()));
+            // What is not a terminal may be a log, where no secret belongs.
+            let word = if std::io::stderr().is_terminal() { token.encode() } else { "TOKEN".to_owned() };
+            say(&format!("{place}: jworkerd join {word}"));
         }
         if issued.tokens.len() > NEXT_LINES_MAX {
             say("and so on: jworkerd join TOKEN on each node, the tokens in the order of the names");

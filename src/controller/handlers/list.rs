@@ -14,6 +14,8 @@ use crate::model::time::{Seconds, WallTime};
 use crate::wire::client::{Footer, LIST_ROWS_MAX, List, Reply};
 use crate::wire::info::{JobInfo, Reason};
 
+/// From so many jobs on they are gone through aside.
+const LONG: usize = 2_000;
 /// What counts as lately in the footer.
 const LATELY: Seconds = Seconds(3_600);
 
@@ -32,7 +34,10 @@ pub async fn list(
         Ok(history) => history,
         Err(error) => return refuse(replies, tables_failed(&error)).await,
     };
-    let chosen = match choose(&view.cluster, &history, &caller.identity, &list.selection) {
+    let select = || choose(&view.cluster, &view.nodes, &history, &caller.identity, &list.selection);
+    // A long listing must not keep the others of this thread waiting.
+    let long = view.cluster.jobs.len() + history.len() > LONG;
+    let chosen = match if long { tokio::task::block_in_place(select) } else { select() } {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -45,6 +50,7 @@ pub async fn list(
                 let jobs = page.to_vec();
                 replies.push(&Reply::Jobs { jobs, position: view.position, footer: None }).await?;
             }
+            tokio::task::yield_now().await;
         }
     }
     let footer = Some(footer(office, &view, caller));
@@ -82,7 +88,7 @@ pub fn explain<'a>(office: &'a Office) -> Box<dyn Fn(JobId) -> Option<Reason> + 
     })
 }
 
-fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
+pub fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
     if caller.identity.within.is_some() {
         // A job hears of nothing but what it reaches.
         return Footer::default();

@@ -65,12 +65,10 @@ impl Search {
         order.sort_by_key(|job| std::cmp::Reverse(times.get(*job).copied()));
         let sorted: Vec<u64> = order.iter().filter_map(|job| times.get(*job)).copied().collect();
         let mut rest = vec![0; sorted.len() + 1];
-        for at in (0..sorted.len()).rev() {
-            if let (Some(time), Some(behind)) = (sorted.get(at), rest.get(at + 1).copied()) {
-                if let Some(place) = rest.get_mut(at) {
-                    *place = behind + time;
-                }
-            }
+        let mut sum = 0;
+        for (place, time) in rest.iter_mut().take(sorted.len()).zip(&sorted).rev() {
+            sum += time;
+            *place = sum;
         }
         Search { order, times: sorted, rooms, rest, plan: vec![0; times.len()], dead: BTreeSet::new() }
     }

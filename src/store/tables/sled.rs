@@ -22,7 +22,7 @@ use self::folder::Note;
 use super::ledger::{Digest, LEDGER_KEY, Ledger};
 use super::{
     Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
-    full_bounds, full_key,
+    check_fill, full_bounds, full_key,
 };
 use crate::model::ids::{BootId, Incarnation, Position};
 
@@ -32,6 +32,12 @@ const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 const FLUSH_EVERY_MILLISECONDS: u64 = 5000;
 /// How many rows are read at a time while loading.
 const PAGE_ROWS: usize = 1024;
+
+/// How many rows stand in one batch of sled.
+const BATCH_ROWS: usize = 256;
+
+/// The last value of a key.
+type KeyedRow<'a> = ((Table, &'a [u8]), Option<&'a [u8]>);
 
 /// What the tables must fit to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +105,49 @@ impl SledTables {
         self.shared.close();
         folder::set_aside(&self.folder)?;
         self.begin(self.ledger.incarnation)
+    }
+
+    /// Puts all rows in place, and then the position. sled goes through a batch in the order of a hash, and keeps what
+    /// it replaces until the batch ends: a long one would hardly ever find the page at hand in its cache, and takes
+    /// memory without bound. So rows go in short batches, each with the ledger that fits to it; as long as rows are
+    /// missing the position stays what it was, and the log from there on leads to the same rows.
+    fn put(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
+        // The last row of a key counts.
+        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
+            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
+        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
+        let mut rest = last.into_iter().rev().peekable();
+        loop {
+            let part: Vec<KeyedRow<'_>> = rest.by_ref().take(BATCH_ROWS).collect();
+            let whole = rest.peek().is_none();
+            self.put_part(&part, if whole { position } else { self.ledger.position })?;
+            if whole {
+                return Ok(());
+            }
+        }
+    }
+
+    fn put_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
+        let mut ledger = self.ledger.clone();
+        ledger.position = position;
+        let mut batch = Batch::default();
+        self.shared.with(|db| {
+            for ((table, key), new) in rows {
+                let full = full_key(*table, key);
+                if table.is_live() {
+                    let old = db.get(&full)?;
+                    ledger.note(*table, key, old.as_deref(), *new);
+                }
+                match new {
+                    Some(value) => batch.insert(full, *value),
+                    None => batch.remove(full),
+                }
+            }
+            batch.insert(LEDGER_KEY, ledger.encode());
+            db.apply_batch(batch)
+        })?;
+        self.ledger = ledger;
+        Ok(())
     }
 
     fn begin(&mut self, incarnation: Incarnation) -> Result<(), TablesError> {
@@ -241,29 +290,12 @@ impl TablesRead for SledTables {
 impl Tables for SledTables {
     fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
         check(rows, self.ledger.position, position)?;
-        // The last row of a key counts.
-        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
-            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
-        let mut ledger = self.ledger.clone();
-        ledger.position = position;
-        let mut batch = Batch::default();
-        self.shared.with(|db| {
-            for ((table, key), new) in last {
-                let full = full_key(table, key);
-                if table.is_live() {
-                    let old = db.get(&full)?;
-                    ledger.note(table, key, old.as_deref(), new);
-                }
-                match new {
-                    Some(value) => batch.insert(full, value),
-                    None => batch.remove(full),
-                }
-            }
-            batch.insert(LEDGER_KEY, ledger.encode());
-            db.apply_batch(batch)
-        })?;
-        self.ledger = ledger;
-        Ok(())
+        self.put(rows, position)
+    }
+
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError> {
+        check_fill(rows, self.ledger.position)?;
+        self.put(rows, Position(0))
     }
 
     fn position(&self) -> Position {
