@@ -53,9 +53,8 @@ impl Machine {
             ranked.push((behind, key, entry.index, *entry));
         }
         self.mind = mind;
-        let before = |one: &Rank, two: &Rank| {
-            one.0.cmp(&two.0).then(one.1.total_cmp(&two.1)).then(one.2.cmp(&two.2))
-        };
+        let before =
+            |one: &Rank, two: &Rank| one.0.cmp(&two.0).then(one.1.total_cmp(&two.1)).then(one.2.cmp(&two.2));
         let head = loop {
             let first = ranked.iter().enumerate().min_by(|one, two| before(one.1, two.1));
             let Some((at, (.., entry))) = first.map(|(at, rank)| (at, *rank)) else { return };

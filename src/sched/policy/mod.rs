@@ -6,6 +6,7 @@ mod history;
 pub mod machine;
 mod ordered;
 mod smart;
+mod waits;
 
 /// In which order the waiting stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Order {
     Saf,
     /// The largest `(wait / estimate)^3 * processors` first, at each pass anew.
     Wfp3,
-    /// The largest `wait / expected run * cube root of processors` first, the late before all: see `smart`.
+    /// The largest wait over expected run time first, the late before all: see `smart`.
     Smart,
 }
 

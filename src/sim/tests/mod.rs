@@ -91,6 +91,39 @@ proptest! {
     }
 }
 
+/// Records as traces have them: out of order, at the same second, without a request or a run time, longer than asked
+/// for, wider than the machine, of users who are not known.
+fn odd_trace() -> impl Strategy<Value = String> {
+    let time = || prop_oneof![1 => Just(-1_i64), 1 => Just(0), 4 => 1..40_i64, 1 => 40..4_000_i64];
+    let width = || prop_oneof![1 => Just(-1_i64), 1 => Just(0), 8 => 1..=7_i64];
+    let drawn = (0..30_i64, -2..50_i64, time(), width(), width(), time(), -1..3_i64);
+    proptest::collection::vec(drawn, 1..60).prop_map(|records| {
+        let mut text = "; MaxProcs: 6\n".to_owned();
+        for (id, submit, run, allocated, requested, request, user) in records {
+            let line = record(id, submit, run, allocated, requested, request);
+            text += &line.replace(" 1 7 -1 ", &format!(" 1 {user} -1 "));
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn odd_traces_start_as_the_reference_reads_and_starts_them(text in odd_trace()) {
+        let trace = trace::read_text(Path::new("odd.swf"), text.as_bytes(), None).unwrap();
+        let jobs = reference::read(&text, 6);
+        prop_assert_eq!(&trace.jobs, &jobs);
+        prop_assert_eq!(trace.records, jobs.len() as u64 + trace.dropped.total());
+        for policy in POLICIES.into_iter().filter(|policy| policy.order != Order::Smart) {
+            let outcome = simulate(&trace.jobs, trace.processors, policy);
+            let expected = reference::simulate(&jobs, 6, policy);
+            prop_assert_eq!((outcome.starts, outcome.backfilled), expected, "{}", policy.name);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
