@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +25,9 @@ use crate::wire::client::Reply;
 use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
 
+/// Groups of reports alone are closed no faster than this: nobody waits for them so urgently, and each costs a sync
+/// and wakes half a dozen threads.
+const REPORTS_PACE: Duration = Duration::from_millis(2);
 /// How often time is looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
 /// The most messages that one turn takes before the group is closed.
@@ -138,7 +141,7 @@ struct Held {
 /// A closed group that is not durable yet.
 struct Flying {
     position: Position,
-    view: View,
+    view: Arc<View>,
     touched: Touched,
     jobs: BTreeSet<JobId>,
 }
@@ -147,7 +150,7 @@ struct Flying {
 struct Loop<O: Outside> {
     core: Core,
     committer: Committer<Change, Held>,
-    log: Sender<(Position, Vec<u8>)>,
+    log: Sender<(Position, Group)>,
     tables: Option<TablesWriter>,
     planner: Planner,
     published: Arc<Published>,
@@ -160,6 +163,10 @@ struct Loop<O: Outside> {
     lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
+    /// Whether the open group holds anything but reports.
+    urgent: bool,
+    /// When the last group was closed.
+    closed: Instant,
 }
 
 /// What every welcome says.
@@ -209,14 +216,14 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
     planner: Planner,
     outside: O,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (log, frames) = channel();
+    let (log, groups) = channel();
     let epoch = parts.welcome.epoch;
     let reporter = driver.clone();
     let mut writer = parts.log;
     let gauges = parts.gauges.clone();
     let log_thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_log(&mut writer, epoch, &frames, &reporter, &gauges))?;
+        .spawn(move || write_log(&mut writer, epoch, &groups, &reporter, &gauges))?;
     let mut this = Loop {
         core: parts.core,
         committer: Committer::new(parts.end),
@@ -233,6 +240,8 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         lingering: VecDeque::new(),
         welcome: parts.welcome,
         stopping: false,
+        urgent: false,
+        closed: Instant::now(),
     };
     std::thread::Builder::new().name("core".to_owned()).spawn(move || {
         this.run(&receiver);
@@ -248,19 +257,24 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
 fn write_log<L: Log>(
     log: &mut L,
     epoch: Epoch,
-    frames: &Receiver<(Position, Vec<u8>)>,
+    groups: &Receiver<(Position, Group)>,
     driver: &Driver,
     gauges: &Gauges,
 ) {
-    while let Ok(first) = frames.recv() {
+    let mut append = |log: &mut L, (position, group): (Position, Group)| {
+        let frame = encode(&group).map_err(|error| format!("a group can't be encoded: {error}"))?;
+        log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
+    };
+    while let Ok(first) = groups.recv() {
         let mut last = first.0;
-        let mut result = log.append(epoch, first.0, &first.1);
-        while let (Ok(()), Ok((position, frame))) = (&result, frames.try_recv()) {
-            last = position;
-            result = log.append(epoch, position, &frame);
+        let mut result = append(log, first);
+        while let (Ok(()), Ok(next)) = (&result, groups.try_recv()) {
+            last = next.0;
+            result = append(log, next);
         }
-        if let Err(error) = result.and_then(|()| log.sync()) {
-            return driver.send(Message::Fatal(format!("the journal failed: {error}")));
+        let synced = |()| log.sync().map_err(|error| format!("the journal failed: {error}"));
+        if let Err(why) = result.and_then(synced) {
+            return driver.send(Message::Fatal(why));
         }
         driver.send(Message::LogDurable(last));
         match log.room() {
@@ -283,13 +297,12 @@ impl<O: Outside> Loop<O> {
             }
             let first = match waiting.pop_front().filter(|_| self.committer.accepts()) {
                 Some(message) => Ok(message),
-                None => receiver.recv_timeout(TICK),
+                None => receiver.recv_timeout(self.patience()),
             };
             match first {
                 Ok(message) => self.take(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.apply(Command::Tick, None, None);
-                }
+                Err(RecvTimeoutError::Timeout) if self.committer.could_close() => {}
+                Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             for _ in 1..TURN_MESSAGES_MAX {
@@ -318,11 +331,20 @@ impl<O: Outside> Loop<O> {
         if due && !matches!(command, Command::Tick) {
             self.apply(Command::Tick, None, None);
         }
+        self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
         let mut outcome = self.core.apply(now, self.committer.position(), command);
         self.jobs.append(&mut outcome.jobs);
         let changes = std::mem::take(&mut outcome.changes);
         let bytes = changes.iter().map(rough_bytes).sum();
         self.committer.stage(changes, bytes, Held { answer, link, outcome });
+    }
+
+    /// How long to wait for the next message.
+    fn patience(&self) -> Duration {
+        if self.committer.could_close() && !self.urgent {
+            return REPORTS_PACE.saturating_sub(self.closed.elapsed());
+        }
+        TICK
     }
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
@@ -331,18 +353,15 @@ impl<O: Outside> Loop<O> {
         if !notes.is_empty() {
             self.planner.note(notes);
         }
-        if let Some(group) = self.committer.close() {
-            let view = self.core.view(group.position, clock::wall());
+        let due = self.urgent || self.stopping || self.closed.elapsed() >= REPORTS_PACE;
+        if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.committer.close()) {
+            (self.urgent, self.closed) = (false, Instant::now());
+            let view = Arc::new(self.core.view(group.position, clock::wall()));
             let touched = self.core.take_unwritten();
             let jobs = std::mem::take(&mut self.jobs);
             self.flying.push_back(Flying { position: group.position, view, touched, jobs });
-            match encode(&Group { changes: group.changes }) {
-                Ok(bytes) => {
-                    if self.log.send((group.position, bytes)).is_err() {
-                        self.outside.fatal("the journal's thread is gone");
-                    }
-                }
-                Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
+            if self.log.send((group.position, Group { changes: group.changes })).is_err() {
+                self.outside.fatal("the journal's thread is gone");
             }
         }
         self.looked |= self.core.take_looked();
@@ -351,7 +370,7 @@ impl<O: Outside> Loop<O> {
             self.looked = false;
             let view = self.core.view(self.committer.durable(), clock::wall());
             let jobs = std::mem::take(&mut self.jobs);
-            self.published.publish(view, &jobs);
+            self.published.publish(Arc::new(view), &jobs);
         }
         self.release();
         self.forget();
@@ -362,10 +381,9 @@ impl<O: Outside> Loop<O> {
         self.gauges.position.store(position.0, Ordering::Relaxed);
         while self.flying.front().is_some_and(|flying| flying.position <= position) {
             let Some(flying) = self.flying.pop_front() else { break };
-            let view = Arc::new(flying.view.clone());
-            self.published.publish(flying.view, &flying.jobs);
+            self.published.publish(flying.view.clone(), &flying.jobs);
             if let Some(tables) = &self.tables {
-                tables.write(Durable { touched: flying.touched, view });
+                tables.write(Durable { touched: flying.touched, view: flying.view });
             }
         }
         self.release();
@@ -462,7 +480,7 @@ impl<O: Outside> Loop<O> {
 fn rough_bytes(change: &Change) -> usize {
     match change {
         Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
-        Change::Job(_) => 1_024,
+        Change::Job(_) => 512,
         Change::JobAgain { states, .. } => {
             1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
         }

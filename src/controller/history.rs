@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::core::job::Job;
 use crate::core::state::{Cluster, View};
@@ -90,7 +91,7 @@ pub fn ended_since(
     tables: &dyn TablesRead,
     since: WallTime,
     uid: Option<Uid>,
-) -> Result<BTreeMap<JobId, Job>, TablesError> {
+) -> Result<BTreeMap<JobId, Arc<Job>>, TablesError> {
     let mut jobs = BTreeMap::new();
     let mut from = Bound::Included(since.0.max(0).to_be_bytes().to_vec());
     loop {
@@ -107,7 +108,7 @@ pub fn ended_since(
                 continue;
             };
             if let Some(job) = job(tables, id)? {
-                jobs.insert(id, job);
+                jobs.insert(id, Arc::new(job));
             }
             if jobs.len() >= LISTED_MAX {
                 return Ok(jobs);

@@ -44,8 +44,9 @@ impl Published {
     }
 
     /// Puts a newer view in place and tells those who listen for these jobs.
-    pub fn publish(&self, view: View, changed: &BTreeSet<JobId>) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    pub fn publish(&self, view: Arc<View>, changed: &BTreeSet<JobId>) {
+        let old = std::mem::replace(&mut *self.view.write().unwrap_or_else(PoisonError::into_inner), view);
+        drop(old);
         if changed.is_empty() {
             return;
         }

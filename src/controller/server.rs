@@ -21,6 +21,8 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of a request: a hundred thousand jobs in one call.
 const REQUEST_BYTES_MAX: usize = 48 << 20;
+/// Work on more bytes than this may take longer than a millisecond.
+const HEAVY_BYTES_MIN: usize = 128 << 10;
 /// A client connection without an open stream is closed after this.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
@@ -104,7 +106,7 @@ async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, w
         Err(error) => return tracing::info!(who = caller.identity.name, %error, "a request did not arrive"),
     };
     let mut replies = Replies { writer, waiting: 0 };
-    let request: Request = match decode(&frame) {
+    let request: Request = match heavy(frame.len(), || decode(&frame)) {
         Ok(request) => request,
         Err(error) => {
             let refusal =
@@ -116,6 +118,11 @@ async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, w
     if let Err(error) = handlers::handle(office, caller, request, &mut replies).await {
         tracing::debug!(%error, "a reply was not delivered");
     }
+}
+
+/// Does work that grows with `bytes`; if they are many, without keeping others' work from being taken up meanwhile.
+pub fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes < HEAVY_BYTES_MIN { work() } else { tokio::task::block_in_place(work) }
 }
 
 /// The way back on one stream.

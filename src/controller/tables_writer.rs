@@ -2,8 +2,7 @@
 //! groups at once if they have gathered, and says how far it is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::driver::Message;
@@ -17,7 +16,7 @@ use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 
 /// How long changes gather before they are written as one.
-const GATHER: std::time::Duration = std::time::Duration::from_millis(20);
+const GATHER: std::time::Duration = std::time::Duration::from_millis(100);
 /// Between two looks for what is too old to keep.
 const PRUNE_PAUSE: Seconds = Seconds(600);
 
@@ -33,8 +32,44 @@ pub struct Durable {
 /// The writer's thread.
 #[derive(Debug)]
 pub struct TablesWriter {
-    sender: Sender<Durable>,
+    basket: Arc<Basket>,
     thread: JoinHandle<()>,
+}
+
+/// What gathers until the thread has time for it: of the views only the newest, since each keeps alive what memory
+/// has let go of.
+#[derive(Debug, Default)]
+struct Basket {
+    gathered: Mutex<Gathered>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    durable: Option<Durable>,
+    closed: bool,
+}
+
+impl Basket {
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        // What is in it is whole at any time: a panic elsewhere does not spoil it.
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something, lets more gather, and takes it all. `None`: closed and empty.
+    fn take(&self) -> Option<Durable> {
+        let mut gathered = self.lock();
+        while gathered.durable.is_none() && !gathered.closed {
+            gathered = self.bell.wait(gathered).unwrap_or_else(PoisonError::into_inner);
+        }
+        let closed = gathered.closed;
+        drop(gathered);
+        if !closed {
+            // Nobody waits for the tables: what came and went meanwhile is not written at all.
+            std::thread::sleep(GATHER);
+        }
+        self.lock().durable.take()
+    }
 }
 
 impl TablesWriter {
@@ -43,37 +78,40 @@ impl TablesWriter {
         tables: impl Tables + 'static,
         driver: crate::controller::driver::Driver,
     ) -> std::io::Result<TablesWriter> {
-        let (sender, receiver) = channel();
+        let basket = Arc::<Basket>::default();
+        let shared = basket.clone();
         let thread = std::thread::Builder::new()
             .name("tables".to_owned())
-            .spawn(move || run(tables, &receiver, &driver))?;
-        Ok(TablesWriter { sender, thread })
+            .spawn(move || run(tables, &shared, &driver))?;
+        Ok(TablesWriter { basket, thread })
     }
 
     /// Hands something over.
     pub fn write(&self, durable: Durable) {
-        // The thread ends only with the process or after a failure that it has reported.
-        let _ = self.sender.send(durable);
+        let mut gathered = self.basket.lock();
+        match &mut gathered.durable {
+            Some(older) => {
+                older.touched.merge(durable.touched);
+                older.view = durable.view;
+            }
+            None => {
+                gathered.durable = Some(durable);
+                self.basket.bell.notify_one();
+            }
+        }
     }
 
     /// Waits until everything is written and the tables are closed.
     pub fn stop(self) {
-        drop(self.sender);
+        self.basket.lock().closed = true;
+        self.basket.bell.notify_one();
         let _ = self.thread.join();
     }
 }
 
-fn run(mut tables: impl Tables, receiver: &Receiver<Durable>, driver: &crate::controller::driver::Driver) {
+fn run(mut tables: impl Tables, basket: &Basket, driver: &crate::controller::driver::Driver) {
     let mut pruned: Option<WallTime> = None;
-    while let Ok(first) = receiver.recv() {
-        let mut touched = first.touched;
-        let mut view = first.view;
-        // Nobody waits for the tables: what gathers meanwhile is written as one, and what came and went not at all.
-        std::thread::sleep(GATHER);
-        while let Ok(more) = receiver.try_recv() {
-            touched.merge(more.touched);
-            view = more.view;
-        }
+    while let Some(Durable { touched, view }) = basket.take() {
         let outdated = outdated_by(&touched, &view.cluster);
         let due = pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at);
         let written = rows_of(&view.cluster, &touched, view.position)

@@ -1,6 +1,7 @@
 //! Verbs on jobs: cancel, signal, hold, release, requeue, suspend, resume, set.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::authorise::{allowed, may_change, needed};
 use super::command::{Caller, Found, Outcome};
@@ -153,7 +154,7 @@ impl Core {
             }
             Verb::Set(settings) => self.set(&one, settings, outcome)?,
         };
-        let now_is = self.cluster.jobs.get(&id).map_or(before, |job| (**job).clone());
+        let now_is = self.cluster.jobs.get(&id).map_or(before, Arc::clone);
         line.new = words(&now_is, &one.set());
         if line.tasks == 0 && line.note.is_empty() {
             line.note = "nothing to do".to_owned();
@@ -314,7 +315,7 @@ impl Core {
             (!set.is_empty()).then_some((*state, set))
         });
         let change = Change::JobAgain {
-            record: Box::new(record),
+            record: Arc::new(record),
             states: states.collect(),
             exceptions: job.exceptions.iter().map(|(ordinal, exception)| (*ordinal, *exception)).collect(),
         };
@@ -332,7 +333,7 @@ impl Core {
         change(&mut record);
         if record != *job.record {
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
     }
 
@@ -360,7 +361,7 @@ impl Core {
         let id = one.job.id();
         let Some(job) = self.cluster.jobs.get(&id).cloned() else { return Ok(0) };
         let mut record = (*job.record).clone();
-        let spec = &mut record.spec;
+        let spec = Arc::make_mut(&mut record.spec);
         let put = |target: &mut String, value: &Option<String>| {
             if let Some(value) = value {
                 target.clone_from(value);
@@ -411,7 +412,7 @@ impl Core {
             return Ok(0);
         }
         record.version += 1;
-        self.commit(Change::Job(Box::new(record)), outcome);
+        self.commit(Change::Job(Arc::new(record)), outcome);
         for session in self.sessions.values_mut() {
             session.forget_body(id);
         }
@@ -490,7 +491,7 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let Some(job) = self.cluster.jobs.get(&id).map(|job| (**job).clone()) else { return };
-        let one = Chosen { job, tasks: None, named: true };
+        let one = Chosen { job: Arc::new(job), tasks: None, named: true };
         self.cancel(now, caller, &one, why, outcome);
     }
 }

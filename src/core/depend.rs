@@ -1,5 +1,7 @@
 //! Dependencies: resolved to numbers at submit, looked at again only when a parent starts or ends.
 
+use std::sync::Arc;
+
 use super::Core;
 use super::command::{Found, Outcome};
 use super::job::Job;
@@ -72,9 +74,9 @@ impl Core {
                 }
                 Parent::Name(name) => {
                     let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
-                    let here = self.newest_named(uid, name).map(Job::id);
+                    let here = self.newest_named(uid, name).map(|job| job.id());
                     let history =
-                        found.jobs.values().rev().find(|job| &job.record.spec.name == name).map(Job::id);
+                        found.jobs.values().rev().find(|job| &job.record.spec.name == name).map(|job| job.id());
                     let newest = batch.map(|record| record.id).or(here.max(history));
                     let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
                     waits.push(wait(newest, None));
@@ -101,7 +103,7 @@ impl Core {
     }
 
     fn parent<'a>(&'a self, id: JobId, found: &'a Found) -> Option<&'a Job> {
-        self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id))
+        self.cluster.jobs.get(&id).or_else(|| found.jobs.get(&id)).map(|job| &**job)
     }
 
     /// Unfinished jobs of that owner and name, oldest first.
@@ -188,7 +190,7 @@ impl Core {
         record.never = never;
         record.hold = hold.unwrap_or(record.hold);
         record.version += 1;
-        self.commit(Change::Job(Box::new(record)), outcome);
+        self.commit(Change::Job(Arc::new(record)), outcome);
     }
 
     fn verdict(&self, now: Now, wait: &Wait, found: &Found) -> Verdict {

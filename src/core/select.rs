@@ -1,6 +1,7 @@
 //! From selectors and filters to jobs and tasks, in memory and in what history gave.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::job::Job;
 use super::state::Cluster;
@@ -13,7 +14,7 @@ use crate::wire::client::{Filter, Refusal, RefusalCode, Selection, Selector};
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The job.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// The tasks; all of them if `None`.
     pub tasks: Option<TaskSet>,
     /// Whether it was named rather than found by a filter.
@@ -33,7 +34,7 @@ impl Chosen {
 /// A selector that names nothing known.
 pub fn choose(
     cluster: &Cluster,
-    history: &BTreeMap<JobId, Job>,
+    history: &BTreeMap<JobId, Arc<Job>>,
     caller: &Identity,
     selection: &Selection,
 ) -> Result<Vec<Chosen>, Refusal> {
@@ -72,21 +73,21 @@ fn candidates<'a>(
     cluster: &'a Cluster,
     caller: &Identity,
     filter: &Filter,
-) -> Box<dyn Iterator<Item = &'a Job> + 'a> {
+) -> Box<dyn Iterator<Item = &'a Arc<Job>> + 'a> {
     if let (true, Some(uid)) = (filter.own, caller.uid) {
         let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
-        return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)).map(|job| &**job));
+        return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)));
     }
-    Box::new(cluster.jobs.values().map(|job| &**job))
+    Box::new(cluster.jobs.values())
 }
 
 fn find(
     cluster: &Cluster,
-    history: &BTreeMap<JobId, Job>,
+    history: &BTreeMap<JobId, Arc<Job>>,
     caller: &Identity,
     selector: &Selector,
 ) -> Result<Vec<Chosen>, Refusal> {
-    let named = |job: &Job, tasks| Chosen { job: job.clone(), tasks, named: true };
+    let named = |job: &Arc<Job>, tasks| Chosen { job: job.clone(), tasks, named: true };
     match selector {
         Selector::Number(number) => {
             let (job, task) =
@@ -94,7 +95,7 @@ fn find(
             Ok(vec![named(job, task.map(TaskSet::one))])
         }
         Selector::Tasks(id, indexes) => {
-            let job = cluster.jobs.get(id).map(|job| &**job).or_else(|| history.get(id));
+            let job = cluster.jobs.get(id).or_else(|| history.get(id));
             let job = job.ok_or_else(|| unknown(&id.to_string()))?;
             let Some(array) = &job.record.spec.array else {
                 return Err(Refusal::new(RefusalCode::NoSuchJob, format!("job {id} is no array"), ""));
@@ -110,11 +111,10 @@ fn find(
             let Some(uid) = caller.uid else { return Err(unknown(&format!("name:{name}"))) };
             let name_arc: std::sync::Arc<str> = name.as_str().into();
             let range = (uid, name_arc.clone(), JobId(0))..=(uid, name_arc, JobId(u64::MAX));
-            let here: Vec<&Job> = cluster
+            let here: Vec<&Arc<Job>> = cluster
                 .by_name
                 .range(range)
                 .filter_map(|(_, _, id)| cluster.jobs.get(id))
-                .map(|job| &**job)
                 .collect();
             let open: Vec<Chosen> =
                 here.iter().filter(|job| job.ended.is_none()).map(|job| named(job, None)).collect();
@@ -128,7 +128,7 @@ fn find(
         Selector::Last => {
             let Some(uid) = caller.uid else { return Err(unknown("last")) };
             let here = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).next_back();
-            let here = here.and_then(|(_, id)| cluster.jobs.get(id)).map(|job| &**job);
+            let here = here.and_then(|(_, id)| cluster.jobs.get(id));
             let past = history.values().filter(|job| job.record.uid == uid);
             let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
             newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown("last"))
@@ -138,9 +138,9 @@ fn find(
 
 fn by_number<'a>(
     cluster: &'a Cluster,
-    history: &'a BTreeMap<JobId, Job>,
+    history: &'a BTreeMap<JobId, Arc<Job>>,
     number: JobId,
-) -> Option<(&'a Job, Option<Ordinal>)> {
+) -> Option<(&'a Arc<Job>, Option<Ordinal>)> {
     if let Some((job, task)) = cluster.job_of_number(number) {
         return Some((job, task));
     }

@@ -51,10 +51,10 @@ pub fn job_record(id: JobId) -> JobRecord {
     JobRecord {
         id,
         uid: Uid(1_000),
-        user: "ada".to_owned(),
-        spec: spec(1, None, None),
+        user: "ada".into(),
+        spec: spec(1, None, None).into(),
         submit_time: WallTime(1),
-        partitions: vec!["main".to_owned()],
+        partitions: ["main".to_owned()].into(),
         limit: TimeLimit(None),
         memory: Memory::Fixed(1),
         cpus: 1,
@@ -63,6 +63,6 @@ pub fn job_record(id: JobId) -> JobRecord {
         never: String::new(),
         boost: 0,
         version: 1,
-        key: "k".to_owned(),
+        key: "k".into(),
     }
 }

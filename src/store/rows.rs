@@ -1,6 +1,8 @@
 //! The cluster's state as rows, and back. Rows are derived from a state and from what was touched in it, so several
 //! groups can be written as one: the last value wins.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::tables::{Row, Table};
@@ -48,7 +50,7 @@ pub const RESULT_BYTES: usize = 37;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
     /// The record.
-    pub record: JobRecord,
+    pub record: Arc<JobRecord>,
     /// Who asked for the end of its live tasks.
     pub cancel: Option<CancelNote>,
     /// When all of it had ended.
@@ -108,17 +110,25 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     }
     for id in &touched.records {
         if let Some(job) = cluster.jobs.get(id) {
-            job_rows(job, position, &mut rows)?;
+            job_rows(job, touched.again.contains(id), position, &mut rows)?;
         }
     }
     for (id, chunk) in &touched.chunks {
         let job = cluster.jobs.get(id);
         let Some(job) = job else { continue };
+        let key = chunk_key(*id, *chunk);
         let bytes = job.tasks.chunk_bytes(*chunk);
-        let (here, there) =
-            if job.ended.is_some() { (ENDED_TASKS, Table::TASKS) } else { (Table::TASKS, ENDED_TASKS) };
-        rows.push(Row { table: here, key: chunk_key(*id, *chunk), value: bytes });
-        rows.push(Row { table: there, key: chunk_key(*id, *chunk), value: None });
+        if job.ended.is_some() {
+            rows.push(Row { table: ENDED_TASKS, key: key.clone(), value: bytes });
+            rows.push(Row { table: Table::TASKS, key, value: None });
+            continue;
+        }
+        if touched.again.contains(id) {
+            rows.push(Row { table: ENDED_TASKS, key: key.clone(), value: None });
+        }
+        // Without a row all tasks of the chunk wait.
+        let value = bytes.filter(|bytes| *bytes != [State::Pending as u8]);
+        rows.push(Row { table: Table::TASKS, key, value });
     }
     for (id, ordinal) in &touched.live {
         let live = cluster.jobs.get(id).and_then(|job| job.live.get(ordinal));
@@ -127,8 +137,12 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     for (id, ordinal) in &touched.exceptions {
         let Some(job) = cluster.jobs.get(id) else { continue };
         let value = job.exceptions.get(ordinal).map(encode).transpose()?;
+        let key = task_key(*id, *ordinal);
+        if touched.again.contains(id) && job.ended.is_none() {
+            rows.push(Row { table: ENDED_EXCEPTION, key: key.clone(), value: None });
+        }
         let table = if job.ended.is_some() { ENDED_EXCEPTION } else { EXCEPTION };
-        rows.push(Row { table, key: task_key(*id, *ordinal), value });
+        rows.push(Row { table, key, value });
     }
     for (id, node) in &touched.slots {
         let slots = cluster.jobs.get(id).and_then(|job| job.slots.get(node));
@@ -145,9 +159,9 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
 
 /// A job that has ended moves, with all that is its own, from the live tables to history; one that is wanted again
 /// moves back.
-fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+fn job_rows(job: &Job, again: bool, position: Position, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     let row = JobRow {
-        record: (*job.record).clone(),
+        record: Arc::clone(&job.record),
         cancel: job.cancel.as_ref().map(|note| (**note).clone()),
         ended: job.ended,
         first_start: job.first_start,
@@ -157,8 +171,10 @@ fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), De
     let bytes = encode(&row)?;
     let name_key = name_key(row.record.uid, &row.record.spec.name, job.id());
     let Some(ended) = job.ended else {
-        rows.push(Row { table: Table::JOB, key: key.clone(), value: Some(bytes) });
-        rows.push(Row { table: Table::ENDED, key, value: None });
+        if again {
+            rows.push(Row { table: Table::ENDED, key: key.clone(), value: None });
+        }
+        rows.push(Row { table: Table::JOB, key, value: Some(bytes) });
         return Ok(());
     };
     rows.push(Row { table: Table::ENDED, key: key.clone(), value: Some(bytes) });
@@ -265,7 +281,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::JOB => {
             let row: JobRow = decode(value)?;
             let id = row.record.id;
-            absorb(Change::Job(Box::new(row.record)));
+            absorb(Change::Job(row.record));
             cluster.restore_job(id, row.cancel, row.ended, row.first_start, row.worst);
         }
         Table::TASKS => {

@@ -1,6 +1,7 @@
 //! What lies in history and matters for a request, looked up before the core or a reader needs it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::controller::history;
 use crate::controller::office::Office;
@@ -20,12 +21,12 @@ pub fn jobs(
     view: &View,
     caller: &Identity,
     selection: &Selection,
-) -> Result<BTreeMap<JobId, Job>, TablesError> {
+) -> Result<BTreeMap<JobId, Arc<Job>>, TablesError> {
     let tables = &*office.tables;
     let mut jobs = BTreeMap::new();
     let mut add = |job: Option<Job>| {
         if let Some(job) = job {
-            jobs.insert(job.id(), job);
+            jobs.insert(job.id(), Arc::new(job));
         }
     };
     for selector in &selection.selectors {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use super::{found, refuse, tables_failed};
 use crate::controller::clock;
 use crate::controller::office::Office;
-use crate::controller::server::{Replies, Undelivered};
+use crate::controller::server::{Replies, Undelivered, heavy};
 use crate::core::Caller;
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
+use crate::model::identity::Identity;
 use crate::model::ids::JobId;
 use crate::model::time::{Seconds, WallTime};
 use crate::wire::client::{Footer, LIST_ROWS_MAX, List, Reply};
 use crate::wire::info::{JobInfo, Reason};
 
+/// What looking at one job weighs.
+const JOB_BYTES: usize = 64;
 /// What counts as lately in the footer.
 const LATELY: Seconds = Seconds(3_600);
 
@@ -28,21 +31,25 @@ pub async fn list(
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
     let view = office.published.view();
-    let history = match found::jobs(office, &view, &caller.identity, &list.selection) {
-        Ok(history) => history,
-        Err(error) => return refuse(replies, tables_failed(&error)).await,
-    };
-    let chosen = match choose(&view.cluster, &history, &caller.identity, &list.selection) {
+    let weight = if list.selection.selectors.is_empty() { view.cluster.jobs.len() * JOB_BYTES } else { 0 };
+    let chosen = heavy(weight, || {
+        let history = found::jobs(office, &view, &caller.identity, &list.selection);
+        let history = history.map_err(|error| tables_failed(&error))?;
+        choose(&view.cluster, &history, &caller.identity, &list.selection)
+    });
+    let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
     let explain = explain(office);
     let mut rows = Vec::new();
+    let whose = (!list.brief).then_some(&caller.identity);
     for one in &chosen {
-        rows.extend(complete(office, &view, caller, one, list.expand, &*explain));
+        rows.extend(complete(office, &view, whose, one, list.expand, &*explain));
         if rows.len() >= LIST_ROWS_MAX {
-            for page in std::mem::take(&mut rows).chunks(LIST_ROWS_MAX) {
-                let jobs = page.to_vec();
+            while !rows.is_empty() {
+                let rest = rows.split_off(rows.len().min(LIST_ROWS_MAX));
+                let jobs = std::mem::replace(&mut rows, rest);
                 replies.push(&Reply::Jobs { jobs, position: view.position, footer: None }).await?;
             }
         }
@@ -55,12 +62,12 @@ pub async fn list(
 pub fn complete(
     office: &Office,
     view: &View,
-    caller: &Caller,
+    caller: Option<&Identity>,
     one: &Chosen,
     expand: bool,
     explain: &dyn Fn(JobId) -> Option<Reason>,
 ) -> Vec<JobInfo> {
-    let mut rows = view.rows(&caller.identity, one, expand, explain);
+    let mut rows = view.rows(caller, one, expand, explain);
     for row in &mut rows {
         if row.state.is_end() && row.end.is_none() && one.job.is_array() {
             super::show::put_last_end(office, view, &one.job, row);

@@ -165,7 +165,7 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let set = one.set();
     let mut tasks = set.iter();
     match (tasks.next(), tasks.next()) {
-        (Some(ordinal), None) => Ok((one.job, ordinal)),
+        (Some(ordinal), None) => Ok((Arc::unwrap_or_clone(one.job), ordinal)),
         _ => Err(Refusal::new(
             RefusalCode::Invalid,
             format!("job {id} is an array: say which task"),
@@ -237,7 +237,7 @@ async fn read(
         return Err(format!("node {name} can't be reached, and its output is read there"));
     };
     let request = ReadFile {
-        user: job.record.user.clone(),
+        user: job.record.user.to_string(),
         uid: job.record.uid,
         path,
         from: log.from,

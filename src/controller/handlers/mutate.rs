@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{found, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
-use crate::controller::server::{Replies, Undelivered};
+use crate::controller::server::{Replies, Undelivered, heavy};
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
@@ -31,14 +31,12 @@ pub async fn mutate(
     request: Request,
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
-    if let Err(refusal) = check(office, &request) {
-        return refuse(replies, refusal).await;
-    }
-    let found = match look_up(office, &caller, &request) {
-        Ok(found) => found,
-        Err(error) => return refuse(replies, tables_failed(&error)).await,
-    };
-    let found = match keep_content(office, &caller, &request, found) {
+    let prepared = heavy(size_of_request(&request), || {
+        check(office, &request)?;
+        let found = look_up(office, &caller, &request).map_err(|error| tables_failed(&error))?;
+        keep_content(office, &caller, &request, found)
+    });
+    let found = match prepared {
         Ok(found) => found,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -50,6 +48,14 @@ pub async fn mutate(
             refuse(replies, Refusal::new(RefusalCode::Stopping, "the controller is stopping", hint)).await
         }
     }
+}
+
+/// About how many bytes of a request have to be looked at.
+fn size_of_request(request: &Request) -> usize {
+    const SPEC_BYTES: usize = 256;
+    let Request::Submit(submit) = request else { return 0 };
+    let contents: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
+    contents + submit.specs.len() * SPEC_BYTES
 }
 
 fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
@@ -125,23 +131,29 @@ fn hash_of(request: &Request) -> Option<ContentHash> {
     let Request::Submit(submit) = request else {
         return encode(request).ok().map(|bytes| ContentHash::of(&bytes));
     };
-    let mut specs = submit.specs.clone();
-    for spec in &mut specs {
-        spec.environment = ContentHash([0; 32]);
+    let mut specs: Vec<Arc<JobSpec>> = Vec::with_capacity(submit.specs.len());
+    let mut before: Option<&Arc<JobSpec>> = None;
+    for spec in &submit.specs {
+        let plain = match (before, specs.last()) {
+            (Some(before), Some(plain)) if Arc::ptr_eq(before, spec) => Arc::clone(plain),
+            _ => Arc::new(JobSpec { environment: ContentHash([0; 32]), ..(**spec).clone() }),
+        };
+        before = Some(spec);
+        specs.push(plain);
     }
     let plain = Submit { key: submit.key.clone(), specs, contents: Vec::new(), test_only: false };
     encode(&Request::Submit(plain)).ok().map(|bytes| ContentHash::of(&bytes))
 }
 
 fn hashes_of(submit: &Submit) -> BTreeSet<ContentHash> {
-    let of_spec = |spec: &JobSpec| {
+    let of_spec = |spec: &Arc<JobSpec>| {
         let lines = spec.array.as_ref().and_then(|array| array.lines);
         [Some(spec.script), Some(spec.environment), lines]
     };
     submit.specs.iter().flat_map(of_spec).flatten().collect()
 }
 
-fn parents_of(specs: &[JobSpec]) -> Vec<Selector> {
+fn parents_of(specs: &[Arc<JobSpec>]) -> Vec<Selector> {
     let conditions = specs.iter().flat_map(|spec| &spec.dependencies.conditions);
     let conditions = conditions.filter(|condition| condition.kind != DependencyKind::Singleton);
     let mut selectors: Vec<Selector> = Vec::new();

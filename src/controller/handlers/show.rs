@@ -45,13 +45,13 @@ pub async fn show(
 fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDetail {
     let job = &one.job;
     let explain = explain(office);
-    let mut rows = super::list::complete(office, view, caller, one, false, &*explain);
+    let mut rows = super::list::complete(office, view, Some(&caller.identity), one, false, &*explain);
     let info = rows.swap_remove(0);
     let waiting = matches!(info.state, State::Pending);
     let explanation = waiting.then(|| office.explainer.explain(job.id()));
     let record = &job.record;
     JobDetail {
-        spec: may_see(&caller.identity, record.uid).then(|| Box::new(record.spec.clone())),
+        spec: may_see(&caller.identity, record.uid).then(|| Box::new((*record.spec).clone())),
         dependencies: record
             .waits_for
             .iter()

@@ -89,7 +89,7 @@ fn rows(
     let history = found::jobs(office, view, &caller.identity, selection).map_err(|e| tables_failed(&e))?;
     let chosen = choose(&view.cluster, &history, &caller.identity, selection)?;
     let explain = explain(office);
-    Ok(chosen.iter().flat_map(|one| complete(office, view, caller, one, false, &*explain)).collect())
+    Ok(chosen.iter().flat_map(|one| complete(office, view, Some(&caller.identity), one, false, &*explain)).collect())
 }
 
 /// The rows of changed jobs that pass the filter, or that did and have ended: ends are never left out.
@@ -108,7 +108,7 @@ fn changed_rows(
         if !view.cluster.jobs.contains_key(id)
             && let Ok(Some(job)) = history::job(&*office.tables, *id)
         {
-            history.insert(*id, job);
+            history.insert(*id, std::sync::Arc::new(job));
         }
         let passes_all = Filter { states: Vec::new(), ..filter.clone() };
         let filter = if shown.contains(id) { &passes_all } else { filter };
@@ -119,7 +119,7 @@ fn changed_rows(
             if one.job.ended.is_some() {
                 shown.remove(id);
             }
-            rows.extend(complete(office, view, caller, one, false, &*explain));
+            rows.extend(complete(office, view, Some(&caller.identity), one, false, &*explain));
         }
     }
     rows
