@@ -4,7 +4,7 @@
 #[path = "worker/controller.rs"]
 mod controller;
 
-use controller::{Cluster, run, supervisors, until};
+use controller::{Cluster, run, supervisors, supervisors_ahead, until};
 use jsched::model::ids::{Epoch, Uid};
 use jsched::model::state::{CauseKind, State};
 use jsched::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
@@ -163,6 +163,45 @@ async fn a_lost_supervisor_is_reported_when_nothing_of_it_runs() {
     session.hear(&mut said, |said| said.ended.len() >= 2).await;
     let ((_, task), end) = &said.ended[1];
     assert_eq!((*task, end.state, end.exit_code), (1, State::Failed, 3), "{said:?}");
+}
+
+#[tokio::test]
+async fn supervisors_started_ahead_are_taken_and_go_with_their_daemon() {
+    let kill = |pid: &i32| {
+        let pid = nix::unistd::Pid::from_raw(*pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    };
+    let mut cluster = Cluster::new();
+    cluster.start_daemon();
+    let mut session = cluster.session().await;
+    let mut said = session.inventory().await;
+    let node = cluster.node();
+    until("some are there", || supervisors_ahead(&node).len() >= 2).await;
+    let order = cluster.order(&session, 7, cluster.launch(WAITS, 1, 1, 1));
+    let before = supervisors_ahead(&node);
+    session.send(ToNode::Order(order)).await;
+    session.hear(&mut said, |said| !said.started.is_empty()).await;
+    let taken = supervisors(&node);
+    assert!(taken.len() == 1 && before.contains(&taken[0]), "{taken:?} {before:?}");
+    until("its place is taken again", || supervisors_ahead(&node).len() == before.len()).await;
+    // One that is dead when it is wanted costs nobody anything.
+    supervisors_ahead(&node).iter().for_each(kill);
+    let order = cluster.order(&session, 8, cluster.launch("exit 4", 1, 1, 1));
+    session.send(ToNode::Order(order)).await;
+    session.hear(&mut said, |said| !said.ended.is_empty()).await;
+    assert_eq!((said.ended[0].0, said.ended[0].1.exit_code), ((8, 1), 4), "{said:?}");
+    // They go with the daemon; whoever has a job stays.
+    until("some are there again", || supervisors_ahead(&node).len() >= 2).await;
+    cluster.kill_daemon();
+    until("those without a job have gone", || supervisors_ahead(&node).is_empty()).await;
+    assert!(supervisors(&node).contains(&taken[0]));
+    cluster.start_daemon();
+    open_gate(&cluster);
+    let mut session = cluster.session().await;
+    let mut said = session.inventory().await;
+    session.hear(&mut said, |said| said.ended.iter().any(|(task, _)| *task == (7, 1))).await;
+    let (_, end) = said.ended.iter().find(|(task, _)| *task == (7, 1)).unwrap();
+    assert_eq!((end.state, end.exit_code, end.attempt.0), (State::Failed, 3, 1));
 }
 
 #[tokio::test]

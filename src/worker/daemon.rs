@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
 use super::link::{self, LinkNews, Way};
+use super::pool::Pool;
 use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
 use super::supervisor::clock;
@@ -81,7 +82,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let agent = Agent::new(clock::now(), facts);
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
-    let supervisors = Supervisors::new(settings.program, settings.place.clone(), spool.contents(), news);
+    let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
+    let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news);
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
@@ -221,8 +223,7 @@ impl Daemon {
             Effect::Append(records) => self.spool.append(&records)?,
             Effect::Drop(hash) => self.spool.contents().remove(&hash),
             Effect::Start { supervisor, job, body } => {
-                let folder = self.spool.supervisor_folder(supervisor, job, link::random());
-                self.supervisors.start(folder, body);
+                self.supervisors.start(body, |name| self.spool.supervisor_folder(supervisor, job, name));
             }
             Effect::Tell { supervisor, what, .. } => self.supervisors.tell(supervisor, what),
             Effect::EndLeftovers { supervisor, .. } => self.supervisors.end_leftovers(supervisor),

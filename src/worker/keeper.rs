@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
 use super::accounts;
+use super::pool::Ahead;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
 use super::supervisor::records::{self, Fate, Recorded};
@@ -36,6 +37,8 @@ pub struct Start {
     pub program: PathBuf,
     /// What the node adds to the job.
     pub place: Arc<Place>,
+    /// One that was started ahead and lies in its folder; else one is started there.
+    pub ahead: Option<Ahead>,
 }
 
 /// Looks after one supervisor.
@@ -48,6 +51,8 @@ pub struct Keeper {
     /// Told as long as the supervisor has no job.
     job_to_tell: Option<Box<Job>>,
     child: Option<Child>,
+    /// The connection that came with a supervisor that was started ahead, which has said that it holds nothing.
+    first: Option<(UnixStream, FrameDecoder)>,
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
@@ -81,6 +86,7 @@ impl Keeper {
             contents,
             job_to_tell: None,
             child: None,
+            first: None,
             kills: Vec::new(),
             news,
         }
@@ -115,18 +121,34 @@ impl Keeper {
     async fn begin(&mut self, start: Option<Start>) -> Result<(), String> {
         let Some(body) = self.body.clone() else { return Ok(()) };
         let (contents, folder) = (self.contents.clone(), self.folder.clone());
-        let prepared = spawn_blocking(move || prepare(&folder, &body, &contents, start.as_ref()));
+        let prepared = spawn_blocking(move || prepare(&folder, &body, &contents, start));
         let prepared = prepared.await.map_err(|error| error.to_string())??;
         self.lines = prepared.lines;
-        (self.job_to_tell, self.child) = prepared.started.unzip();
+        if let Some((job, started)) = prepared.started {
+            self.job_to_tell = Some(job);
+            let (child, first) = match started {
+                Started::Ahead(ahead) => ahead.into_parts(),
+                Started::Now(child) => (Some(child), None),
+            };
+            (self.child, self.first) = (child, first);
+        }
         Ok(())
     }
 
     /// Speaks with the supervisor until it is dead.
     async fn keep(&mut self) -> Over {
+        if let Some((stream, decoder)) = self.first.take() {
+            let nothing = Said::Ready { held: Vec::new(), started: Vec::new(), notices: Vec::new() };
+            match self.converse(stream, decoder, (nothing, false)).await {
+                Over::Broken => {}
+                over => return over,
+            }
+        }
         loop {
-            let Some(stream) = self.connect().await else { return Over::Broken };
-            match self.converse(stream).await {
+            let Some(mut stream) = self.connect().await else { return Over::Broken };
+            let mut decoder = FrameDecoder::new();
+            let Ok(greeting) = greet(&mut stream, &mut decoder).await else { continue };
+            match self.converse(stream, decoder, greeting).await {
                 Over::Broken => {}
                 over => return over,
             }
@@ -163,9 +185,13 @@ impl Keeper {
         }
     }
 
-    async fn converse(&mut self, mut stream: UnixStream) -> Over {
-        let mut decoder = FrameDecoder::new();
-        let Ok((said, has_job)) = greet(&mut stream, &mut decoder).await else { return Over::Broken };
+    /// Speaks on a connection whose greeting said that, and whether the supervisor has its job.
+    async fn converse(
+        &mut self,
+        mut stream: UnixStream,
+        decoder: FrameDecoder,
+        (said, has_job): (Said, bool),
+    ) -> Over {
         if has_job {
             self.job_to_tell = None;
         } else if let Some(job) = &self.job_to_tell {
@@ -304,7 +330,12 @@ impl Reader<'_> {
 
 struct PreparedJob {
     lines: Lines,
-    started: Option<(Box<Job>, Child)>,
+    started: Option<(Box<Job>, Started)>,
+}
+
+enum Started {
+    Ahead(Ahead),
+    Now(Child),
 }
 
 /// Looks up the user, reads the contents, starts the supervisor. Blocks.
@@ -312,11 +343,11 @@ fn prepare(
     folder: &Folder,
     body: &JobBody,
     contents: &Contents,
-    start: Option<&Start>,
+    start: Option<Start>,
 ) -> Result<PreparedJob, String> {
     let read = |hash| contents.read(hash).map_err(|error| error.to_string());
     let lines = body.lines.as_ref().map(read).transpose();
-    let Some(Start { program, place }) = start else {
+    let Some(Start { program, place, ahead }) = start else {
         let lines = lines.unwrap_or_else(|error| {
             tracing::error!(job = %folder.job, %error, "the job's lines can't be read");
             None
@@ -329,17 +360,21 @@ fn prepare(
     let lines = lines.map_err(in_words)?;
     let (script, environment) =
         (read(&body.script).map_err(in_words)?, read(&body.environment).map_err(in_words)?);
-    let job = translate::job(folder.job, body, user, script, environment, place);
-    let child = client::start(program, &folder.path, &folder.name)
-        .map_err(|error| in_words(format!("a supervisor can't be started: {error}")))?;
+    let job = translate::job(folder.job, body, user, script, environment, &place);
+    let started = match ahead {
+        Some(ahead) => Started::Ahead(ahead),
+        None => client::start(&program, &folder.path, &folder.name)
+            .map(Started::Now)
+            .map_err(|error| in_words(format!("a supervisor can't be started: {error}")))?,
+    };
     Ok(PreparedJob {
         lines: lines.map(Lines::new).unwrap_or_default(),
-        started: Some((Box::new(job), child)),
+        started: Some((Box::new(job), started)),
     })
 }
 
 /// Says hello and gets the inventory, and whether the supervisor has its job.
-async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
+pub async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
     let mut bytes = vec![0; READ_BYTES];

@@ -9,6 +9,7 @@ pub mod keeper;
 pub mod launch;
 pub mod link;
 pub mod machine;
+pub mod pool;
 pub mod probe;
 pub mod read_file;
 pub mod serve;

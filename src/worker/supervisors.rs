@@ -1,13 +1,13 @@
 //! The supervisors of this daemon: each has a [`Keeper`], what they say becomes [`News`] for the agent.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
+use super::pool::{Pool, new_name};
 use super::spool::{Contents, Folder, Spool};
 use super::supervisor::records::{self, Fate};
 use super::translate::Place;
@@ -33,7 +33,7 @@ pub enum News {
 /// All supervisors of this daemon.
 #[derive(Debug)]
 pub struct Supervisors {
-    program: PathBuf,
+    pool: Pool,
     place: Arc<Place>,
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
@@ -47,20 +47,31 @@ struct Open {
 }
 
 impl Supervisors {
-    /// `program` is what supervisors are started from: this very binary. News go to `news`.
+    /// They come from `pool`. News go to `news`.
     pub fn new(
-        program: PathBuf,
+        pool: Pool,
         place: Place,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
     ) -> Supervisors {
-        Supervisors { program, place: Arc::new(place), contents, news, open: BTreeMap::new() }
+        pool.fill();
+        Supervisors { pool, place: Arc::new(place), contents, news, open: BTreeMap::new() }
     }
 
-    /// Starts one in a new folder.
-    pub fn start(&mut self, folder: Folder, body: Arc<JobBody>) {
-        let start = Start { program: self.program.clone(), place: Arc::clone(&self.place) };
-        self.look_after(folder, Some(body), Some(start));
+    /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
+    pub fn start(&mut self, body: Arc<JobBody>, folder_of: impl Fn(String) -> Folder) {
+        let mut moved = None;
+        while let Some(ahead) = self.pool.take() {
+            let folder = folder_of(ahead.name().to_owned());
+            if let Some(ahead) = ahead.move_to(&folder.path) {
+                moved = Some((folder, ahead));
+                break;
+            }
+        }
+        let (folder, ahead) =
+            moved.map_or_else(|| (folder_of(new_name()), None), |(folder, ahead)| (folder, Some(ahead)));
+        let (program, place) = (self.pool.program().to_owned(), Arc::clone(&self.place));
+        self.look_after(folder, Some(body), Some(Start { program, place, ahead }));
     }
 
     /// Looks for one that an earlier daemon has started; `body` is there if the agent knows its job.

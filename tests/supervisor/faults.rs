@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use jsched::model::state::State;
 use jsched::wire::supervisor::*;
-use jsched::worker::supervisor::client::SocketPath;
+use jsched::worker::supervisor::client::{self, SocketPath};
 use jsched::worker::supervisor::records::{self, Fate};
 use jsched::worker::tree;
 
@@ -67,6 +67,41 @@ fn the_daemon_dies_and_nothing_is_lost() {
     node.send(ToSupervisor::Acknowledge { up_to: u64::MAX });
     node.send(ToSupervisor::Finish);
     wait_for(|| (!node.folder.join("socket").exists()).then_some(()));
+}
+
+#[test]
+fn one_started_ahead_has_its_job_or_goes() {
+    let program = Path::new(env!("CARGO_BIN_EXE_jworkerd"));
+    let hello = encode(&ToSupervisor::Hello { version: VERSION }).unwrap();
+    for has_job in [false, true] {
+        let mut node = Node::without_supervisor();
+        let ahead = node.root.path().join("spool/ahead");
+        let (mut process, mut link) = client::start_ahead(program, &ahead, &node.id).unwrap();
+        wait_for(|| ahead.join("socket").exists().then_some(()));
+        std::fs::rename(&ahead, &node.folder).unwrap();
+        let job = encode(&ToSupervisor::Job(Box::new(node.job("cat $0; exit 6")))).unwrap();
+        let tasks = encode(&ToSupervisor::Run { tasks: vec![run(1)] }).unwrap();
+        let words = if has_job { [&hello[..], &job, &tasks].concat() } else { hello.clone() };
+        link.write_all(&words).unwrap();
+        // The daemon dies before it hears anything.
+        drop(link);
+        if !has_job {
+            assert!(process.wait().unwrap().success());
+            assert!(!node.folder.join("socket").exists() && !node.folder.join("records").exists());
+            continue;
+        }
+        node.process = Some(process);
+        let inventory = node.connect();
+        assert_eq!(inventory.job.map(|job| job.0), Some(123));
+        node.send(ToSupervisor::Run { tasks: vec![run(1)] });
+        let end = wait_for(|| match node.connect().reports.first()?.news {
+            News::Ended(ref end) => Some(end.exit_code),
+            News::Never => None,
+        });
+        assert_eq!(end, 6, "{}", node.read("out"));
+        assert!(node.read("out").contains("exit 6"), "the script lies where the folder is now");
+        node.finish();
+    }
 }
 
 #[test]

@@ -300,15 +300,26 @@ impl Said {
     }
 }
 
-/// The supervisors of a node, by their command lines.
+/// The supervisors of a node that have a job.
 pub fn supervisors(node: &Path) -> Vec<i32> {
-    let marker = node.to_str().unwrap().to_owned();
+    supervisors_in(&node.join("spool/jobs"))
+}
+
+/// The supervisors of a node that were started ahead and have none.
+pub fn supervisors_ahead(node: &Path) -> Vec<i32> {
+    supervisors_in(&node.join("spool/ahead"))
+}
+
+/// Supervisors work in their folders.
+fn supervisors_in(folder: &Path) -> Vec<i32> {
+    let folder = folder.canonicalize().unwrap_or_default();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("supervise") && line.contains(&marker)
+        let works_in = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        line.contains("supervise") && works_in.starts_with(&folder)
     })
     .collect()
 }

@@ -6,6 +6,7 @@
 //! spool/agent.log     the agent's records
 //! spool/content/HASH  scripts, environments and lines that known attempts need
 //! spool/jobs/JOB-N-ID a supervisor's folder: its socket, script and records
+//! spool/ahead/ID      the folder of a supervisor that has no job yet; moved to `jobs` before it is given one
 //! ```
 
 mod log;
@@ -27,6 +28,7 @@ const ID_FILE: &str = "id";
 const LOCK_FILE: &str = "lock";
 const CONTENT_FOLDER: &str = "content";
 const JOBS_FOLDER: &str = "jobs";
+const AHEAD_FOLDER: &str = "ahead";
 /// Users' processes pass through to their own folders below, and see nothing on the way.
 const PASSING_MODE: u32 = 0o711;
 const PRIVATE_MODE: u32 = 0o700;
@@ -111,12 +113,17 @@ impl Spool {
         for (path, mode) in [
             (folder.to_owned(), PASSING_MODE),
             (folder.join(JOBS_FOLDER), PASSING_MODE),
+            (folder.join(AHEAD_FOLDER), PRIVATE_MODE),
             (folder.join(CONTENT_FOLDER), PRIVATE_MODE),
         ] {
             make_folder(&path, mode)?;
         }
         let lock = lock(&folder.join(LOCK_FILE))?;
         let id = id(folder, random)?;
+        // What was started ahead by an earlier daemon went with it.
+        for name in names(&folder.join(AHEAD_FOLDER))? {
+            let _ = std::fs::remove_dir_all(folder.join(AHEAD_FOLDER).join(name));
+        }
         let (log, found) = Log::open(folder)?;
         let contents = names(&folder.join(CONTENT_FOLDER))?.iter().filter_map(|name| hash_of(name)).collect();
         let mut supervisors = Vec::new();
@@ -153,9 +160,13 @@ impl Spool {
         Contents { folder: self.folder.join(CONTENT_FOLDER) }
     }
 
-    /// The folder for a new supervisor, which makes it itself.
-    pub fn supervisor_folder(&self, supervisor: SupervisorId, job: JobId, random: u64) -> Folder {
-        let name = format!("{random:016x}");
+    /// Where supervisors without a job have their folders.
+    pub fn ahead_folder(&self) -> PathBuf {
+        self.folder.join(AHEAD_FOLDER)
+    }
+
+    /// The folder for a new supervisor of that name, which is a random number in 16 hexadecimal digits.
+    pub fn supervisor_folder(&self, supervisor: SupervisorId, job: JobId, name: String) -> Folder {
         let path = self.folder.join(JOBS_FOLDER).join(format!("{job}-{supervisor}-{name}"));
         Folder { supervisor, job, name, path }
     }
@@ -337,7 +348,7 @@ mod tests {
         let (spool, contained) = Spool::open(folder.path(), [1; 16]).unwrap();
         assert!(contained.contents.is_empty() && contained.supervisors.is_empty());
         spool.contents().keep(&content).unwrap();
-        let mine = spool.supervisor_folder(SupervisorId(7), JobId(3), 0xabc);
+        let mine = spool.supervisor_folder(SupervisorId(7), JobId(3), format!("{:016x}", 0xabc));
         std::fs::create_dir(&mine.path).unwrap();
         let refused = Spool::open(folder.path(), [2; 16]).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");

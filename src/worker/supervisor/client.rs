@@ -20,6 +20,20 @@ pub const LOG_FILE: &str = "log";
 /// it must let the job's user pass (mode 0711), because the script lies in it. `id` is random and used once: ASCII
 /// letters, digits and `-`. The child is to be reaped when it exits; it may outlive the caller.
 pub fn start(program: &Path, folder: &Path, id: &str) -> io::Result<Child> {
+    command(program, folder, id)?.stdin(Stdio::null()).spawn()
+}
+
+/// The same for one that is to have its job later. It is spoken to through the connection that comes with it, and
+/// exits if that ends before it has a job. When it gets its job, its folder is moved first: from then on it is found
+/// there by its socket, whoever dies.
+pub fn start_ahead(program: &Path, folder: &Path, id: &str) -> io::Result<(Child, UnixStream)> {
+    let (ours, its) = UnixStream::pair()?;
+    let mut command = command(program, folder, id)?;
+    command.args(["--link", "stdin"]).stdin(OwnedFd::from(its));
+    Ok((command.spawn()?, ours))
+}
+
+fn command(program: &Path, folder: &Path, id: &str) -> io::Result<Command> {
     std::fs::DirBuilder::new().mode(0o711).create(folder)?;
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let log = open(
@@ -27,11 +41,11 @@ pub fn start(program: &Path, folder: &Path, id: &str) -> io::Result<Child> {
         OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC,
         Mode::S_IRUSR | Mode::S_IWUSR,
     )?;
-    let (stdin, stdout) = (Stdio::null(), Stdio::null());
     let mut command = Command::new(program);
     command.arg("supervise").arg("--folder").arg(folder).args(["--id", id]);
     // Nothing that the daemon was started with concerns the supervisor, and nothing of a user gets here.
-    command.env_clear().stdin(stdin).stdout(stdout).stderr(log).current_dir("/").spawn()
+    command.env_clear().stdout(Stdio::null()).stderr(log).current_dir("/");
+    Ok(command)
 }
 
 /// A way to a supervisor's socket that is short enough for a socket address, however deep its folder lies. It

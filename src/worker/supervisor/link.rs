@@ -32,10 +32,24 @@ struct Peer {
     written: usize,
 }
 
+impl Peer {
+    fn new(stream: UnixStream) -> Peer {
+        Peer { stream, decoder: FrameDecoder::new(), outbox: Vec::new(), written: 0 }
+    }
+}
+
+/// The connection that this process was given as its standard input, where `/dev/null` lies from now on.
+pub fn inherited() -> io::Result<UnixStream> {
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    nix::unistd::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(stream)
+}
+
 impl Link {
     /// Listens on the socket file in `folder`, which only the owner can use. The path is relative to the current
-    /// directory, which must be that folder: absolute ones can be too long for a socket.
-    pub fn listen(folder: &Path) -> io::Result<Link> {
+    /// directory, which becomes that folder: absolute ones can be too long for a socket. `first` is a connection
+    /// that is there already.
+    pub fn listen(folder: &Path, first: Option<UnixStream>) -> io::Result<Link> {
         std::env::set_current_dir(folder)?;
         let new = format!("{SOCKET_FILE}.new");
         let _ = std::fs::remove_file(&new);
@@ -44,7 +58,10 @@ impl Link {
         listener.set_nonblocking(true)?;
         // Whoever sees the final name can connect.
         std::fs::rename(&new, SOCKET_FILE)?;
-        Ok(Link { listener, peer: None })
+        if let Some(stream) = &first {
+            stream.set_nonblocking(true)?;
+        }
+        Ok(Link { listener, peer: first.map(Peer::new) })
     }
 
     /// The listening socket.
@@ -63,8 +80,7 @@ impl Link {
         while let Ok((stream, _)) = self.listener.accept() {
             let uid = getsockopt(&stream, sockopt::PeerCredentials).map(|credentials| credentials.uid());
             if uid == Ok(nix::unistd::geteuid().as_raw()) && stream.set_nonblocking(true).is_ok() {
-                let (decoder, outbox) = (FrameDecoder::new(), Vec::new());
-                self.peer = Some(Peer { stream, decoder, outbox, written: 0 });
+                self.peer = Some(Peer::new(stream));
                 is_new = true;
             }
         }

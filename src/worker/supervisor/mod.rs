@@ -35,7 +35,9 @@ const OOM_SCORE: &str = "-900";
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The command line is wrong.
-    #[error("{0}; usage: jworkerd supervise --folder FOLDER --id ID (the node daemon starts it)")]
+    #[error(
+        "{0}; usage: jworkerd supervise --folder FOLDER --id ID [--link stdin] (the node daemon starts it)"
+    )]
     Usage(String),
     /// Its folder can't be used.
     #[error("{path}: {error}; the node daemon's spool must be a writable folder on a local disk")]
@@ -54,11 +56,11 @@ pub enum SupervisorError {
 /// called before the process has any thread but its first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let run = || {
-        let (folder, id) = parse(arguments)?;
+        let words = parse(arguments)?;
         // A session of its own: what ends the daemon's session or terminal does not concern it. It fails if the
         // process leads a group already, and then the session is its own as far as that goes.
         let _ = nix::unistd::setsid();
-        service::Service::new(folder, id)?.run()
+        service::Service::new(words.folder, words.id, words.ahead)?.run()
     };
     match run() {
         Ok(()) => 0,
@@ -73,24 +75,34 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(PathBuf, String), SupervisorError> {
+/// What stands on the command line.
+struct Words {
+    folder: PathBuf,
+    id: String,
+    /// Started ahead of any job: the daemon already holds the other end of standard input, and speaks through it.
+    ahead: bool,
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Words, SupervisorError> {
     let usage = |text: &str| SupervisorError::Usage(text.to_owned());
-    let (mut folder, mut id) = (None, None);
+    let (mut folder, mut id, mut ahead) = (None, None, false);
     let mut arguments = arguments.into_iter();
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| usage("a value is missing"))?;
         match name.to_str() {
             Some("--folder") => folder = Some(PathBuf::from(value)),
             Some("--id") => id = value.into_string().ok(),
+            Some("--link") if value == "stdin" => ahead = true,
             _ => return Err(usage("an option is unknown")),
         }
     }
     let id = id.filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
     let folder = folder.filter(|folder| folder.is_absolute());
-    Ok((
-        folder.ok_or_else(|| usage("an absolute folder is needed"))?,
-        id.ok_or_else(|| usage("an id is needed"))?,
-    ))
+    Ok(Words {
+        folder: folder.ok_or_else(|| usage("an absolute folder is needed"))?,
+        id: id.ok_or_else(|| usage("an id is needed"))?,
+        ahead,
+    })
 }
 
 /// Asks the kernel to spare this process when memory is short. Whether it agreed: then its children have to give

@@ -13,7 +13,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::clock;
 use super::crew::{Crew, Finished};
 use super::desk::{Desk, end_without_start};
-use super::link::Link;
+use super::link::{self, Link};
 use super::prepare::Prepared;
 use super::records::{Record, Records, RecordsError};
 use super::{SupervisorError, protect};
@@ -36,6 +36,8 @@ const RETRY_AFTER: Seconds = Seconds(1);
 #[derive(Debug)]
 pub struct Service {
     folder: PathBuf,
+    /// Started before there was a job for it: without its daemon and without a job it is of no use.
+    ahead: bool,
     id: String,
     link: Link,
     signals: SignalFd,
@@ -76,7 +78,8 @@ struct Unsaid {
 
 impl Service {
     /// Sets up socket, signals and timer, and becomes the subreaper of all that it will start.
-    pub fn new(folder: PathBuf, id: String) -> Result<Service, SupervisorError> {
+    /// With `ahead` the daemon speaks through standard input until it dies, and moves the folder when it gives a job.
+    pub fn new(folder: PathBuf, id: String, ahead: bool) -> Result<Service, SupervisorError> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             mask.add(signal);
@@ -88,11 +91,14 @@ impl Service {
             .map_err(SupervisorError::Kernel)?;
         nix::sys::prctl::set_child_subreaper(true).map_err(SupervisorError::Kernel)?;
         let protected = protect();
-        let link =
-            Link::listen(&folder).map_err(|error| SupervisorError::Folder { path: folder.clone(), error })?;
+        let first = if ahead { link::inherited().map(Some) } else { Ok(None) };
+        let link = first
+            .and_then(|first| Link::listen(&folder, first))
+            .map_err(|error| SupervisorError::Folder { path: folder.clone(), error })?;
         let now = clock::boot();
         Ok(Service {
             folder,
+            ahead,
             id,
             link,
             signals,
@@ -129,7 +135,7 @@ impl Service {
                     crew.clean_up();
                 }
                 self.link.close();
-                let _ = std::fs::remove_file(super::link::SOCKET_FILE);
+                let _ = std::fs::remove_file(link::SOCKET_FILE);
                 return Ok(());
             }
         }
@@ -246,6 +252,13 @@ impl Service {
                 self.refuse(format!("it supervises job {} already", work.job));
             }
             return;
+        }
+        if self.ahead {
+            // The folder was moved to where jobs' supervisors are looked for, before the job was sent.
+            match std::env::current_dir() {
+                Ok(folder) => self.folder = folder,
+                Err(error) => return self.refuse(format!("its folder is gone: {error}")),
+            }
         }
         let records = match Records::create(&self.folder, job.job) {
             Ok(records) => records,
@@ -381,7 +394,8 @@ impl Service {
         if self.link.peer().is_some() {
             self.alone_since = now;
         }
-        self.is_idle() && (self.finishing || now >= self.alone_since.plus(IDLE_PATIENCE))
+        let useless = self.ahead && self.work.is_none() && self.link.peer().is_none();
+        self.is_idle() && (self.finishing || useless || now >= self.alone_since.plus(IDLE_PATIENCE))
     }
 
     fn is_idle(&self) -> bool {
