@@ -261,7 +261,7 @@ fn write_log<L: Log>(
     driver: &Driver,
     gauges: &Gauges,
 ) {
-    let mut append = |log: &mut L, (position, group): (Position, Group)| {
+    let append = |log: &mut L, (position, group): (Position, Group)| {
         let frame = encode(&group).map_err(|error| format!("a group can't be encoded: {error}"))?;
         log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
     };

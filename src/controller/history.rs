@@ -10,9 +10,10 @@ use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef,
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
+use crate::store::results;
 use crate::store::rows::{
     ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, SENT, SetRow, answer_key,
-    content_key, job_key, name_key, task_key, unpack,
+    content_key, job_key, name_key, result_key, task_key,
 };
 use crate::store::tables::{Order, Table, TablesError, TablesRead};
 use crate::wire::codec::decode;
@@ -195,15 +196,10 @@ pub fn newest_of(tables: &dyn TablesRead, uid: Uid) -> Result<Option<Job>, Table
 /// # Errors
 /// What the tables said.
 pub fn attempts(tables: &dyn TablesRead, view: &View, task: TaskRef) -> Result<Vec<End>, TablesError> {
-    let low = [task_key(task.job, task.ordinal), Attempt(0).0.to_be_bytes().to_vec()].concat();
-    let high = [task_key(task.job, task.ordinal), u32::MAX.to_be_bytes().to_vec()].concat();
-    let rows = tables.range(Table::RESULT, Bound::Included(&low), Bound::Included(&high), Order::Up, PAGE)?;
     let mut ends: BTreeMap<Attempt, End> = BTreeMap::new();
-    for (key, value) in rows {
-        if let Some(mut end) = unpack(&value) {
-            put_words(tables, &key, &mut end)?;
-            ends.insert(end.attempt, end);
-        }
+    for mut end in results::ends_of(tables, task)? {
+        put_words(tables, &result_key(task, end.attempt), &mut end)?;
+        ends.insert(end.attempt, end);
     }
     let recent = view.cluster.recent.range((task, Attempt(0))..=(task, Attempt(u32::MAX)));
     for ((_, attempt), end) in recent {

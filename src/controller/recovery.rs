@@ -16,6 +16,7 @@ use crate::store::disk::real::RealDisk;
 use crate::store::disk::{Disk, DiskError};
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError, Opened};
+use crate::store::results;
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
@@ -174,7 +175,9 @@ fn write(
 ) -> Result<(), RecoveryError> {
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
-    tables.apply(&rows_of(cluster, &batch, position).map_err(unwritable)?, position)?;
+    let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
+    rows.extend(results::rows(tables, &batch.ended)?);
+    tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {
         cluster.forget(&outdated);
     }

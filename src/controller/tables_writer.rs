@@ -12,6 +12,7 @@ use crate::model::change::Change;
 use crate::model::ids::JobId;
 use crate::model::time::{Seconds, WallTime};
 use crate::store::prune;
+use crate::store::results;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 
@@ -117,6 +118,8 @@ fn run(mut tables: impl Tables, basket: &Basket, driver: &crate::controller::dri
         let written = rows_of(&view.cluster, &touched, view.position)
             .map_err(|error| error.to_string())
             .and_then(|mut rows| {
+                let ends = results::rows(&tables, &touched.ended).map_err(|error| error.to_string())?;
+                rows.extend(ends);
                 if due {
                     // Before the rows of this batch: what they say comes after what is removed.
                     let old = prune::outdated(&tables, view.at).map_err(|error| error.to_string())?;

@@ -16,7 +16,7 @@ use super::plan::{Place, Plan, Reservation};
 use super::pool::Head;
 use super::queue::Row;
 use super::room::{Axes, FAR, Shape, UNLIMITED};
-use super::scheduler::{Job, Listed, Scheduler, last_start};
+use super::scheduler::{Listed, Scheduler, last_start};
 use super::yard::Reserved;
 
 /// Up to so many gained nodes are asked one by one who fits there; beyond, the pool as a whole is asked.
@@ -327,15 +327,15 @@ impl Scheduler {
 
     /// Takes a job out of the queue, to stand elsewhere.
     fn unqueue(&mut self, rank: Rank, to: Listed) {
-        let Some(Job { listed, pool, need, shape, .. }) = self.jobs.get_mut(&rank.job) else { return };
-        let pool = &mut self.pools[*pool];
+        let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
+        let pool = &mut self.pools[entry.pool];
         pool.queue.remove(rank);
         pool.fresh.remove(&rank);
         pool.parked.remove(rank);
         if to == Listed::Parked {
-            pool.parked.insert(Row { rank, need: *need, span: shape.span });
+            pool.parked.insert(Row { rank, need: entry.need(), span: entry.shape().span });
         }
-        *listed = to;
+        entry.listed = to;
     }
 
     fn reservations(&self, now: WallTime) -> Vec<Reservation> {

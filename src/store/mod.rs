@@ -15,6 +15,7 @@ pub mod log;
 #[cfg(test)]
 pub mod log_suite;
 pub mod prune;
+pub mod results;
 pub mod rows;
 pub mod tables;
 pub mod verify;

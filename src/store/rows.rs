@@ -16,7 +16,7 @@ use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
     TokenRecord, UserRecord,
 };
-use crate::model::state::{Cause, CauseKind, End, State, Usage};
+use crate::model::state::{Cause, End, State};
 use crate::model::task_set::TaskSet;
 use crate::model::time::WallTime;
 use crate::wire::codec::{Body, DecodeError, decode, encode};
@@ -40,11 +40,6 @@ pub const RESULT_SET: Table = Table(137);
 pub const ANSWER: Table = Table(138);
 /// Scripts and environments, by owner and hash.
 pub const SENT: Table = Table(139);
-
-/// The version of packed results.
-const RESULT_VERSION: u8 = 1;
-/// The bytes of a packed result.
-pub const RESULT_BYTES: usize = 37;
 
 /// A job's row: its record and what else it knows that is not about single tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +91,8 @@ wire_body! {
     AuditRecord = "audit row", 1;
 }
 
-/// The rows of everything that was touched, as the state has it at `position`.
+/// The rows of everything that was touched, as the state has it at `position`; those of single attempts that ended
+/// are made by [`super::results::rows`].
 ///
 /// # Errors
 /// A value that can't be encoded, which its limits exclude.
@@ -200,13 +196,9 @@ fn job_rows(job: &Job, again: bool, position: Position, rows: &mut Vec<Row>) -> 
 
 fn end_rows(change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     match change {
-        Change::Ended { task, end } => {
-            let key = result_key(*task, end.attempt);
-            if !end.cause.by.is_empty() || !end.cause.text.is_empty() {
-                let value = Some(encode(&end.cause)?);
-                rows.push(Row { table: RESULT_TEXT, key: key.clone(), value });
-            }
-            rows.push(Row { table: Table::RESULT, key, value: Some(pack(end).to_vec()) });
+        Change::Ended { task, end } if !end.cause.by.is_empty() || !end.cause.text.is_empty() => {
+            let value = Some(encode(&end.cause)?);
+            rows.push(Row { table: RESULT_TEXT, key: result_key(*task, end.attempt), value });
         }
         Change::EndedUnstarted { job, set, end } => {
             let first = set.runs().first().map_or(0, |run| u64::from(run.0));
@@ -313,52 +305,6 @@ fn misplaced(what: &str) -> DecodeError {
     DecodeError::Malformed { name: JobRow::NAME, reason: format!("{what} of a job that is not there") }
 }
 
-/// Packs an end, without the words of its cause.
-pub fn pack(end: &End) -> [u8; RESULT_BYTES] {
-    let mut bytes = [0; RESULT_BYTES];
-    let node = end.node.map_or(u32::MAX, |node| node.0);
-    let start = end.start.map_or(i64::MIN, |start| start.0);
-    let cpu = u32::try_from(end.usage.cpu_ms).unwrap_or(u32::MAX);
-    let memory = u32::try_from(end.usage.memory_peak_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    let head = [RESULT_VERSION, end.state as u8, end.cause.kind as u8, end.exit_code, end.signal];
-    let parts: [&[u8]; 7] = [
-        &head,
-        &end.attempt.0.to_le_bytes(),
-        &node.to_le_bytes(),
-        &start.to_le_bytes(),
-        &end.end.0.to_le_bytes(),
-        &cpu.to_le_bytes(),
-        &memory.to_le_bytes(),
-    ];
-    for (to, from) in bytes.iter_mut().zip(parts.concat()) {
-        *to = from;
-    }
-    bytes
-}
-
-/// Unpacks an end; the words of its cause are stored beside it.
-pub fn unpack(bytes: &[u8]) -> Option<End> {
-    let bytes: &[u8; RESULT_BYTES] = bytes.try_into().ok()?;
-    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let i64_at = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(i64::from_le_bytes);
-    if bytes[0] != RESULT_VERSION {
-        return None;
-    }
-    let node = u32_at(9)?;
-    let start = i64_at(13)?;
-    Some(End {
-        state: State::from_number(bytes[1])?,
-        exit_code: bytes[3],
-        signal: bytes[4],
-        cause: Cause::plain(*CauseKind::ALL.get(usize::from(bytes[2]))?),
-        node: (node != u32::MAX).then_some(NodeId(node)),
-        start: (start != i64::MIN).then_some(WallTime(start)),
-        end: WallTime(i64_at(21)?),
-        usage: Usage { cpu_ms: u64::from(u32_at(29)?), memory_peak_bytes: u64::from(u32_at(33)?) * 1024 },
-        attempt: Attempt(u32_at(5)?),
-    })
-}
-
 /// The key of a job.
 pub fn job_key(job: JobId) -> Vec<u8> {
     job.0.to_be_bytes().to_vec()
@@ -369,7 +315,7 @@ pub fn task_key(job: JobId, ordinal: Ordinal) -> Vec<u8> {
     [job.0.to_be_bytes().as_slice(), &ordinal.0.to_be_bytes()].concat()
 }
 
-/// The key of one attempt's result.
+/// The key of the words of one attempt's result.
 pub fn result_key(task: TaskRef, attempt: Attempt) -> Vec<u8> {
     [task_key(task.job, task.ordinal).as_slice(), &attempt.0.to_be_bytes()].concat()
 }
@@ -402,38 +348,4 @@ fn split_key(key: &[u8]) -> Result<(JobId, u32), DecodeError> {
     let (job, rest) = key.split_first_chunk::<8>().ok_or_else(short)?;
     let rest: [u8; 4] = rest.try_into().map_err(|_| short())?;
     Ok((JobId(u64::from_be_bytes(*job)), u32::from_be_bytes(rest)))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn packed_results_come_back(
-            state in 7u8..16, kind in 0u8..11, exit in any::<u8>(), signal in any::<u8>(), attempt in any::<u32>(),
-            node in prop::option::of(0u32..1_000), start in prop::option::of(0i64..1 << 50), end in any::<i64>(),
-            cpu in any::<u32>(), memory in 0u64..1 << 30,
-        ) {
-            let end = End {
-                state: State::from_number(state).unwrap(),
-                exit_code: exit,
-                signal,
-                cause: Cause::plain(CauseKind::ALL[usize::from(kind)]),
-                node: node.map(NodeId),
-                start: start.map(WallTime),
-                end: WallTime(end),
-                usage: Usage { cpu_ms: u64::from(cpu), memory_peak_bytes: memory * 1024 },
-                attempt: Attempt(attempt),
-            };
-            prop_assert_eq!(unpack(&pack(&end)), Some(end));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = unpack(&bytes);
-        }
-    }
 }
