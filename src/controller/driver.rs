@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::bulk::rough_bytes;
 use super::clock;
 use super::planner::Planner;
 use super::published::Published;
@@ -28,8 +29,10 @@ use crate::wire::node::{ToNode, Welcome};
 /// Groups of reports alone are closed no faster than this: nobody waits for them so urgently, and each costs a sync
 /// and wakes half a dozen threads.
 const REPORTS_PACE: Duration = Duration::from_millis(2);
-/// How often time is looked at when nothing happens.
-const TICK: Duration = Duration::from_millis(500);
+/// How often time is looked at when nothing happens and no job's time comes up.
+const TICK: Duration = Duration::from_secs(1);
+/// How soon it is looked at again at the earliest.
+const TICK_MIN: Duration = Duration::from_millis(10);
 /// The most messages that one turn takes before the group is closed.
 const TURN_MESSAGES_MAX: usize = 4_096;
 /// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
@@ -295,28 +298,39 @@ impl<O: Outside> Loop<O> {
             if self.stopping && self.committer.is_idle() {
                 return;
             }
-            let first = match waiting.pop_front().filter(|_| self.committer.accepts()) {
-                Some(message) => Ok(message),
-                None => receiver.recv_timeout(self.patience()),
-            };
-            match first {
-                Ok(message) => self.take(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) if self.committer.could_close() => {}
+            let mut taken = 0;
+            while taken < TURN_MESSAGES_MAX && self.committer.accepts() {
+                let Some(message) = waiting.pop_front() else { break };
+                self.take(message);
+                taken += 1;
+            }
+            let patience = if taken > 0 { Duration::ZERO } else { self.patience() };
+            match receiver.recv_timeout(patience) {
+                Ok(message) => self.take_in_turn(message, &mut waiting),
+                Err(RecvTimeoutError::Timeout) if taken > 0 || self.committer.could_close() => {}
                 Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             for _ in 1..TURN_MESSAGES_MAX {
                 match receiver.try_recv() {
-                    Ok(message) => self.take(message, &mut waiting),
+                    Ok(message) => self.take_in_turn(message, &mut waiting),
                     Err(_) => break,
                 }
             }
         }
     }
 
-    fn take(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+    /// Commands keep their order: while one waits for room in the log, later ones wait behind it.
+    fn take_in_turn(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
+        let full = !waiting.is_empty() || !self.committer.accepts();
         match message {
-            Message::Command { .. } if !self.committer.accepts() => waiting.push_back(message),
+            Message::Command { .. } if full => waiting.push_back(message),
+            _ => self.take(message),
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
             Message::Command { command, answer, link } => self.apply(*command, answer, link),
             Message::LogDurable(position) => self.on_durable(position),
             Message::Tables { position, outdated } => self.on_tables(position, outdated),
@@ -344,7 +358,8 @@ impl<O: Outside> Loop<O> {
         if self.committer.could_close() && !self.urgent {
             return REPORTS_PACE.saturating_sub(self.closed.elapsed());
         }
-        TICK
+        let until = |at: WallTime| Duration::from_micros(at.micros_since(clock::wall()));
+        self.core.next_timer().map_or(TICK, |at| until(at).clamp(TICK_MIN, TICK))
     }
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
@@ -473,21 +488,5 @@ impl<O: Outside> Loop<O> {
                 self.core.forget(&one);
             }
         }
-    }
-}
-
-/// About how many bytes a change takes in the log: exact sizes would mean encoding everything twice.
-fn rough_bytes(change: &Change) -> usize {
-    match change {
-        Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
-        Change::Job(_) => 512,
-        Change::JobAgain { states, .. } => {
-            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
-        }
-        Change::Key(record) => 128 + record.reply.len(),
-        Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
-            64 + set.runs().len() * 8
-        }
-        _ => 96,
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon around the core: recovers the state, feeds the core, makes its changes durable, and then tells.
 
+pub mod bulk;
 pub mod check;
 pub mod clock;
 pub mod config;

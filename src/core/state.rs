@@ -297,6 +297,8 @@ impl Cluster {
     fn absorb_slots(&mut self, job: JobId, node: NodeId, slots: Option<Slots>, touched: &mut Touched) {
         touched.slots.insert((job, node));
         touched.nodes.insert(node);
+        // A job that has gone to history holds nothing, whatever the log says on the way there.
+        let slots = slots.filter(|_| self.jobs.contains_key(&job));
         let mut old = None;
         self.with_job(job, touched, |job, _| {
             old = match slots {

@@ -96,7 +96,7 @@ impl TaskTable {
     /// Sets every task of `set` that exists. Returns the chunks that are different now.
     pub fn set(&mut self, set: &TaskSet, state: State) -> Vec<u32> {
         if let States::Same(same) = self.states {
-            if same == state {
+            if same == state || set.is_empty() {
                 return Vec::new();
             }
             if matches!(set.runs(), [(0, last)] if last.saturating_add(1) >= self.count) {
@@ -121,8 +121,7 @@ impl TaskTable {
                 from = to + 1;
             }
         }
-        let last = set.runs().last().map_or(0, |run| run.1);
-        if last.saturating_add(1) >= self.count && self.counted(state) == self.count {
+        if self.counted(state) == self.count {
             self.states = States::Same(state);
         }
         changed

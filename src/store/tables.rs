@@ -95,7 +95,7 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// Takes a row: table, key, value.
 pub type Visit<'a> = &'a mut dyn FnMut(Table, &[u8], &[u8]);
 
-/// Reading, from any thread. Each call sees whole groups only.
+/// Reading, from any thread. Each call sees whole rows; what several calls see need not be of one group.
 pub trait TablesRead: Send + Sync {
     /// The value of a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TablesError>;

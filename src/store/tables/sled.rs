@@ -30,8 +30,12 @@ use crate::model::ids::{BootId, Incarnation, Position};
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How long sled may keep writes to itself. What the end of the process takes is read again from the log.
 const FLUSH_EVERY_MILLISECONDS: u64 = 5000;
-/// How many rows are read at a time while loading.
-const PAGE_ROWS: usize = 1024;
+
+/// How many rows stand in one batch of sled.
+const BATCH_ROWS: usize = 256;
+
+/// The last value of a key.
+type KeyedRow<'a> = ((Table, &'a [u8]), Option<&'a [u8]>);
 
 /// What the tables must fit to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,32 @@ impl SledTables {
         let db = begin(folder, fit.boot, &ledger)?;
         let shared = Arc::new(Shared(RwLock::new(Some(db))));
         Ok((SledTables { folder: folder.to_owned(), boot: fit.boot, shared, ledger }, found))
+    }
+
+    /// One batch of sled, with the ledger that fits to it. sled goes through a batch in the order of a hash: in a
+    /// long one it would hardly ever find the page at hand in its cache. As long as rows are missing the position
+    /// stays what it was; the log from there on leads to the same rows.
+    fn apply_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
+        let mut ledger = self.ledger.clone();
+        ledger.position = position;
+        let mut batch = Batch::default();
+        self.shared.with(|db| {
+            for ((table, key), new) in rows {
+                let full = full_key(*table, key);
+                if table.is_live() {
+                    let old = db.get(&full)?;
+                    ledger.note(*table, key, old.as_deref(), *new);
+                }
+                match new {
+                    Some(value) => batch.insert(full, *value),
+                    None => batch.remove(full),
+                }
+            }
+            batch.insert(LEDGER_KEY, ledger.encode());
+            db.apply_batch(batch)
+        })?;
+        self.ledger = ledger;
+        Ok(())
     }
 
     /// Sets the folder aside, as `tables.aside` in place of an older one, and begins anew, empty: what is done when
@@ -244,26 +274,16 @@ impl Tables for SledTables {
         // The last row of a key counts.
         let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
             rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
-        let mut ledger = self.ledger.clone();
-        ledger.position = position;
-        let mut batch = Batch::default();
-        self.shared.with(|db| {
-            for ((table, key), new) in last {
-                let full = full_key(table, key);
-                if table.is_live() {
-                    let old = db.get(&full)?;
-                    ledger.note(table, key, old.as_deref(), new);
-                }
-                match new {
-                    Some(value) => batch.insert(full, value),
-                    None => batch.remove(full),
-                }
+        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
+        let mut rest = last.into_iter().rev().peekable();
+        loop {
+            let part: Vec<_> = rest.by_ref().take(BATCH_ROWS).collect();
+            let whole = rest.peek().is_none();
+            self.apply_part(&part, if whole { position } else { self.ledger.position })?;
+            if whole {
+                return Ok(());
             }
-            batch.insert(LEDGER_KEY, ledger.encode());
-            db.apply_batch(batch)
-        })?;
-        self.ledger = ledger;
-        Ok(())
+        }
     }
 
     fn position(&self) -> Position {
@@ -280,24 +300,22 @@ impl Tables for SledTables {
 
     fn load_live(&self, visit: Visit<'_>) -> Result<(), TablesError> {
         let mut found = BTreeMap::<Table, Digest>::new();
-        let mut from = Bound::Included(vec![1]);
-        loop {
-            let bounds = (from, Bound::Excluded(vec![128]));
-            let page = self.shared.pairs(bounds, Order::Up, PAGE_ROWS).map_err(|error| match error {
-                TablesError::Broken { what } => Distrust::Broken(what).into(),
-                other => other,
-            })?;
-            for (full, value) in &page {
+        let all = (Bound::Included(vec![1]), Bound::Excluded(vec![128]));
+        let read = self.shared.with(|db| {
+            for row in db.range::<Vec<u8>, _>(all) {
+                let (full, value) = row?;
                 let Some((table, key)) = full.split_first() else { continue };
                 let table = Table(*table);
-                found.entry(table).or_default().add(table, key, value);
-                visit(table, key, value);
+                found.entry(table).or_default().add(table, key, &value);
+                visit(table, key, &value);
             }
-            match page.into_iter().last() {
-                Some((full, _)) => from = Bound::Excluded(full),
-                None => return Ok(self.ledger.compare(&found)?),
-            }
-        }
+            Ok(())
+        });
+        read.map_err(|error| match error {
+            TablesError::Broken { what } => Distrust::Broken(what).into(),
+            other => other,
+        })?;
+        Ok(self.ledger.compare(&found)?)
     }
 
     fn reset(&mut self, incarnation: Incarnation) -> Result<(), TablesError> {

@@ -19,9 +19,6 @@ const WARM_UP: usize = 5;
 /// How long a daemon is watched while it idles.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Clock ticks a second in `/proc/PID/stat`: fixed by the kernel's interface to programs on all our targets.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// Memory pages in `/proc/PID/statm`, on both of our targets in their usual configuration.
 const PAGE_BYTES: f64 = 4_096.0;
 
@@ -242,10 +239,15 @@ fn cpu_percent(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
     Ok((cpu_seconds(dev, daemon)? - before) / start.elapsed().as_secs_f64() * 100.0)
 }
 
+/// What the threads of a daemon have used. `stat` would count whole ticks of the clock, which an idle daemon hardly
+/// ever meets.
 pub(super) fn cpu_seconds(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
-    let path = PathBuf::from(format!("/proc/{}/stat", pid(dev, daemon)?));
-    let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
-    let fields: Vec<&str> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let ticks = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum::<f64>();
-    Ok(ticks / TICKS_PER_SECOND)
+    let tasks = PathBuf::from(format!("/proc/{}/task", pid(dev, daemon)?));
+    let mut nanoseconds = 0.0;
+    for task in fs::read_dir(&tasks).map_err(Failure::file(&tasks))?.flatten() {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    }
+    Ok(nanoseconds / 1e9)
 }
