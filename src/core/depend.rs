@@ -75,8 +75,12 @@ impl Core {
                 Parent::Name(name) => {
                     let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
                     let here = self.newest_named(uid, name).map(|job| job.id());
-                    let history =
-                        found.jobs.values().rev().find(|job| &job.record.spec.name == name).map(|job| job.id());
+                    let history = found
+                        .jobs
+                        .values()
+                        .rev()
+                        .find(|job| &job.record.spec.name == name)
+                        .map(|job| job.id());
                     let newest = batch.map(|record| record.id).or(here.max(history));
                     let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
                     waits.push(wait(newest, None));

@@ -111,11 +111,8 @@ fn find(
             let Some(uid) = caller.uid else { return Err(unknown(&format!("name:{name}"))) };
             let name_arc: std::sync::Arc<str> = name.as_str().into();
             let range = (uid, name_arc.clone(), JobId(0))..=(uid, name_arc, JobId(u64::MAX));
-            let here: Vec<&Arc<Job>> = cluster
-                .by_name
-                .range(range)
-                .filter_map(|(_, _, id)| cluster.jobs.get(id))
-                .collect();
+            let here: Vec<&Arc<Job>> =
+                cluster.by_name.range(range).filter_map(|(_, _, id)| cluster.jobs.get(id)).collect();
             let open: Vec<Chosen> =
                 here.iter().filter(|job| job.ended.is_none()).map(|job| named(job, None)).collect();
             if !open.is_empty() {

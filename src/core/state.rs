@@ -360,7 +360,12 @@ impl Cluster {
     }
 
     /// Runs `act` on a job, if it is here, and keeps the totals.
-    pub(super) fn with_job(&mut self, id: JobId, touched: &mut Touched, act: impl FnOnce(&mut Job, &mut Touched)) {
+    pub(super) fn with_job(
+        &mut self,
+        id: JobId,
+        touched: &mut Touched,
+        act: impl FnOnce(&mut Job, &mut Touched),
+    ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let job = Arc::make_mut(job);
         touched.jobs.insert(id);

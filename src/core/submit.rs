@@ -48,7 +48,8 @@ impl Core {
         let mut next = self.cluster.next_job;
         let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
         let mut warnings = Vec::new();
-        let names = Names { uid, user: caller.identity.name.as_str().into(), key: submit.key.as_str().into() };
+        let names =
+            Names { uid, user: caller.identity.name.as_str().into(), key: submit.key.as_str().into() };
         let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
         let mut before: Option<(&Arc<JobSpec>, Resolved)> = None;
         for spec in &submit.specs {

@@ -104,8 +104,7 @@ impl TaskTable {
                 return (0..self.chunk_count()).collect();
             }
             let chunks = (0..self.chunk_count()).map(|_| Chunk::Run(same)).collect();
-            self.states =
-                States::Chunks(Arc::new(Chunks { chunks, counts: counts_of(self.count, same) }));
+            self.states = States::Chunks(Arc::new(Chunks { chunks, counts: counts_of(self.count, same) }));
         }
         let mut changed = Vec::new();
         for &(first, last) in set.runs() {

@@ -89,7 +89,10 @@ fn rows(
     let history = found::jobs(office, view, &caller.identity, selection).map_err(|e| tables_failed(&e))?;
     let chosen = choose(&view.cluster, &history, &caller.identity, selection)?;
     let explain = explain(office);
-    Ok(chosen.iter().flat_map(|one| complete(office, view, Some(&caller.identity), one, false, &*explain)).collect())
+    Ok(chosen
+        .iter()
+        .flat_map(|one| complete(office, view, Some(&caller.identity), one, false, &*explain))
+        .collect())
 }
 
 /// The rows of changed jobs that pass the filter, or that did and have ended: ends are never left out.

@@ -74,7 +74,8 @@ pub fn first_instruction_back_to_back(dev: &Dev) -> Result<f64, Failure> {
     let mut acknowledged = Vec::new();
     for _ in 0..RUNS {
         let id = jsubmit_id(dev, &[&output, "--", "/bin/date", "+%s.%N"])?;
-        acknowledged.push((id, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()));
+        acknowledged
+            .push((id, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()));
     }
     let mut times = Vec::new();
     for (id, acknowledged) in acknowledged {
@@ -195,7 +196,10 @@ fn ended(line: &str, status: std::process::ExitStatus) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn median_ms(runs: usize, mut run: impl FnMut() -> Result<Duration, Failure>) -> Result<f64, Failure> {
+pub(super) fn median_ms(
+    runs: usize,
+    mut run: impl FnMut() -> Result<Duration, Failure>,
+) -> Result<f64, Failure> {
     for _ in 0..WARM_UP.min(runs / 2) {
         run()?;
     }
@@ -247,7 +251,8 @@ pub(super) fn cpu_seconds(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
     for task in fs::read_dir(&tasks).map_err(Failure::file(&tasks))?.flatten() {
         // A thread may end meanwhile.
         let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        nanoseconds += text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        nanoseconds +=
+            text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     }
     Ok(nanoseconds / 1e9)
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::measure::{RUNS, cancel_all, command, cpu_seconds, jsubmit_id, median_ms, memory_bytes, pid, time};
+use super::measure::{
+    RUNS, cancel_all, command, cpu_seconds, jsubmit_id, median_ms, memory_bytes, pid, time,
+};
 use crate::dev::Dev;
 use crate::failure::Failure;
 use crate::{interrupt, program, workspace};
@@ -81,7 +83,8 @@ fn scheduler(line: &str) -> Result<f64, Failure> {
     let mut bench = workspace::cargo();
     bench.args(["bench", "--quiet", "--locked", "--package", "jsched", "--bench", "sched"]);
     let said = program::collect(bench)?.expect(0)?.stdout;
-    let figure = said.lines().find_map(|said| said.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
+    let figure =
+        said.lines().find_map(|said| said.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
     figure.ok_or_else(|| Failure::Wrong(format!("`cargo bench --bench sched` has no line {line:?}")))
 }
 
