@@ -16,6 +16,7 @@ pub mod net;
 pub mod pki;
 pub mod sched;
 pub mod session;
+pub mod sim;
 pub mod store;
 pub mod wire;
 pub mod worker;

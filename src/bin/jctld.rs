@@ -48,6 +48,7 @@ fn act(arguments: JCtld) -> Result<ExitCode, CliError> {
             lines.iter().for_each(|line| println!("{line}"));
         }
         Verb::Ca(Ca::Issue { name, role, uid, ttl, out }) => issue(&settings, name, *role, *uid, *ttl, out)?,
+        Verb::Simulate(asked) => return jsched::cli::commands::simulate(&arguments.general, asked),
         verb => {
             let asked = jsched::cli::commands::admin(&arguments.general, verb)?;
             let later = || CliError::script("not_supported", "not supported yet: this verb of jctld");

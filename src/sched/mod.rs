@@ -15,6 +15,7 @@ pub mod explanation;
 pub mod note;
 mod pass;
 pub mod plan;
+pub mod policy;
 mod pool;
 mod queue;
 mod rights;

@@ -70,6 +70,37 @@ pub struct Dev {
     pub overrides: Vec<String>,
 }
 
+/// Arguments of `simulate`.
+#[derive(Args, Clone, Debug)]
+pub struct Simulate {
+    /// In the standard workload format, as it is or packed by gzip or xz
+    #[arg(value_name = "TRACE.swf")]
+    pub trace: PathBuf,
+    /// By which policy: easy, wfp3-easy, conservative, ...
+    #[arg(long, value_name = "P")]
+    pub policy: String,
+    /// On so many processors; by default what the trace's header says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub procs: Option<u32>,
+    /// Multiply the gaps between arrivals: 0.9 makes 11 % more load
+    #[arg(long, value_name = "F", value_parser = load)]
+    pub load: Option<f64>,
+    /// Write each job's number and the second of its start here
+    #[arg(long, value_name = "FILE.tsv")]
+    pub starts: Option<PathBuf>,
+    /// Draw use, demand and who ran where here
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+}
+
+/// The smallest and the largest factor for the gaps between arrivals.
+const LOAD_RANGE: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+fn load(text: &str) -> Result<f64, String> {
+    let factor = text.parse::<f64>().ok().filter(|factor| LOAD_RANGE.contains(factor));
+    factor.ok_or_else(|| format!("wanted: a number from {} to {}", LOAD_RANGE.start(), LOAD_RANGE.end()))
+}
+
 /// What `jctld` does.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
@@ -167,26 +198,7 @@ pub enum Verb {
     /// What is wrong on this machine
     Doctor,
     /// Schedule a trace in virtual time
-    Simulate {
-        /// In the standard workload format
-        #[arg(value_name = "TRACE.swf")]
-        trace: PathBuf,
-        /// By which policy
-        #[arg(long)]
-        policy: String,
-        /// On so many processors
-        #[arg(long, value_name = "N")]
-        procs: Option<u32>,
-        /// Times this load
-        #[arg(long, value_name = "F")]
-        load: Option<f64>,
-        /// Write starts here
-        #[arg(long, value_name = "FILE")]
-        starts: Option<PathBuf>,
-        /// Draw it here
-        #[arg(long, value_name = "FILE.svg")]
-        plot: Option<PathBuf>,
-    },
+    Simulate(Simulate),
     /// Play a trace through a real cluster of virtual nodes
     Replay {
         /// In the standard workload format
@@ -344,7 +356,6 @@ impl Definition for JCtld {
         "upgrade",
         "reload",
         "doctor",
-        "simulate",
         "replay",
         "plan",
     ];
