@@ -1,11 +1,15 @@
 //! Finds and reads the client's configuration: where the controller is, and whose certificate speaks for the caller.
 //!
-//! The first file that is there is taken: `--config FILE`, `JSCHED_CONFIG`, `~/.config/jsched/config.toml`,
+//! Inside a job commands go through its socket, and need none of it. Else the first file that is there is taken: `--config FILE`, `JSCHED_CONFIG`, `~/.config/jsched/config.toml`,
 //! `/etc/jsched/config.toml`. A file that was named and is not there is an error, never a reason to look further.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use super::inside::Inside;
+use super::session::Way;
+use crate::wire::inside::SOCKET_VARIABLE;
 
 /// The variable that names the configuration's file.
 pub const CONFIG_VARIABLE: &str = "JSCHED_CONFIG";
@@ -79,15 +83,25 @@ pub struct Search {
     pub variable: Option<PathBuf>,
     /// The caller's home directory.
     pub home: Option<PathBuf>,
+    /// The value of [`SOCKET_VARIABLE`]: inside a job it wins over everything but the option.
+    pub socket: Option<PathBuf>,
 }
 
 impl Search {
     /// With what the process's environment says.
     pub fn from_environment(option: Option<PathBuf>) -> Search {
-        Search {
-            option,
-            variable: std::env::var_os(CONFIG_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from),
-            home: std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from),
+        let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Search { option, variable: path(CONFIG_VARIABLE), home: path("HOME"), socket: path(SOCKET_VARIABLE) }
+    }
+
+    /// Finds the way to the controller: inside a job its socket, unless a configuration is given by option.
+    ///
+    /// # Errors
+    /// As [`Search::load`].
+    pub fn way(&self) -> Result<Way, ConfigError> {
+        match (&self.option, &self.socket) {
+            (None, Some(socket)) => Ok(Way::Inside(Inside { socket: socket.clone() })),
+            _ => self.load().map(Way::Network),
         }
     }
 
@@ -178,7 +192,8 @@ mod tests {
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("config.toml"), GOOD).unwrap();
         let named = folder.path().join("named.toml");
-        let mut search = Search { option: None, variable: None, home: Some(folder.path().to_owned()) };
+        let mut search =
+            Search { option: None, variable: None, home: Some(folder.path().to_owned()), socket: None };
         let config = search.load().unwrap();
         assert_eq!(config.certificate, home.join("me.pem"));
         assert_eq!(config.key, Path::new("/k/me.key"));
@@ -188,6 +203,12 @@ mod tests {
         assert_eq!(search.load().unwrap().file, named);
         search.option = Some(folder.path().join("other.toml"));
         assert!(search.load().is_err());
+        // Inside a job its socket wins over all but the option.
+        search.socket = Some(folder.path().join("socket"));
+        assert!(search.way().is_err());
+        search.option = None;
+        let inside = Inside { socket: folder.path().join("socket") };
+        assert_eq!(search.way().unwrap(), Way::Inside(inside));
     }
 
     #[test]

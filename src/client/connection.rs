@@ -10,13 +10,14 @@ use crate::wire::codec::{self, BODY_BYTES_MAX};
 
 use super::config::Config;
 use super::error::{ClientError, Trouble};
+use super::inside::Conversation;
 
 /// How long the controller may take to read a request.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a reply that has begun may take to arrive whole.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a frame in either direction: a whole body and its head.
-const FRAME_BYTES_MAX: usize = BODY_BYTES_MAX + 64;
+pub(super) const FRAME_BYTES_MAX: usize = BODY_BYTES_MAX + 64;
 
 /// Loads what the configuration names.
 ///
@@ -56,7 +57,7 @@ impl Connection {
         writer.push(body).map_err(|error| Trouble::Final(ClientError::Protocol(error.to_string())))?;
         // The controller may refuse before it has read all: then writing fails, and the replies say why.
         let written = writer.finish(SEND_TIMEOUT).await;
-        let replies = Replies { reader: FrameReader::new(receive, FRAME_BYTES_MAX) };
+        let replies = Replies::Network(FrameReader::new(receive, FRAME_BYTES_MAX));
         match written {
             Ok(()) => Ok(replies),
             Err(FrameError::Write(quinn::WriteError::Stopped(_))) => Ok(replies),
@@ -65,12 +66,10 @@ impl Connection {
     }
 
     /// The next reply of a stream of this connection; `None` at its end.
-    pub(super) async fn next(&self, replies: &mut Replies) -> Result<Option<Reply>, Trouble> {
-        let frame = replies.reader.next(Patience::for_events(REPLY_TIMEOUT)).await;
+    pub(super) async fn next(&self, reader: &mut FrameReader) -> Result<Option<Reply>, Trouble> {
+        let frame = reader.next(Patience::for_events(REPLY_TIMEOUT)).await;
         match frame {
-            Ok(Some(bytes)) => codec::decode(&bytes).map(Some).map_err(|error| {
-                Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}")))
-            }),
+            Ok(Some(bytes)) => decode_reply(&bytes).map(Some),
             Ok(None) => Ok(None),
             Err(error @ FrameError::TooLong { .. }) => {
                 Err(Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}"))))
@@ -105,8 +104,17 @@ impl Connection {
 
 /// The replies to one request.
 #[derive(Debug)]
-pub struct Replies {
-    reader: FrameReader,
+pub(super) enum Replies {
+    /// On a stream of the connection.
+    Network(FrameReader),
+    /// At the job's socket.
+    Inside(Conversation),
+}
+
+/// Decodes a reply.
+pub(super) fn decode_reply(frame: &[u8]) -> Result<Reply, Trouble> {
+    codec::decode(frame)
+        .map_err(|error| Trouble::Final(ClientError::Protocol(format!("the controller's answer: {error}"))))
 }
 
 /// Encodes a request.

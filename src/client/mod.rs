@@ -10,6 +10,7 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod follow;
+pub mod inside;
 pub mod interrupt;
 pub mod join;
 pub mod key;

@@ -9,8 +9,9 @@ use crate::pki::credentials::Credentials;
 use crate::wire::client::{Admin, RefusalCode, Reply, Request};
 
 use super::config::Config;
-use super::connection::{Connection, Replies, credentials, encode};
+use super::connection::{Connection, FRAME_BYTES_MAX, Replies, credentials, decode_reply, encode};
 use super::error::{ClientError, Trouble};
+use super::inside::Inside;
 
 /// How long a plain command goes on asking before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,9 +29,30 @@ pub enum Notice {
 
 type Listener = Box<dyn FnMut(&Notice)>;
 
+/// Which way a command takes to the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By the network, as its user.
+    Network(Config),
+    /// From inside a job, as that job.
+    Inside(Inside),
+}
+
+impl std::convert::From<Config> for Way {
+    fn from(config: Config) -> Way {
+        Way::Network(config)
+    }
+}
+
+impl std::convert::From<Inside> for Way {
+    fn from(inside: Inside) -> Way {
+        Way::Inside(inside)
+    }
+}
+
 /// Asks the controller. Not connected until it is first asked something.
 pub struct Client {
-    config: Config,
+    way: Way,
     patience: Duration,
     credentials: Option<Credentials>,
     connection: Option<Connection>,
@@ -42,10 +64,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for that configuration. Nothing is read or dialled yet.
-    pub fn new(config: Config) -> Client {
+    /// A client that takes that way. Nothing is read or dialled yet.
+    pub fn new(way: impl Into<Way>) -> Client {
         Client {
-            config,
+            way: way.into(),
             patience: PATIENCE,
             credentials: None,
             connection: None,
@@ -68,20 +90,23 @@ impl Client {
         self.listener = Some(Box::new(listener));
     }
 
-    /// The caller's own credentials, loaded when first needed.
+    /// The caller's own credentials, loaded when first needed. A job has none.
     ///
     /// # Errors
     /// [`ClientError::Certificate`].
-    pub fn credentials(&mut self) -> Result<&Credentials, ClientError> {
-        if self.credentials.is_none() {
-            self.credentials = Some(credentials(&self.config)?);
+    pub fn credentials(&mut self) -> Result<Option<&Credentials>, ClientError> {
+        if let (None, Way::Network(config)) = (&self.credentials, &self.way) {
+            self.credentials = Some(credentials(config)?);
         }
-        self.credentials.as_ref().ok_or_else(|| ClientError::System("no credentials".to_owned()))
+        Ok(self.credentials.as_ref())
     }
 
     /// The controller's address that answered last; else the first one configured.
     pub fn address(&self) -> &str {
-        let configured = || self.config.controllers.first().map_or("", String::as_str);
+        let configured = || match &self.way {
+            Way::Network(config) => config.controllers.first().map_or("", String::as_str),
+            Way::Inside(inside) => inside.socket.to_str().unwrap_or("the job's socket"),
+        };
         self.connection.as_ref().map_or_else(configured, Connection::address)
     }
 
@@ -159,6 +184,18 @@ impl Client {
 
     /// Sends an encoded request over the open connection, or a new one.
     pub(super) async fn send(&mut self, body: &[u8]) -> Result<Replies, Trouble> {
+        let config = match &self.way {
+            Way::Network(config) => config,
+            Way::Inside(inside) => {
+                // The node goes on looking for the controller: it is worth waiting for.
+                self.dialled = true;
+                let mut conversation = inside.enter().await?;
+                self.sent = true;
+                conversation.request(body).await?;
+                return Ok(Replies::Inside(conversation));
+            }
+        };
+        let controllers = config.controllers.clone();
         if let Some(connection) = self.connection.take() {
             self.sent = true;
             match connection.request(body).await {
@@ -171,8 +208,9 @@ impl Client {
                 }
             }
         }
-        let credentials = self.credentials().map_err(Trouble::Final)?.clone();
-        let connection = Connection::open(&credentials, &self.config.controllers).await?;
+        let credentials = self.credentials().map_err(Trouble::Final)?.cloned();
+        let credentials = credentials.ok_or_else(|| no_credentials(&self.way))?;
+        let connection = Connection::open(&credentials, &controllers).await?;
         (self.dialled, self.sent) = (true, true);
         let replies = connection.request(body).await?;
         self.connection = Some(connection);
@@ -181,10 +219,14 @@ impl Client {
 
     /// The next reply of a request that was sent; refusals are errors. Forgets the connection when it broke.
     pub(super) async fn next(&mut self, replies: &mut Replies) -> Result<Option<Reply>, Trouble> {
-        let Some(connection) = &self.connection else {
-            return Err(Trouble::Passing { sent: true, reason: "the connection is gone".to_owned() });
+        let next = match (replies, &self.connection) {
+            (Replies::Inside(conversation), _) => inside_next(conversation).await,
+            (Replies::Network(reader), Some(connection)) => connection.next(reader).await,
+            (Replies::Network(_), None) => {
+                return Err(Trouble::Passing { sent: true, reason: "the connection is gone".to_owned() });
+            }
         };
-        match connection.next(replies).await {
+        match next {
             Ok(Some(Reply::Refused(refusal))) => {
                 self.heard();
                 Err(Trouble::Final(ClientError::Refused(refusal)))
@@ -268,6 +310,17 @@ impl Client {
             listener(notice);
         }
     }
+}
+
+async fn inside_next(conversation: &mut super::inside::Conversation) -> Result<Option<Reply>, Trouble> {
+    match conversation.next(FRAME_BYTES_MAX).await? {
+        Some(frame) => decode_reply(&frame).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn no_credentials(way: &Way) -> Trouble {
+    Trouble::Final(ClientError::System(format!("no credentials for {way:?}")))
 }
 
 /// Whether a refusal only means "later".

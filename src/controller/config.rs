@@ -47,6 +47,9 @@ pub struct Config {
     /// Whether uid 0 may run jobs. `false` by default.
     #[serde(default)]
     pub allow_root: bool,
+    /// Whether jobs may submit jobs. `true` by default.
+    #[serde(default = "default_submit_from_jobs")]
+    pub submit_from_jobs: bool,
 }
 
 /// A time span, written as on the command line: `90s`, `5m`, `1-00:00`.
@@ -101,6 +104,7 @@ impl Config {
             kill_grace: default_kill_grace(),
             jobs_per_user_max: default_jobs_per_user_max(),
             allow_root: false,
+            submit_from_jobs: default_submit_from_jobs(),
         }
     }
 
@@ -194,6 +198,10 @@ fn default_kill_grace() -> Span {
 
 fn default_jobs_per_user_max() -> u32 {
     1_000_000
+}
+
+fn default_submit_from_jobs() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -163,9 +163,14 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "jobs_per_user_max" => {
             config.jobs_per_user_max = value.parse().map_err(|_| bad("it takes a number"))?;
         }
+        "submit_from_jobs" => {
+            config.submit_from_jobs = value.parse().map_err(|_| bad("it takes true or false"))?;
+        }
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
-            return Err(bad("known keys: node_timeout, lease, kill_grace, jobs_per_user_max, listen"));
+            return Err(bad(
+                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, submit_from_jobs, listen",
+            ));
         }
     }
     Ok(())

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::core::authorise::in_reach;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, View};
+use crate::model::identity::Identity;
 use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef, Uid};
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
@@ -20,6 +22,8 @@ use crate::wire::codec::decode;
 
 /// The most ended jobs that one listing reads.
 pub const LISTED_MAX: usize = 200_000;
+/// The most ended jobs of its owner that are looked at for one that a job reaches by name or as its last.
+pub const FAMILY_LOOKED_AT_MAX: usize = 4_096;
 /// Rows read at once.
 const PAGE: usize = 4_096;
 
@@ -73,15 +77,29 @@ pub fn owner_of(tables: &dyn TablesRead, number: JobId) -> Result<Option<Job>, T
     Ok((number.0 - id <= own).then_some(job))
 }
 
-/// The newest ended job of an owner and name.
+/// The newest ended job of the caller's and that name; from inside a job the newest in its reach.
 ///
 /// # Errors
 /// What the tables said.
-pub fn newest_named(tables: &dyn TablesRead, uid: Uid, name: &str) -> Result<Option<Job>, TablesError> {
-    let (from, to) = (name_key(uid, name, JobId(0)), name_key(uid, name, JobId(u64::MAX)));
-    let found = tables.range(Table::BY_NAME, Bound::Included(&from), Bound::Included(&to), Order::Down, 1)?;
-    let id = found.first().and_then(|(key, _)| key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)));
-    id.map_or(Ok(None), |id| job(tables, JobId(id)))
+pub fn newest_named(
+    tables: &dyn TablesRead,
+    caller: &Identity,
+    name: &str,
+) -> Result<Option<Job>, TablesError> {
+    let Some(uid) = caller.uid else { return Ok(None) };
+    // What a job submits has a higher number than itself.
+    let (least, most) = caller.within.map_or((JobId(0), 1), |within| (within.task.job, FAMILY_LOOKED_AT_MAX));
+    let (from, to) = (name_key(uid, name, least), name_key(uid, name, JobId(u64::MAX)));
+    let found =
+        tables.range(Table::BY_NAME, Bound::Included(&from), Bound::Included(&to), Order::Down, most)?;
+    for (key, _) in &found {
+        let id = key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes)));
+        let ended = id.map_or(Ok(None), |id| job(tables, id))?;
+        if let Some(ended) = ended.filter(|ended| in_reach(caller, &ended.record)) {
+            return Ok(Some(ended));
+        }
+    }
+    Ok(None)
 }
 
 /// Jobs that ended since then, newest last, at most [`LISTED_MAX`]; of one owner if `uid` is given.
@@ -171,20 +189,34 @@ pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<Jo
     }
 }
 
-/// The owner's newest ended job.
+/// The caller's newest ended job; from inside a job the newest in its reach.
 ///
 /// # Errors
 /// What the tables said.
-pub fn newest_of(tables: &dyn TablesRead, uid: Uid) -> Result<Option<Job>, TablesError> {
+pub fn newest_of(tables: &dyn TablesRead, caller: &Identity) -> Result<Option<Job>, TablesError> {
+    let Some(uid) = caller.uid else { return Ok(None) };
+    let mut looked_at = 0;
     let mut to = Bound::Unbounded;
     for _ in 0..LISTED_MAX / PAGE {
         let high = to.as_ref().map(Vec::as_slice);
         let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(None) };
         let mine = page.iter().filter(|(_, value)| value.starts_with(&uid.0.to_be_bytes()));
-        let newest = mine.filter_map(|(key, _)| key.last_chunk::<8>()).map(|b| u64::from_be_bytes(*b)).max();
-        if let Some(id) = newest {
-            return job(tables, JobId(id));
+        let ids = mine.filter_map(|(key, _)| key.last_chunk::<8>()).map(|b| JobId(u64::from_be_bytes(*b)));
+        let mut ids: Vec<JobId> = match &caller.within {
+            Some(within) => ids.filter(|id| *id > within.task.job).collect(),
+            None => ids.max().into_iter().collect(),
+        };
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        for id in ids {
+            looked_at += 1;
+            let ended = job(tables, id)?;
+            if let Some(ended) = ended.filter(|ended| in_reach(caller, &ended.record)) {
+                return Ok(Some(ended));
+            }
+            if looked_at >= FAMILY_LOOKED_AT_MAX {
+                return Ok(None);
+            }
         }
         to = Bound::Excluded(last.clone());
     }

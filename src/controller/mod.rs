@@ -9,6 +9,7 @@ pub mod driver;
 pub mod handlers;
 pub mod history;
 pub mod init;
+pub mod job_link;
 pub mod join;
 pub mod log;
 pub mod node_link;

@@ -1,11 +1,13 @@
-//! A node's connections: orders and reports on the one, bytes of output on the other.
+//! A node's connections: orders and reports on the one, bytes of output on the other, requests of jobs on the third.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::mpsc;
 
 use super::driver::{Message, NodeMessage, NodeSender};
+use super::job_link;
 use super::office::{Office, lock};
 use crate::core::Command;
 use crate::model::identity::Identity;
@@ -17,14 +19,16 @@ use crate::wire::data::DataHello;
 use crate::wire::node::{Act, Content, FromNode, Hello, ToNode};
 
 /// How long a node may take to begin, and to send the rest of a frame.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The first frame of a control connection.
 pub const CONTROL: &[u8] = b"control";
 /// The first frame of a data connection.
 pub const DATA: &[u8] = b"data";
+/// The first frame of a connection for jobs.
+pub const JOBS: &[u8] = b"jobs";
 
 /// Serves one of a node's connections until it ends.
-pub async fn serve(office: &Office, connection: &Connection, identity: &Identity) {
+pub async fn serve(office: &Arc<Office>, connection: &Connection, identity: &Identity) {
     let failed = |reason: &str| connection.close(CloseCode::Protocol.varint(), reason.as_bytes());
     let Ok(Ok((send, receive))) = tokio::time::timeout(PATIENCE, connection.accept_bi()).await else {
         return failed("no stream was opened");
@@ -36,7 +40,8 @@ pub async fn serve(office: &Office, connection: &Connection, identity: &Identity
     match &*kind {
         CONTROL => control(office, connection, identity, reader, send).await,
         DATA => data(office, connection, identity, reader).await,
-        _ => failed("the first frame is neither `control` nor `data`"),
+        JOBS => job_link::serve(office, connection, identity, reader).await,
+        _ => failed("the first frame is neither `control` nor `data` nor `jobs`"),
     }
 }
 

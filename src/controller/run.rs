@@ -190,6 +190,7 @@ fn core_settings(config: &Config, authority: &Authority) -> Settings {
         kill_grace: config.kill_grace.0,
         jobs_per_user_max: config.jobs_per_user_max,
         allow_root: config.allow_root,
+        submit_from_jobs: config.submit_from_jobs,
         addresses: config.advertise.clone(),
         fingerprint: authority.fingerprint().0,
     }

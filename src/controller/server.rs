@@ -16,7 +16,7 @@ use crate::wire::client::{Refusal, RefusalCode, Reply, Request};
 use crate::wire::codec::{decode, encode};
 
 /// How long a request may take to arrive once its stream is open.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read a frame.
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of a request: a hundred thousand jobs in one call.
@@ -105,7 +105,7 @@ async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, w
         Ok(None) => return,
         Err(error) => return tracing::info!(who = caller.identity.name, %error, "a request did not arrive"),
     };
-    let mut replies = Replies { writer, waiting: 0 };
+    let mut replies = Replies::new(writer);
     let request: Request = match heavy(frame.len(), || decode(&frame)) {
         Ok(request) => request,
         Err(error) => {
@@ -138,6 +138,11 @@ pub struct Replies {
 pub struct Undelivered(String);
 
 impl Replies {
+    /// Over that stream.
+    pub fn new(writer: FrameWriter) -> Replies {
+        Replies { writer, waiting: 0 }
+    }
+
     /// Adds a reply; what has gathered is sent when it is much, or at [`Replies::flush`].
     pub async fn push(&mut self, reply: &Reply) -> Result<(), Undelivered> {
         let bytes = encode(reply).map_err(|error| Undelivered(error.to_string()))?;

@@ -34,7 +34,7 @@ impl Core {
         found: &Found,
         outcome: &mut Outcome,
     ) -> Reply {
-        if let Some(reply) = self.barred(now, caller) {
+        if let Some(reply) = self.barred(now, caller, request) {
             return reply;
         }
         let right = needed(request);
@@ -88,14 +88,14 @@ impl Core {
         };
         for one in &chosen {
             let record = &one.job.record;
-            if one.named && !may_change(&caller.identity, record.uid) {
+            if one.named && !may_change(&caller.identity, record) {
                 let message = format!("job {} belongs to {}", record.id, record.user);
                 return refuse(RefusalCode::NotAllowed, message, "operators may change it");
             }
         }
         let mut lines = Vec::new();
         for one in chosen {
-            if !may_change(&caller.identity, one.job.record.uid) {
+            if !may_change(&caller.identity, &one.job.record) {
                 continue;
             }
             match self.act_on(now, caller, act, one, found, outcome) {
@@ -127,7 +127,7 @@ impl Core {
             self.check_set(caller, &one.job, settings)?;
         }
         if act.verb == Verb::Release && one.job.record.hold == Hold::Admin {
-            let operator = caller.identity.role > crate::model::identity::Role::User;
+            let operator = allowed(caller.identity.role, super::authorise::Right::Operate);
             if !operator {
                 let message = format!("job {} is held by an operator", line.id);
                 return Err(Refusal::new(RefusalCode::NotAllowed, message, "ask an operator to release it"));
@@ -172,7 +172,7 @@ impl Core {
     ) -> u64 {
         let set = one.set();
         let id = one.job.id();
-        let by = caller.identity.name.clone();
+        let by = caller.identity.actor();
         let waiting = one.job.tasks.select(Some(&set), |state| matches!(state, State::Pending | State::Held));
         let live: Vec<Ordinal> = live_in(&one.job, &set).map(|(ordinal, _)| ordinal).collect();
         if !live.is_empty() {

@@ -8,7 +8,7 @@ use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::{ContentHash, JobId};
 use crate::model::record::{CertificateRecord, TokenRecord, UserRecord};
 use crate::model::time::Now;
-use crate::wire::client::{Admin, RefusalCode, Reply};
+use crate::wire::client::{Admin, RefusalCode, Reply, Request};
 
 impl Core {
     pub(super) fn admin(&mut self, now: Now, caller: &Caller, admin: &Admin, outcome: &mut Outcome) -> Reply {
@@ -128,8 +128,11 @@ impl Core {
         Reply::Done { lines: vec![format!("user {name} removed")], warnings: Vec::new() }
     }
 
-    /// A revoked certificate, or one of a user who was removed, speaks for nobody.
-    pub(super) fn barred(&mut self, _now: Now, caller: &Caller) -> Option<Reply> {
+    /// A revoked certificate, or one of a user who was removed, speaks for nobody; nor does an attempt that has ended.
+    pub(super) fn barred(&mut self, _now: Now, caller: &Caller, request: &Request) -> Option<Reply> {
+        if let Some(refusal) = self.barred_within(caller, request) {
+            return Some(Reply::Refused(refusal));
+        }
         let record = self.cluster.certificates.get(&caller.identity.serial)?;
         record.revoked?;
         Some(refuse(

@@ -1,7 +1,7 @@
 //! Who may do what: the one table (INTERFACE, "Who may do what"), deny by default.
 
 use crate::model::identity::{Identity, Role};
-use crate::model::ids::Uid;
+use crate::model::record::JobRecord;
 use crate::wire::client::{Admin, NodeAct, Request, Verb};
 
 /// Things that one may be allowed to do.
@@ -42,7 +42,9 @@ pub fn allowed(role: Role, right: Right) -> bool {
             SeeQueue | Submit | SeeOwn | SeeForeign | ChangeOwn | ChangeForeign | Operate | Administer
         ),
         Role::Node => matches!(right, BeNode),
-        Role::Login | Role::Controller | Role::Job => false,
+        // All of it within its reach alone: see `in_reach`.
+        Role::Job => matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn),
+        Role::Login | Role::Controller => false,
     }
 }
 
@@ -70,16 +72,28 @@ pub fn needed(request: &Request) -> Right {
     }
 }
 
-/// Whether the caller may see what is private to the owner of a job.
-pub fn may_see(caller: &Identity, owner: Uid) -> bool {
-    let right = if caller.uid == Some(owner) { Right::SeeOwn } else { Right::SeeForeign };
-    allowed(caller.role, right)
+/// Whether a job can be named at all: from inside a job only that job, the jobs that it submitted, and theirs.
+pub fn in_reach(caller: &Identity, record: &JobRecord) -> bool {
+    match (caller.role, &caller.within) {
+        (Role::Job, Some(within)) => {
+            let job = within.task.job;
+            caller.uid == Some(record.uid) && (record.id == job || record.ancestors.contains(&job))
+        }
+        (Role::Job, None) | (_, Some(_)) => false,
+        (_, None) => true,
+    }
 }
 
-/// Whether the caller may change a job of that owner.
-pub fn may_change(caller: &Identity, owner: Uid) -> bool {
-    let right = if caller.uid == Some(owner) { Right::ChangeOwn } else { Right::ChangeForeign };
-    allowed(caller.role, right)
+/// Whether the caller may see what is private to the owner of a job.
+pub fn may_see(caller: &Identity, record: &JobRecord) -> bool {
+    let right = if caller.uid == Some(record.uid) { Right::SeeOwn } else { Right::SeeForeign };
+    allowed(caller.role, right) && in_reach(caller, record)
+}
+
+/// Whether the caller may change a job.
+pub fn may_change(caller: &Identity, record: &JobRecord) -> bool {
+    let right = if caller.uid == Some(record.uid) { Right::ChangeOwn } else { Right::ChangeForeign };
+    allowed(caller.role, right) && in_reach(caller, record)
 }
 
 #[cfg(test)]
@@ -101,7 +115,7 @@ mod tests {
         ];
         let count = |role| all.iter().filter(|right| allowed(role, **right)).count();
         let counts: Vec<usize> = Role::ALL.iter().map(|role| count(*role)).collect();
-        assert_eq!(counts, [4, 6, 8, 1, 0, 0, 0]);
+        assert_eq!(counts, [4, 6, 8, 1, 0, 0, 4]);
         assert!(!allowed(Role::Operator, Right::SeeForeign));
         assert!(!allowed(Role::Admin, Right::BeNode));
         assert!(!allowed(Role::Node, Right::SeeQueue));

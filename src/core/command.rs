@@ -182,6 +182,8 @@ pub struct Settings {
     pub jobs_per_user_max: u32,
     /// Whether uid 0 may run jobs.
     pub allow_root: bool,
+    /// Whether jobs may submit jobs.
+    pub submit_from_jobs: bool,
     /// Where the controller is reached, for tokens.
     pub addresses: Vec<String>,
     /// Hash of the CA's certificate, for tokens.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::Core;
-use super::command::{Found, Outcome};
+use super::authorise::in_reach;
+use super::command::{Caller, Found, Outcome};
 use super::job::Job;
+use super::within::out_of_reach;
 use crate::model::change::Change;
+use crate::model::identity::Identity;
 use crate::model::ids::{JobId, Uid};
 use crate::model::record::{Hold, JobRecord, Wait};
 use crate::model::spec::{Dependency, DependencyKind, JobSpec, OnDependencyFailure, Parent};
@@ -31,12 +34,14 @@ impl Core {
     /// Turns conditions into numbers. `earlier` are the records of the same submission.
     pub(super) fn resolve_dependencies(
         &self,
-        uid: Uid,
+        caller: &Caller,
         spec: &JobSpec,
         numbers: &[JobId],
         earlier: &[JobRecord],
         found: &Found,
     ) -> Result<Vec<Wait>, Refusal> {
+        let caller = &caller.identity;
+        let Some(uid) = caller.uid else { return Ok(Vec::new()) };
         let mut waits = Vec::new();
         for condition in &spec.dependencies.conditions {
             if condition.kind == DependencyKind::AfterCorrelated {
@@ -64,9 +69,14 @@ impl Core {
                     let batch = earlier.iter().filter(|record| record.spec.name == name).map(|r| r.id);
                     waits.extend(mine.chain(batch).map(|parent| wait(parent, None)));
                 }
-                Parent::Job(number) => waits.push(self.wait_on_number(*number, found, condition)?),
+                Parent::Job(number) => {
+                    let wait = self.wait_on_number(*number, found, condition)?;
+                    self.check_parent(caller, wait.parent, found)?;
+                    waits.push(wait);
+                }
                 Parent::Tasks(number, indexes) => {
                     let job = self.parent(*number, found).ok_or_else(|| no_parent(&number.to_string()))?;
+                    self.check_parent(caller, job.id(), found)?;
                     let set = job.record.spec.array.as_ref().map(|array| array.indexes.ordinals(indexes));
                     let set = set.filter(|set| set.count() == u64::from(indexes.count()));
                     let set = set.ok_or_else(|| no_parent(&format!("{number}_[…]")))?;
@@ -74,13 +84,10 @@ impl Core {
                 }
                 Parent::Name(name) => {
                     let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
-                    let here = self.newest_named(uid, name).map(|job| job.id());
-                    let history = found
-                        .jobs
-                        .values()
-                        .rev()
-                        .find(|job| &job.record.spec.name == name)
-                        .map(|job| job.id());
+                    let near = |job: &&Job| in_reach(caller, &job.record);
+                    let here = self.named(uid, name).rev().find(near).map(Job::id);
+                    let mut past = found.jobs.values().rev().map(|job| &**job).filter(near);
+                    let history = past.find(|job| &job.record.spec.name == name).map(|job| job.id());
                     let newest = batch.map(|record| record.id).or(here.max(history));
                     let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
                     waits.push(wait(newest, None));
@@ -115,11 +122,15 @@ impl Core {
         self.named(uid, name).filter(|job| job.ended.is_none())
     }
 
-    fn newest_named(&self, uid: Uid, name: &str) -> Option<&Job> {
-        self.named(uid, name).last()
+    /// From inside a job only what it reaches can be waited for by name or number.
+    fn check_parent(&self, caller: &Identity, id: JobId, found: &Found) -> Result<(), Refusal> {
+        match self.parent(id, found) {
+            Some(job) if !in_reach(caller, &job.record) => Err(out_of_reach(caller, id)),
+            _ => Ok(()),
+        }
     }
 
-    fn named(&self, uid: Uid, name: &str) -> impl Iterator<Item = &Job> {
+    fn named(&self, uid: Uid, name: &str) -> impl DoubleEndedIterator<Item = &Job> {
         let name: std::sync::Arc<str> = name.into();
         let range = (uid, name.clone(), JobId(0))..=(uid, name, JobId(u64::MAX));
         self.cluster.by_name.range(range).filter_map(|(_, _, id)| self.cluster.jobs.get(id)).map(|job| &**job)

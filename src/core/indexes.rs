@@ -34,6 +34,7 @@ impl Cluster {
         for wait in &record.waits_for {
             self.dependents.insert((wait.parent, record.id));
         }
+        self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
     }
 
     pub(super) fn forget_indexes(&mut self, job: &Job) {
@@ -43,10 +44,16 @@ impl Cluster {
         for wait in &record.waits_for {
             self.dependents.remove(&(wait.parent, record.id));
         }
+        for ancestor in &record.ancestors {
+            self.descendants.remove(&(*ancestor, record.id));
+        }
     }
 }
 
 /// Whether two records of one job stand at the same places of all indexes.
 pub(super) fn is_found_alike(one: &JobRecord, other: &JobRecord) -> bool {
-    one.uid == other.uid && one.spec.name == other.spec.name && one.waits_for == other.waits_for
+    one.uid == other.uid
+        && one.spec.name == other.spec.name
+        && one.waits_for == other.waits_for
+        && one.ancestors == other.ancestors
 }

@@ -211,7 +211,7 @@ impl View {
             restarts: 0,
             tasks: Vec::new(),
             handed: 0,
-            private: caller.filter(|caller| may_see(caller, record.uid)).map(|_| private(job)),
+            private: caller.filter(|caller| may_see(caller, record)).map(|_| private(job)),
         }
     }
 

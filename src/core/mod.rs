@@ -25,6 +25,7 @@ pub mod state;
 pub mod submit;
 pub mod tasks;
 pub mod touched;
+pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -200,7 +201,7 @@ impl Core {
     fn audit(&mut self, now: Now, caller: &Caller, what: &str, allowed: bool, outcome: &mut Outcome) {
         let record = AuditRecord {
             at: now.wall,
-            who: format!("{} {}", caller.identity.role, caller.identity.name),
+            who: format!("{} {}", caller.identity.role, caller.identity.actor()),
             from: caller.from.clone(),
             what: what.to_owned(),
             allowed,

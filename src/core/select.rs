@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::authorise::in_reach;
 use super::job::Job;
 use super::state::Cluster;
+use super::within::out_of_reach;
 use crate::model::identity::Identity;
 use crate::model::ids::{JobId, Ordinal};
 use crate::model::task_set::TaskSet;
@@ -40,7 +42,11 @@ pub fn choose(
 ) -> Result<Vec<Chosen>, Refusal> {
     let mut chosen = Vec::new();
     for selector in &selection.selectors {
-        chosen.extend(find(cluster, history, caller, selector)?);
+        let found = find(cluster, history, caller, selector)?;
+        if let Some(one) = found.iter().find(|one| !in_reach(caller, &one.job.record)) {
+            return Err(out_of_reach(caller, one.job.id()));
+        }
+        chosen.extend(found);
     }
     if selection.selectors.is_empty() {
         let ended_too = selection.filter.ended_since;
@@ -61,7 +67,7 @@ pub fn choose(
         chosen.sort_by_key(|one| one.job.id());
     }
     let mut passed = Vec::new();
-    for one in chosen {
+    for one in chosen.into_iter().filter(|one| in_reach(caller, &one.job.record)) {
         if let Some(one) = narrow(cluster, caller, &selection.filter, one) {
             passed.push(one);
         }
@@ -74,6 +80,10 @@ fn candidates<'a>(
     caller: &Identity,
     filter: &Filter,
 ) -> Box<dyn Iterator<Item = &'a Arc<Job>> + 'a> {
+    if let Some(within) = &caller.within {
+        let family = cluster.family(within.task.job);
+        return Box::new(family.filter_map(|id| cluster.jobs.get(&id)));
+    }
     if let (true, Some(uid)) = (filter.own, caller.uid) {
         let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
         return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)));
@@ -111,22 +121,28 @@ fn find(
             let Some(uid) = caller.uid else { return Err(unknown(&format!("name:{name}"))) };
             let name_arc: std::sync::Arc<str> = name.as_str().into();
             let range = (uid, name_arc.clone(), JobId(0))..=(uid, name_arc, JobId(u64::MAX));
-            let here: Vec<&Arc<Job>> =
-                cluster.by_name.range(range).filter_map(|(_, _, id)| cluster.jobs.get(id)).collect();
+            let named_so = cluster.by_name.range(range).filter_map(|(_, _, id)| cluster.jobs.get(id));
+            let here: Vec<&Arc<Job>> = named_so.filter(|job| in_reach(caller, &job.record)).collect();
             let open: Vec<Chosen> =
                 here.iter().filter(|job| job.ended.is_none()).map(|job| named(job, None)).collect();
             if !open.is_empty() {
                 return Ok(open);
             }
-            let past = history.values().filter(|job| job.record.uid == uid && &job.record.spec.name == name);
+            let is_meant = |job: &&Arc<Job>| job.record.uid == uid && &job.record.spec.name == name;
+            let past = history.values().filter(is_meant).filter(|job| in_reach(caller, &job.record));
             let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
             newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown(&format!("name:{name}")))
         }
         Selector::Last => {
             let Some(uid) = caller.uid else { return Err(unknown("last")) };
-            let here = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).next_back();
-            let here = here.and_then(|(_, id)| cluster.jobs.get(id));
+            let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).next_back();
+            let newest = match &caller.within {
+                Some(within) => cluster.family(within.task.job).next_back(),
+                None => mine.map(|(_, id)| *id),
+            };
+            let here = newest.and_then(|id| cluster.jobs.get(&id));
             let past = history.values().filter(|job| job.record.uid == uid);
+            let past = past.filter(|job| in_reach(caller, &job.record));
             let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
             newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown("last"))
         }

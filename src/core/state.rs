@@ -43,6 +43,8 @@ pub struct Cluster {
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.
     pub dependents: OrdSet<(JobId, JobId)>,
+    /// Which jobs were submitted from inside which: ancestor, descendant.
+    pub descendants: OrdSet<(JobId, JobId)>,
     /// Which jobs hold something on a node.
     pub on_node: OrdSet<(NodeId, JobId)>,
     /// Nodes.

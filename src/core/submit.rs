@@ -48,8 +48,12 @@ impl Core {
         let mut next = self.cluster.next_job;
         let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
         let mut warnings = Vec::new();
-        let names =
-            Names { uid, user: caller.identity.name.as_str().into(), key: submit.key.as_str().into() };
+        let names = Names {
+            uid,
+            user: caller.identity.name.as_str().into(),
+            key: submit.key.as_str().into(),
+            ancestors: self.ancestors(caller),
+        };
         let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
         let mut before: Option<(&Arc<JobSpec>, Resolved)> = None;
         for spec in &submit.specs {
@@ -58,7 +62,7 @@ impl Core {
                 Err(refusal) => return Reply::Refused(refusal),
             };
             before = Some((spec, resolved.clone()));
-            let waits = match self.resolve_dependencies(uid, spec, &numbers, &records, found) {
+            let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
             };
@@ -224,6 +228,10 @@ impl Core {
 /// Whose keys these are: two identities never share one.
 pub fn key_owner(caller: &Caller) -> String {
     match caller.identity.uid {
+        // A job that is run again may repeat what it has asked before, and never what its owner has.
+        Some(_) if caller.identity.within.is_some() => {
+            caller.identity.within.map_or_else(String::new, |within| format!("job {}", within.task.job))
+        }
         Some(uid) => format!("uid {uid}"),
         None => format!("{} {}", caller.identity.role, caller.identity.name),
     }
@@ -234,6 +242,7 @@ struct Names {
     uid: Uid,
     user: Arc<str>,
     key: Arc<str>,
+    ancestors: Vec<JobId>,
 }
 
 fn new_record(
@@ -260,6 +269,7 @@ fn new_record(
         boost: 0,
         version: 1,
         key: names.key.clone(),
+        ancestors: names.ancestors.clone(),
     }
 }
 

@@ -63,6 +63,7 @@ pub fn job_record(id: JobId) -> JobRecord {
         never: String::new(),
         boost: 0,
         version: 1,
+        ancestors: Vec::new(),
         key: "k".into(),
     }
 }

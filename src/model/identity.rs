@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::Uid;
+use super::ids::{Attempt, Instance, NodeId, TaskRef, Uid};
 
 /// What a certificate lets its bearer be. Bound at issue; one certificate, one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,7 +71,21 @@ impl fmt::Debug for Serial {
     }
 }
 
-/// The one behind a request, as its certificate says.
+/// A running attempt in whose name its processes ask, as the node that runs it attests. It is worth nothing once that
+/// attempt has ended, or from another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Within {
+    /// The task.
+    pub task: TaskRef,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Which node says so.
+    pub node: NodeId,
+    /// In which of its lives.
+    pub instance: Instance,
+}
+
+/// The one behind a request, as its certificate says; for a job, as the certificate of its node says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// What the certificate lets it be.
@@ -82,6 +96,18 @@ pub struct Identity {
     pub uid: Option<Uid>,
     /// Which certificate.
     pub serial: Serial,
+    /// For role `job` the attempt that asks, and for no other role.
+    pub within: Option<Within>,
+}
+
+impl Identity {
+    /// The name for records of what was done: with the job, if it was one.
+    pub fn actor(&self) -> String {
+        match &self.within {
+            Some(within) => format!("{} (job {})", self.name, within.task.job),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// The most bytes that a user or node name may have.

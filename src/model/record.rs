@@ -45,7 +45,14 @@ pub struct JobRecord {
     pub version: u64,
     /// The key it was submitted under, and the hash of that request.
     pub key: Arc<str>,
+    /// The job it was submitted from, the job that one was submitted from, and so on, the nearest first; at most
+    /// [`ANCESTORS_MAX`]. Empty for what a person submitted.
+    pub ancestors: Vec<JobId>,
 }
+
+/// So many generations back a job is known to descend from another. A chain of jobs each of which submits the next goes
+/// on for ever; only the reach of its early ones ends there.
+pub const ANCESTORS_MAX: usize = 16;
 
 /// Memory of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -230,7 +230,7 @@ impl Bearer {
         let Subject { role, name, uid } = subject;
         Ok(Bearer {
             cluster,
-            identity: Identity { role, name, uid, serial: Serial(serial) },
+            identity: Identity { role, name, uid, serial: Serial(serial), within: None },
             validity: Validity {
                 not_before: from_unix_seconds(validity.not_before.timestamp()),
                 not_after: from_unix_seconds(validity.not_after.timestamp()),

@@ -4,6 +4,7 @@ pub mod client;
 pub mod codec;
 pub mod data;
 pub mod info;
+pub mod inside;
 pub mod join;
 pub mod node;
 pub mod records;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
+use super::callers::Callers;
 use super::link::{self, LinkNews, Way};
 use super::pool::Pool;
 use super::probe;
@@ -82,13 +83,16 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let agent = Agent::new(clock::now(), facts);
     let (news, from_supervisors) = channel(NEWS_WAITING_MAX);
+    let (jobs, connection_for_jobs) = watch::channel(None);
+    let callers = Callers::new(connection_for_jobs);
     let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
-    let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news);
+    let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news, callers);
     let (hello, hello_seen) = watch::channel(None);
     let way = Way {
         credentials: settings.credentials,
         addresses: settings.addresses,
         hello: hello_seen,
+        jobs,
         node: settings.place.node,
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);

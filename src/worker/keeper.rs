@@ -7,13 +7,15 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
 use super::accounts;
+use super::callers::Callers;
+use super::descriptors::Inbox;
 use super::pool::Ahead;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
@@ -21,15 +23,15 @@ use super::supervisor::records::{self, Fate, Recorded};
 use super::supervisors::News;
 use super::translate::{self, Lines, Place};
 use crate::agent::{Remains, Said, SupervisorId, Tell};
+use crate::model::ids::{JobId, TaskRef};
 use crate::wire::node::JobBody;
-use crate::wire::supervisor::{FrameDecoder, FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
+use crate::wire::supervisor::{FromSupervisor, Inventory, Job, ToSupervisor, VERSION, encode};
 
 /// Between tries of what should never fail: reading a dead supervisor's records, ending its leftovers.
 pub const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 
 /// The first and the longest pause between two tries to reach a supervisor that is coming up.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-const READ_BYTES: usize = 64 << 10;
 
 /// What it takes to start a supervisor.
 pub struct Start {
@@ -52,10 +54,11 @@ pub struct Keeper {
     job_to_tell: Option<Box<Job>>,
     child: Option<Child>,
     /// The connection that came with a supervisor that was started ahead, which has said that it holds nothing.
-    first: Option<(UnixStream, FrameDecoder)>,
+    first: Option<(UnixStream, Inbox)>,
     /// Kills that a broken connection may have swallowed: no cancel may be lost.
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
 }
 
 /// How a conversation came to its end.
@@ -77,6 +80,7 @@ impl Keeper {
         body: Option<Arc<JobBody>>,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
     ) -> Keeper {
         Keeper {
             id: folder.supervisor,
@@ -89,6 +93,7 @@ impl Keeper {
             first: None,
             kills: Vec::new(),
             news,
+            callers,
         }
     }
 
@@ -137,18 +142,18 @@ impl Keeper {
 
     /// Speaks with the supervisor until it is dead.
     async fn keep(&mut self) -> Over {
-        if let Some((stream, decoder)) = self.first.take() {
+        if let Some((stream, inbox)) = self.first.take() {
             let nothing = Said::Ready { held: Vec::new(), started: Vec::new(), notices: Vec::new() };
-            match self.converse(stream, decoder, (nothing, false)).await {
+            match self.converse(stream, inbox, (nothing, false)).await {
                 Over::Broken => {}
                 over => return over,
             }
         }
         loop {
             let Some(mut stream) = self.connect().await else { return Over::Broken };
-            let mut decoder = FrameDecoder::new();
-            let Ok(greeting) = greet(&mut stream, &mut decoder).await else { continue };
-            match self.converse(stream, decoder, greeting).await {
+            let mut inbox = Inbox::default();
+            let Ok(greeting) = greet(&mut stream, &mut inbox).await else { continue };
+            match self.converse(stream, inbox, greeting).await {
                 Over::Broken => {}
                 over => return over,
             }
@@ -189,7 +194,7 @@ impl Keeper {
     async fn converse(
         &mut self,
         mut stream: UnixStream,
-        decoder: FrameDecoder,
+        inbox: Inbox,
         (said, has_job): (Said, bool),
     ) -> Over {
         if has_job {
@@ -213,7 +218,9 @@ impl Keeper {
             Writer { folder: &self.folder, body: body.as_deref(), lines: &self.lines, stream: write };
         let reader = Reader {
             id: self.id,
-            decoder,
+            job: self.folder.job,
+            inbox,
+            callers: &self.callers,
             stream: read,
             job_to_tell: &mut self.job_to_tell,
             news: &self.news,
@@ -287,7 +294,9 @@ impl Writer<'_> {
 /// Passes on what a supervisor says.
 struct Reader<'a> {
     id: SupervisorId,
-    decoder: FrameDecoder,
+    job: JobId,
+    inbox: Inbox,
+    callers: &'a Callers,
     stream: ReadHalf<'a>,
     job_to_tell: &'a mut Option<Box<Job>>,
     news: &'a Sender<(SupervisorId, News)>,
@@ -295,14 +304,19 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(mut self) -> Over {
-        let mut bytes = vec![0; READ_BYTES];
         loop {
             loop {
-                match self.decoder.cut::<FromSupervisor>() {
+                match self.inbox.cut() {
                     Ok(Some(FromSupervisor::Refused { text })) => {
                         tracing::error!(supervisor = %self.id, %text, "a supervisor refuses");
                         if self.job_to_tell.is_some() {
                             return Over::Refused(text);
+                        }
+                    }
+                    Ok(Some(FromSupervisor::Call { task })) => {
+                        if let Some(socket) = self.inbox.descriptor() {
+                            let whose = TaskRef { job: self.job, ordinal: task.ordinal };
+                            self.callers.take(whose, task.attempt, socket);
                         }
                     }
                     Ok(Some(message)) => {
@@ -320,8 +334,8 @@ impl Reader<'_> {
                     }
                 }
             }
-            match self.stream.read(&mut bytes).await {
-                Ok(count) if count > 0 => self.decoder.push(bytes.get(..count).unwrap_or_default()),
+            match self.inbox.fill(self.stream.as_ref()).await {
+                Ok(count) if count > 0 => {}
                 _ => return Over::Broken,
             }
         }
@@ -374,12 +388,11 @@ fn prepare(
 }
 
 /// Says hello and gets the inventory, and whether the supervisor has its job.
-pub async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<(Said, bool), String> {
+pub async fn greet(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(Said, bool), String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
-    let mut bytes = vec![0; READ_BYTES];
     loop {
-        if let Some(message) = decoder.cut::<FromSupervisor>().map_err(|error| error.to_string())? {
+        if let Some(message) = inbox.cut().map_err(|error| error.to_string())? {
             let has_job =
                 matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
             if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
@@ -388,8 +401,8 @@ pub async fn greet(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Resul
             }
             return Err("it does not begin with Welcome".to_owned());
         }
-        match stream.read(&mut bytes).await {
-            Ok(count) if count > 0 => decoder.push(bytes.get(..count).unwrap_or_default()),
+        match inbox.fill(stream).await {
+            Ok(count) if count > 0 => {}
             Ok(_) => return Err("it has closed".to_owned()),
             Err(error) => return Err(error.to_string()),
         }

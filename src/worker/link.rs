@@ -1,16 +1,16 @@
 //! The way to the controller: dials, says hello, passes messages both ways, and dials again for ever.
 //!
-//! The first frame of a connection's first stream says what the connection is for: `control` or `data`. The second
-//! is the hello. While a control connection stands, a data connection of its own stands beside it, so that no
-//! reader of output ever delays an order.
+//! The first frame of a connection's first stream says what the connection is for: `control`, `data` or `jobs`. The
+//! second is the hello. While a control connection stands, connections of their own for data and for the commands of
+//! jobs stand beside it, so that no reader of output and no job ever delays an order.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::data;
 use super::supervisor::clock;
+use super::{data, jobs_link};
 use crate::net::client::{Link, dial};
 use crate::net::close::End;
 use crate::net::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter, Patience};
@@ -23,6 +23,8 @@ use crate::wire::node::{FromNode, Hello, ToNode, Welcome};
 pub const CONTROL: &[u8] = b"control";
 /// The first frame of a data connection.
 pub const DATA: &[u8] = b"data";
+/// The first frame of a connection for jobs.
+pub const JOBS: &[u8] = b"jobs";
 
 /// How long the controller may take to answer the hello, and to take in what is sent.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,6 +51,8 @@ pub struct Way {
     pub addresses: Vec<String>,
     /// The hello as it is now; `None` as long as the inventory is not whole.
     pub hello: watch::Receiver<Option<Hello>>,
+    /// Where the connection for jobs is published.
+    pub jobs: jobs_link::Shared,
     /// The folder name for the log.
     pub node: String,
 }
@@ -118,6 +122,7 @@ async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
         error = receive(reader, news) => error,
         error = send(writer, from) => error,
         never = data::keep(&way.credentials, link.address(), instance) => match never {},
+        never = jobs_link::keep(&way.credentials, link.address(), instance, &way.jobs) => match never {},
         () = news.closed() => "the daemon ends".to_owned(),
     };
     let said = reason(&link, &error);

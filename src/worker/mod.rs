@@ -1,10 +1,13 @@
 //! The node daemon's rooms: how processes are started, supervised, measured and ended.
 
 pub mod accounts;
+pub mod callers;
 pub mod cgroup;
 pub mod config;
 pub mod daemon;
 pub mod data;
+pub mod descriptors;
+pub mod jobs_link;
 pub mod keeper;
 pub mod launch;
 pub mod link;

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
 
+use super::descriptors::Inbox;
 use super::keeper::greet;
 use super::link;
 use super::supervisor::client;
-use crate::wire::supervisor::FrameDecoder;
 
 /// The fewest and the most that are kept ready; between them, one for each cpu.
 const AHEAD: (usize, usize) = (2, 4);
@@ -44,7 +44,7 @@ pub struct Ahead {
     name: String,
     path: PathBuf,
     child: Option<Child>,
-    link: Option<(UnixStream, FrameDecoder)>,
+    link: Option<(UnixStream, Inbox)>,
 }
 
 impl Pool {
@@ -133,7 +133,7 @@ impl Ahead {
     }
 
     /// Its process and its connection.
-    pub fn into_parts(mut self) -> (Option<Child>, Option<(UnixStream, FrameDecoder)>) {
+    pub fn into_parts(mut self) -> (Option<Child>, Option<(UnixStream, Inbox)>) {
         (self.child.take(), self.link.take())
     }
 
@@ -180,10 +180,10 @@ async fn start(program: &Arc<Path>, folder: &Path) -> Result<Ahead, String> {
         }
     };
     let mut ahead = Ahead { name, path, child: Some(child), link: None };
-    let mut decoder = FrameDecoder::new();
-    match greet(&mut stream, &mut decoder).await {
+    let mut inbox = Inbox::default();
+    match greet(&mut stream, &mut inbox).await {
         Ok(_) => {
-            ahead.link = Some((stream, decoder));
+            ahead.link = Some((stream, inbox));
             Ok(ahead)
         }
         Err(error) => {

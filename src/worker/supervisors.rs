@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
+use super::callers::Callers;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::spool::{Contents, Folder, Spool};
@@ -37,6 +38,7 @@ pub struct Supervisors {
     place: Arc<Place>,
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
+    callers: Callers,
     open: BTreeMap<SupervisorId, Open>,
 }
 
@@ -47,15 +49,16 @@ struct Open {
 }
 
 impl Supervisors {
-    /// They come from `pool`. News go to `news`.
+    /// They come from `pool`. News go to `news`, what jobs ask to `callers`.
     pub fn new(
         pool: Pool,
         place: Place,
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
+        callers: Callers,
     ) -> Supervisors {
         pool.fill();
-        Supervisors { pool, place: Arc::new(place), contents, news, open: BTreeMap::new() }
+        Supervisors { pool, place: Arc::new(place), contents, news, callers, open: BTreeMap::new() }
     }
 
     /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
@@ -124,7 +127,8 @@ impl Supervisors {
     }
 
     fn look_after(&mut self, folder: Folder, body: Option<Arc<JobBody>>, start: Option<Start>) {
-        let keeper = Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone());
+        let keeper =
+            Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone(), self.callers.clone());
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));
     }

@@ -168,7 +168,9 @@ pub fn said(message: FromSupervisor) -> Option<Said> {
         FromSupervisor::Started { attempts } => Said::Started(started(attempts)),
         FromSupervisor::Reports { reports } => Said::Notices(notices(reports)),
         FromSupervisor::Kept { tasks } => Said::Kept(tasks.into_iter().map(try_of).collect()),
-        FromSupervisor::Usage { .. } | FromSupervisor::Refused { .. } => return None,
+        FromSupervisor::Usage { .. } | FromSupervisor::Refused { .. } | FromSupervisor::Call { .. } => {
+            return None;
+        }
     })
 }
 

@@ -8,6 +8,7 @@ mod harness;
 mod arrays;
 mod batch;
 mod environment;
+mod inside;
 mod records;
 mod refusals;
 mod scheduling;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
 mod bench;
+mod calls;
 mod faults;
 mod life;
 mod node;

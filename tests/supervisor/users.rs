@@ -9,9 +9,9 @@ use jsched::wire::supervisor::*;
 
 use crate::node::*;
 
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
-fn as_nobody(job: Job) -> Job {
+pub fn as_nobody(job: Job) -> Job {
     let user = User {
         name: "nobody".into(),
         uid: Uid(NOBODY),

@@ -59,9 +59,9 @@ pub(super) fn with_client<T>(
     config: Option<PathBuf>,
     work: impl AsyncFnOnce(&mut Client) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let config = Search::from_environment(config).load()?;
+    let way = Search::from_environment(config).way()?;
     run(async {
-        let mut client = Client::new(config);
+        let mut client = Client::new(way);
         let outcome = work(&mut client).await;
         client.finish().await;
         outcome

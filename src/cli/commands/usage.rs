@@ -35,8 +35,8 @@ pub(super) fn whoami(context: &Context) -> Result<ExitCode, CliError> {
     context.with_client(async |client| {
         let answer = client.ask(&Request::Whoami).await?;
         let Reply::Whoami(who) = answer else { return Err(unexpected(&answer).into()) };
-        let expires = client.credentials()?.bearer().validity.not_after;
-        let side = Side { controller: client.address().to_owned(), certificate_expires: Some(expires) };
+        let expires = client.credentials()?.map(|credentials| credentials.bearer().validity.not_after);
+        let side = Side { controller: client.address().to_owned(), certificate_expires: expires };
         // The moment of the answer, so that the clocks are compared and not the journey.
         let clock = Clock { now: crate::cli::render::quantity::wall_now(), zone: context.clock.zone.clone() };
         if context.json {

@@ -37,21 +37,18 @@ pub fn jobs(
                 }
             }
             Selector::Name(name) => {
-                if let Some(uid) = caller.uid {
-                    add(history::newest_named(tables, uid, name)?);
-                }
+                add(history::newest_named(tables, caller, name)?);
             }
             Selector::Last => {
-                if let Some(uid) = caller.uid {
-                    add(history::newest_of(tables, uid)?);
-                }
+                add(history::newest_of(tables, caller)?);
             }
         }
     }
     if selection.selectors.is_empty()
         && let Some(since) = selection.filter.ended_since
     {
-        let uid = selection.filter.own.then_some(caller.uid).flatten();
+        let only_own = selection.filter.own || caller.within.is_some();
+        let uid = only_own.then_some(caller.uid).flatten();
         return history::ended_since(tables, since, uid);
     }
     Ok(jobs)

@@ -158,7 +158,7 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
         return Err(crate::core::select::unknown("that"));
     };
     let id = one.job.id();
-    if !may_see(&caller.identity, one.job.record.uid) {
+    if !may_see(&caller.identity, &one.job.record) {
         let message = format!("the output of job {id} belongs to {}", one.job.record.user);
         return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
     }

@@ -14,6 +14,7 @@ use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
+use crate::model::record::JobRecord;
 use crate::model::state::{CauseKind, End, State};
 use crate::sched::{Explanation, Reason as Why};
 use crate::wire::client::{Reply, Selection};
@@ -51,7 +52,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDet
     let explanation = waiting.then(|| office.explainer.explain(job.id()));
     let record = &job.record;
     JobDetail {
-        spec: may_see(&caller.identity, record.uid).then(|| Box::new((*record.spec).clone())),
+        spec: may_see(&caller.identity, record).then(|| Box::new((*record.spec).clone())),
         dependencies: record
             .waits_for
             .iter()
@@ -100,11 +101,8 @@ fn sentence(reason: Why) -> &'static str {
 
 fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
     let job = &one.job;
-    let mut entries = vec![TimelineEntry {
-        at: job.record.submit_time,
-        attempt: Attempt(0),
-        text: format!("submitted by {} on {}", job.record.user, job.record.spec.submit_host),
-    }];
+    let mut entries =
+        vec![TimelineEntry { at: job.record.submit_time, attempt: Attempt(0), text: submitted(&job.record) }];
     let single = !job.is_array() || one.set().count() == 1;
     if !single {
         if let Some(start) = job.first_start {
@@ -140,6 +138,11 @@ fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
     }
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+fn submitted(record: &JobRecord) -> String {
+    let from = record.ancestors.first().map(|job| format!(" from job {job}")).unwrap_or_default();
+    format!("submitted by {}{from} on {}", record.user, record.spec.submit_host)
 }
 
 /// The code or the signal where it ran, and the cause where that is not its own exit.

@@ -51,8 +51,13 @@ pub struct World {
 }
 
 pub fn caller() -> Caller {
-    let identity =
-        Identity { role: Role::User, name: "ada".to_owned(), uid: Some(Uid(1_000)), serial: Serial([1; 16]) };
+    let identity = Identity {
+        role: Role::User,
+        name: "ada".to_owned(),
+        uid: Some(Uid(1_000)),
+        serial: Serial([1; 16]),
+        within: None,
+    };
     Caller { identity, from: "here".to_owned() }
 }
 
@@ -90,6 +95,7 @@ impl World {
             kill_grace: Seconds(30),
             jobs_per_user_max: 1_000,
             allow_root: false,
+            submit_from_jobs: true,
             addresses: vec![],
             fingerprint: [0; 32],
         };

@@ -19,7 +19,9 @@ use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{Seconds, TimeLimit, WallTime};
 
 /// The version that this build speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// From this version on a daemon takes the calls of jobs.
+pub const VERSION_CALLS: u16 = 2;
 /// The oldest version that this build still understands.
 pub const VERSION_OLDEST: u16 = 1;
 /// The most tasks that one supervisor holds ahead of the running ones. A run beyond it is answered `Never`.
@@ -343,6 +345,12 @@ pub enum FromSupervisor {
     Refused {
         /// What was wrong and what to do.
         text: String,
+    },
+    /// A process of a running attempt wants to ask the controller. With the first byte of the message goes its
+    /// connection, a descriptor. Said from [`VERSION_CALLS`] on.
+    Call {
+        /// Which attempt.
+        task: AttemptRef,
     },
 }
 

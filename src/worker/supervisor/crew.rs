@@ -90,6 +90,11 @@ impl Crew {
         self.attempts.contains_key(&task)
     }
 
+    /// The running attempt that a process belongs to, if it belongs to one.
+    pub fn attempt_of(&self, pid: i32) -> Option<AttemptRef> {
+        family::attempt_of(&self.attempts, pid, &self.strangers)
+    }
+
     /// Starts a task. Its intent must have been recorded.
     pub fn start(&mut self, run: TaskRun, now: Now) -> Result<StartedAttempt, Finished> {
         let task = run.task;

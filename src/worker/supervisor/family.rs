@@ -14,9 +14,30 @@ use crate::worker::tree::{self, Process, Table};
 /// How often new processes are looked for while stopping all.
 const STOP_PASSES_MAX: u32 = 20;
 
+/// How far up a process's ancestors are followed.
+const ANCESTORS_MAX: u32 = 1_024;
+
 /// Whether there are children that `is_expected` does not know; yes where the kernel does not say.
 pub fn has_orphans(is_expected: impl Fn(i32) -> bool) -> bool {
     tree::own_children().is_none_or(|children| children.into_iter().any(|pid| !is_expected(pid)))
+}
+
+/// The attempt in whose tree a process is: the first of its ancestors that is a child of this process decides, since
+/// orphans come here, too.
+pub fn attempt_of(
+    attempts: &BTreeMap<AttemptRef, Attempt>,
+    pid: i32,
+    strangers: &BTreeSet<i32>,
+) -> Option<AttemptRef> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    let mut process = tree::process(pid)?;
+    for _ in 0..ANCESTORS_MAX {
+        if process.parent == own {
+            return if strangers.contains(&process.pid) { None } else { owner(attempts, &process) };
+        }
+        process = tree::process(process.parent)?;
+    }
+    None
 }
 
 /// The living processes of these attempts. `strangers`: children that belong to none.

@@ -1,7 +1,8 @@
 //! The supervisor's end of its socket: one connection at a time, the newest; only from the daemon's own user.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::path::Path;
 use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::wire::supervisor::{FrameDecoder, FrameError, FromSupervisor, ToSupervisor, encode};
+use crate::worker::descriptors::send;
 
 /// The name of the socket in the supervisor's folder.
 pub const SOCKET_FILE: &str = "socket";
@@ -30,11 +32,14 @@ struct Peer {
     decoder: FrameDecoder,
     outbox: Vec<u8>,
     written: usize,
+    /// What goes along, each with the byte of the outbox at that place.
+    along: VecDeque<(usize, OwnedFd)>,
 }
 
 impl Peer {
     fn new(stream: UnixStream) -> Peer {
-        Peer { stream, decoder: FrameDecoder::new(), outbox: Vec::new(), written: 0 }
+        let (decoder, along) = (FrameDecoder::new(), VecDeque::new());
+        Peer { stream, decoder, outbox: Vec::new(), written: 0, along }
     }
 }
 
@@ -126,12 +131,34 @@ impl Link {
         Ok(())
     }
 
+    /// As `say`, with an open descriptor that goes along.
+    pub fn hand_over(&mut self, message: &FromSupervisor, descriptor: OwnedFd) -> Result<(), FrameError> {
+        if let Some(peer) = &mut self.peer {
+            let frame = encode(message)?;
+            peer.along.push_back((peer.outbox.len(), descriptor));
+            peer.outbox.extend_from_slice(&frame);
+        }
+        Ok(())
+    }
+
     /// Writes as much as the connection takes.
     pub fn flush(&mut self) {
         let Some(peer) = &mut self.peer else { return };
-        while let Some(rest) = peer.outbox.get(peer.written..).filter(|rest| !rest.is_empty()) {
-            match peer.stream.write(rest) {
-                Ok(count) => peer.written += count,
+        loop {
+            let descriptor =
+                peer.along.front().filter(|(at, _)| *at == peer.written).map(|(_, fd)| fd.as_fd());
+            let next =
+                peer.along.get(usize::from(descriptor.is_some())).map_or(peer.outbox.len(), |(at, _)| *at);
+            let Some(bytes) = peer.outbox.get(peer.written..next).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            match send(&peer.stream, bytes, descriptor) {
+                Ok(count) => {
+                    if descriptor.is_some() && count > 0 {
+                        peer.along.pop_front();
+                    }
+                    peer.written += count;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {

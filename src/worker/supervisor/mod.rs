@@ -11,6 +11,7 @@ pub mod crew;
 pub mod desk;
 pub mod environment;
 mod family;
+pub mod gate;
 pub mod ladder;
 pub mod link;
 pub mod prepare;

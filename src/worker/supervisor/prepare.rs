@@ -10,10 +10,12 @@ use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid};
 
 use super::environment::{self, PID_VARIABLE};
+use super::gate::Gate;
 use crate::model::pattern::{self, Facts};
 use crate::model::spec::{ENVIRONMENT_BYTES_MAX, Output, SCRIPT_BYTES_MAX, WorkDir};
 use crate::model::state::State;
 use crate::model::time::WallTime;
+use crate::wire::inside::SOCKET_VARIABLE;
 use crate::wire::supervisor::{GROUPS_MAX, Job, SLOTS_MAX, TaskRun};
 use crate::worker::launch::{Child, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch};
 use crate::worker::tree::MARK_VARIABLE;
@@ -70,6 +72,8 @@ pub struct Prepared {
     pub job: Job,
     /// The user to become.
     pub switch: Option<Switch>,
+    /// By which its own commands ask the controller.
+    pub gate: Gate,
     supervisor: String,
     script: String,
     folders: PathBuf,
@@ -108,8 +112,20 @@ impl Prepared {
         // Only the daemon can change this folder, so names inside it can't be taken by others.
         std::fs::DirBuilder::new().mode(0o711).create(&folders).map_err(io)?;
         std::fs::set_permissions(&folders, PermissionsExt::from_mode(0o711)).map_err(io)?;
+        let gate = Gate::listen(&folders, switch.as_ref()).map_err(io)?;
+        environment.push_pair(SOCKET_VARIABLE, &gate.path().to_string_lossy());
         let supervisor = supervisor.to_owned();
-        Ok(Prepared { job, switch, supervisor, script, folders, arguments, environment, reset_oom_score })
+        Ok(Prepared {
+            job,
+            switch,
+            gate,
+            supervisor,
+            script,
+            folders,
+            arguments,
+            environment,
+            reset_oom_score,
+        })
     }
 
     /// Starts a task.
@@ -148,6 +164,7 @@ impl Prepared {
 
     /// Removes what `new` made, as far as it is empty.
     pub fn remove_folders(&self) {
+        self.gate.remove();
         let _ = std::fs::remove_dir(&self.folders);
     }
 

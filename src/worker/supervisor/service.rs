@@ -22,7 +22,7 @@ use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
-    VERSION, VERSION_OLDEST, encode,
+    VERSION, VERSION_CALLS, VERSION_OLDEST, encode,
 };
 
 /// How long a supervisor that holds nothing waits for its daemon.
@@ -47,6 +47,8 @@ pub struct Service {
     slots: u32,
     work: Option<Work>,
     greeted: bool,
+    /// Whether the daemon takes the calls of jobs.
+    takes_calls: bool,
     finishing: bool,
     unsaid: Unsaid,
     usage_said: BootTime,
@@ -108,6 +110,7 @@ impl Service {
             slots: 0,
             work: None,
             greeted: false,
+            takes_calls: false,
             finishing: false,
             unsaid: Unsaid::default(),
             usage_said: now,
@@ -129,6 +132,7 @@ impl Service {
                 self.obey(now);
             }
             self.turn(now);
+            self.pass_calls_on();
             self.tell(now);
             if self.is_done(now.boot) {
                 if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
@@ -151,6 +155,9 @@ impl Service {
         if let Some((fd, has_output)) = self.link.peer() {
             let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
             fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
+        }
+        if let Some(crew) = self.crew().filter(|_| self.can_pass_calls_on()) {
+            fds.push(PollFd::new(crew.prepared.gate.listener(), PollFlags::POLLIN));
         }
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -207,6 +214,30 @@ impl Service {
         }
     }
 
+    /// Callers wait in the kernel as long as there is no daemon to pass them on to.
+    fn can_pass_calls_on(&self) -> bool {
+        self.greeted && self.takes_calls && self.link.has_room()
+    }
+
+    fn pass_calls_on(&mut self) {
+        if !self.can_pass_calls_on() {
+            return;
+        }
+        let Some(Work { crew: Ok(crew), .. }) = &self.work else { return };
+        let mut failed = None;
+        for caller in crew.prepared.gate.callers() {
+            let Some(task) = crew.attempt_of(caller.pid) else {
+                caller.refuse();
+                continue;
+            };
+            let passed = self.link.hand_over(&FromSupervisor::Call { task }, caller.into_descriptor());
+            failed = failed.or(passed.err());
+        }
+        if let Some(error) = failed {
+            self.refuse(error.to_string());
+        }
+    }
+
     fn command(&mut self, message: ToSupervisor, now: Now) {
         if let ToSupervisor::Kill { which, reason, .. } = &message {
             for run in self.desk.take(which) {
@@ -238,6 +269,7 @@ impl Service {
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
             reports: self.desk.all_reports(),
         };
+        self.takes_calls = version >= VERSION_CALLS;
         let (version, pid) = (version.min(VERSION), std::process::id());
         self.say(&FromSupervisor::Welcome { version, pid, inventory });
     }
