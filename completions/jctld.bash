@@ -1936,13 +1936,17 @@ _jctld() {
             return 0
             ;;
         jctld__subcmd__restore)
-            opts="-h --from --settings --config --json --help"
+            opts="-h --from --advertise --settings --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --advertise)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -41,16 +41,16 @@ complete -c jctld -n "__fish_jctld_needs_command" -f -a "account" -d 'Accounts'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "qos" -d 'Qualities of service'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "config" -d 'The cluster\'s configuration'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "audit" -d 'Who did what'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "backup" -d 'Back up through the running daemon (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "export" -d 'Write the state as text (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "restore" -d 'Put a backup back (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "accept" -d 'Let nodes obey this incarnation after a restore (not supported yet)'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "backup" -d 'Write a backup through the running daemon'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "export" -d 'Write the state anew now, as the daemon does by itself when the journal has grown enough'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "restore" -d 'Make a controller from a backup'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "accept" -d 'Let nodes obey this incarnation after a restore'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "upgrade" -d 'Rolling upgrade (not supported yet)'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "reload" -d 'Read the settings again (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "doctor" -d 'What is wrong on this machine (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "simulate" -d 'Schedule a trace in virtual time (not supported yet)'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "doctor" -d 'What is wrong on this machine'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "simulate" -d 'Schedule a trace in virtual time'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "replay" -d 'Play a trace through a real cluster of virtual nodes (not supported yet)'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "plan" -d 'What would start when (not supported yet)'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "plan" -d 'Put jobs of known times on nodes so that all are done as early as can be; prints JSON'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand dev" -l dir -d 'Everything stays below this folder' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand dev" -l nodes -d 'How many node daemons' -r
@@ -240,20 +240,21 @@ complete -c jctld -n "__fish_jctld_using_subcommand audit" -s h -l help -d 'Prin
 complete -c jctld -n "__fish_jctld_using_subcommand backup" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand backup" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand backup" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c jctld -n "__fish_jctld_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c jctld -n "__fish_jctld_using_subcommand export" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand export" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand export" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand export" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand restore" -l from -d 'Which' -r -F
+complete -c jctld -n "__fish_jctld_using_subcommand restore" -l from -d 'The backup\'s folder' -r -F
+complete -c jctld -n "__fish_jctld_using_subcommand restore" -l advertise -d 'Under which name or address others reach this machine, if no settings are here yet' -r
 complete -c jctld -n "__fish_jctld_using_subcommand restore" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand restore" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand restore" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c jctld -n "__fish_jctld_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c jctld -n "__fish_jctld_using_subcommand accept" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand accept" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand accept" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand accept" -s h -l help -d 'Print help'
+complete -c jctld -n "__fish_jctld_using_subcommand accept" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c jctld -n "__fish_jctld_using_subcommand upgrade" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand upgrade" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand upgrade" -l finish -d 'Raise the format; no way back afterwards'
@@ -267,11 +268,11 @@ complete -c jctld -n "__fish_jctld_using_subcommand doctor" -l settings -d 'Daem
 complete -c jctld -n "__fish_jctld_using_subcommand doctor" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand doctor" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l policy -d 'By which policy' -r
-complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l procs -d 'On so many processors' -r
-complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l load -d 'Times this load' -r
-complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l starts -d 'Write starts here' -r -F
-complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l plot -d 'Draw it here' -r -F
+complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l policy -d 'By which policy: easy, wfp3-easy, conservative, ...' -r
+complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l procs -d 'On so many processors; by default what the trace\'s header says' -r
+complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l load -d 'Multiply the gaps between arrivals: 0.9 makes 11 % more load' -r
+complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l starts -d 'Write each job\'s number and the second of its start here' -r -F
+complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l plot -d 'Draw use, demand and who ran where here' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand simulate" -l json -d 'Answer in JSON'
@@ -300,16 +301,16 @@ complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_su
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "qos" -d 'Qualities of service'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "config" -d 'The cluster\'s configuration'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "audit" -d 'Who did what'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "backup" -d 'Back up through the running daemon (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "export" -d 'Write the state as text (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "restore" -d 'Put a backup back (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "accept" -d 'Let nodes obey this incarnation after a restore (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "backup" -d 'Write a backup through the running daemon'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "export" -d 'Write the state anew now, as the daemon does by itself when the journal has grown enough'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "restore" -d 'Make a controller from a backup'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "accept" -d 'Let nodes obey this incarnation after a restore'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "upgrade" -d 'Rolling upgrade (not supported yet)'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "reload" -d 'Read the settings again (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "doctor" -d 'What is wrong on this machine (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "simulate" -d 'Schedule a trace in virtual time (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "doctor" -d 'What is wrong on this machine'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "simulate" -d 'Schedule a trace in virtual time'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "replay" -d 'Play a trace through a real cluster of virtual nodes (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "plan" -d 'What would start when (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "plan" -d 'Put jobs of known times on nodes so that all are done as early as can be; prints JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add one and print a one-use token for `jqueue login`'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "list" -d 'All of them'

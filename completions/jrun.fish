@@ -2,7 +2,7 @@ complete -c jrun -s N -l nodes -d 'How many nodes; one for now' -r
 complete -c jrun -s n -l ntasks -d 'How many tasks' -r
 complete -c jrun -l ntasks-per-node -d 'How many tasks on each node' -r
 complete -c jrun -s c -l cpus-per-task -d 'Cpus of each task' -r
-complete -c jrun -l mem -d 'Memory on the node: MiB, or with K, M, G, T; 0: all of it' -r
+complete -c jrun -l mem -d 'Memory on the node: MiB, or with K, M, G, T; 0: all of it; 4G..16G: twice as much after each end for lack of it' -r
 complete -c jrun -l mem-per-cpu -d 'Memory for each cpu' -r
 complete -c jrun -l mem-per-gpu -d 'Memory for each GPU (not supported yet)' -r
 complete -c jrun -s G -l gpus -d 'GPUs of the job (not supported yet)' -r
@@ -18,7 +18,7 @@ complete -c jrun -l exclusive -d 'The whole node for this job alone' -r
 complete -c jrun -s p -l partition -d 'One of these partitions' -r
 complete -c jrun -s w -l nodelist -d 'Only these nodes, as n[001-016,20]' -r
 complete -c jrun -s x -l exclude -d 'None of these nodes' -r
-complete -c jrun -s C -l constraint -d 'Only nodes with these features (not supported yet)' -r
+complete -c jrun -s C -l constraint -d 'Only nodes with these features: a&b|c' -r
 complete -c jrun -l reservation -d 'Inside this reservation (not supported yet)' -r
 complete -c jrun -s t -l time -d 'Time limit: minutes, HH:MM:SS, D-HH[:MM[:SS]], 1h30m; 0: none' -r
 complete -c jrun -l time-min -d 'The least time that it could do with' -r

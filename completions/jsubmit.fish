@@ -12,7 +12,7 @@ complete -c jsubmit -s N -l nodes -d 'How many nodes; one for now' -r
 complete -c jsubmit -s n -l ntasks -d 'How many tasks' -r
 complete -c jsubmit -l ntasks-per-node -d 'How many tasks on each node' -r
 complete -c jsubmit -s c -l cpus-per-task -d 'Cpus of each task' -r
-complete -c jsubmit -l mem -d 'Memory on the node: MiB, or with K, M, G, T; 0: all of it' -r
+complete -c jsubmit -l mem -d 'Memory on the node: MiB, or with K, M, G, T; 0: all of it; 4G..16G: twice as much after each end for lack of it' -r
 complete -c jsubmit -l mem-per-cpu -d 'Memory for each cpu' -r
 complete -c jsubmit -l mem-per-gpu -d 'Memory for each GPU (not supported yet)' -r
 complete -c jsubmit -s G -l gpus -d 'GPUs of the job (not supported yet)' -r
@@ -28,7 +28,7 @@ complete -c jsubmit -l exclusive -d 'The whole node for this job alone' -r
 complete -c jsubmit -s p -l partition -d 'One of these partitions' -r
 complete -c jsubmit -s w -l nodelist -d 'Only these nodes, as n[001-016,20]' -r
 complete -c jsubmit -s x -l exclude -d 'None of these nodes' -r
-complete -c jsubmit -s C -l constraint -d 'Only nodes with these features (not supported yet)' -r
+complete -c jsubmit -s C -l constraint -d 'Only nodes with these features: a&b|c' -r
 complete -c jsubmit -l reservation -d 'Inside this reservation (not supported yet)' -r
 complete -c jsubmit -s t -l time -d 'Time limit: minutes, HH:MM:SS, D-HH[:MM[:SS]], 1h30m; 0: none' -r
 complete -c jsubmit -l time-min -d 'The least time that it could do with' -r
@@ -72,7 +72,7 @@ complete -c jsubmit -s H -l hold -d 'Wait until it is released'
 complete -c jsubmit -l no-requeue -d 'Never start again'
 complete -c jsubmit -s W -l wait -d 'Wait for the end; exit as the job did'
 complete -c jsubmit -s f -l follow -d 'Wait, and show the output as it comes'
-complete -c jsubmit -l tied -d 'Cancel the job when this command ends (not supported yet)'
+complete -c jsubmit -l tied -d 'Wait, and cancel the job when this command ends or is gone for 60 seconds'
 complete -c jsubmit -l test-only -d 'Show what was understood and when it would start; submit nothing'
 complete -c jsubmit -s Q -l quiet -d 'Say nothing on standard error but errors'
 complete -c jsubmit -s v -l verbose -d 'Say what was understood'

@@ -32,8 +32,9 @@ complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "join" -d 'Join a 
 complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "run" -d 'Serve'
 complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "probe" -d 'What hardware is found here'
 complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "status" -d 'What the daemon on this machine is doing'
-complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "doctor" -d 'What is wrong on this machine (not supported yet)'
+complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "doctor" -d 'What is wrong on this machine'
 complete -c jworkerd -n "__fish_jworkerd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c jworkerd -n "__fish_jworkerd_using_subcommand join" -l name -d 'With a token for several names: which of them; by default this host\'s name' -r
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand join" -l dir -d 'State folder of the daemon' -r -F
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand join" -l json -d 'Answer in JSON'
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand join" -s h -l help -d 'Print help'
@@ -55,5 +56,5 @@ complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_s
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "run" -d 'Serve'
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "probe" -d 'What hardware is found here'
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "status" -d 'What the daemon on this machine is doing'
-complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "doctor" -d 'What is wrong on this machine (not supported yet)'
+complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "doctor" -d 'What is wrong on this machine'
 complete -c jworkerd -n "__fish_jworkerd_using_subcommand help; and not __fish_seen_subcommand_from join run probe status doctor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

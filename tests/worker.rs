@@ -5,7 +5,7 @@
 mod controller;
 
 use controller::{Cluster, run, supervisors, supervisors_ahead, until};
-use jsched::model::ids::{Epoch, Uid};
+use jsched::model::ids::{Attempt, Epoch, Ordinal, Uid};
 use jsched::model::state::{CauseKind, State};
 use jsched::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
 use jsched::wire::codec;
@@ -149,6 +149,8 @@ async fn a_lost_supervisor_is_reported_when_nothing_of_it_runs() {
     let pid_file = cluster.work().join("pid-0");
     until("the job runs", || std::fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n'))).await;
     let pid = std::fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+    // Before it has said so, its records need not know of the start.
+    session.hear(&mut said, |said| !said.started.is_empty()).await;
     for supervisor in supervisors(&cluster.node()) {
         let supervisor = nix::unistd::Pid::from_raw(supervisor);
         nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -163,6 +165,44 @@ async fn a_lost_supervisor_is_reported_when_nothing_of_it_runs() {
     session.hear(&mut said, |said| said.ended.len() >= 2).await;
     let ((_, task), end) = &said.ended[1];
     assert_eq!((*task, end.state, end.exit_code), (1, State::Failed, 3), "{said:?}");
+    session.confirm(said.last_report).await;
+    let left = |name: &str| std::fs::read_dir(cluster.node().join(name)).unwrap().count();
+    until("nothing of either is left", || left("spool/jobs") == 0 && left("tmp") == 0).await;
+}
+
+#[tokio::test]
+async fn only_starts_count_as_restarts() {
+    let mut cluster = Cluster::new();
+    cluster.start_daemon();
+    let mut session = cluster.session().await;
+    let mut said = session.inventory().await;
+    let lines = "until [ -e \"$1/go\" ] || [ ! -d \"$1\" ]; do sleep 0.02; done
+        echo ${SLURM_RESTART_COUNT-none} $JSCHED_RESTART_COUNT $JSCHED_ATTEMPT";
+    // Attempt, how many before it never started, and what the job finds.
+    let tasks = [(1, 0, "none 0 1\n"), (2, 1, "none 0 2\n"), (4, 2, "1 1 4\n"), (3, 0, "2 2 3\n")];
+    for (task, (attempt, unstarted, _)) in (0..).zip(tasks) {
+        let mut act = cluster.launch(lines, task, task, 1);
+        let Act::Launch(launch) = &mut act else { panic!() };
+        launch.attempts[0].attempt = Attempt(attempt);
+        launch.unstarted = (unstarted > 0).then_some((Ordinal(task), unstarted)).into_iter().collect();
+        let order = cluster.order(&session, 7, act);
+        session.send(ToNode::Order(order)).await;
+    }
+    session.hear(&mut said, |said| !said.started.is_empty()).await;
+    // What the supervisor has not been given yet comes out of the daemon's log.
+    for supervisor in supervisors(&cluster.node()) {
+        let supervisor = nix::unistd::Pid::from_raw(supervisor);
+        nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    cluster.kill_daemon();
+    open_gate(&cluster);
+    cluster.start_daemon();
+    let mut session = cluster.session().await;
+    let mut said = session.inventory().await;
+    session.hear(&mut said, |said| said.ended.len() >= tasks.len()).await;
+    for (task, (_, _, found)) in (0..).zip(tasks).skip(1) {
+        assert_eq!(std::fs::read_to_string(cluster.work().join(format!("out-{task}"))).unwrap(), found);
+    }
 }
 
 #[tokio::test]
@@ -190,6 +230,14 @@ async fn supervisors_started_ahead_are_taken_and_go_with_their_daemon() {
     session.send(ToNode::Order(order)).await;
     session.hear(&mut said, |said| !said.ended.is_empty()).await;
     assert_eq!((said.ended[0].0, said.ended[0].1.exit_code), ((8, 1), 4), "{said:?}");
+    let status = cluster.status();
+    assert_eq!(
+        (&status["node"], &status["controller"]["connected"]),
+        (&"n1".into(), &true.into()),
+        "{status}"
+    );
+    let jobs = status["jobs"].as_array().unwrap();
+    assert!(jobs.iter().any(|job| (&job["id"], &job["running"]) == (&"7".into(), &1.into())), "{status}");
     // They go with the daemon; whoever has a job stays.
     until("some are there again", || supervisors_ahead(&node).len() >= 2).await;
     cluster.kill_daemon();

@@ -176,7 +176,8 @@ impl Agent {
     pub fn wake_at(&self) -> Option<BootTime> {
         let beat = self.session.as_ref().map(|session| session.next_beat);
         let finish = self.lingering.front().map(|(at, _, _)| *at);
-        beat.into_iter().chain(finish).min()
+        let held = self.session.as_ref().and_then(super::reports::Session::held_until);
+        beat.into_iter().chain(finish).chain(held).min()
     }
 
     /// The records from which the agent, as it is after a flush, lives again: for writing the log anew.
@@ -193,6 +194,10 @@ impl Agent {
     /// Obeys that office from now on; recorded before anything else of this turn is done.
     pub(super) fn enter_office(&mut self, incarnation: Incarnation, epoch: Epoch) {
         if self.incarnation != Some(incarnation) || epoch > self.epoch {
+            if self.incarnation.is_some_and(|mine| mine != incarnation) {
+                // Positions of another incarnation mean nothing here.
+                self.position = Position(0);
+            }
             self.incarnation = Some(incarnation);
             self.epoch = epoch;
             self.records.push(Record::Office { incarnation, epoch });

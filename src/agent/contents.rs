@@ -35,7 +35,6 @@ impl Contents {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.users.len()
     }

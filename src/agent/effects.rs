@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::records::{Record, Try};
 use crate::model::ids::{ContentHash, JobId};
 use crate::model::state::End;
-use crate::model::time::WallTime;
+use crate::model::time::{TimeLimit, WallTime};
 use crate::wire::node::{Content, JobBody, KillReason, OrderRefused, Report, TaskRun};
 
 /// A supervisor on this node, numbered within the spool; numbers of one spool are never used twice at a time.
@@ -75,6 +75,8 @@ pub enum Tell {
     Run {
         /// Which.
         attempts: Vec<TaskRun>,
+        /// Of which of their tasks how many earlier attempts never started; others: none.
+        unstarted: Vec<(Try, u32)>,
         /// From now on.
         slots: u32,
         /// Not to be started later; what is left then will never start.
@@ -111,6 +113,8 @@ pub enum Tell {
     Acknowledge(u64),
     /// Exit; there is nothing left to do.
     Finish,
+    /// How long tasks may run, running ones too.
+    Limit(TimeLimit),
 }
 
 /// What a supervisor says.

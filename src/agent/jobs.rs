@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub(super) not_after: Option<WallTime>,
     /// Wanted back.
     pub(super) withdrawing: bool,
+    /// How many earlier attempts at its task never started.
+    pub(super) unstarted: u32,
 }
 
 /// A job of which attempts are known, or were a short while ago.
@@ -57,6 +59,8 @@ pub(super) struct Job {
     pub(super) idle: Option<(u64, BootTime)>,
     /// Its attempts were ordered in an earlier boot.
     pub(super) earlier_boot: bool,
+    /// The current supervisor was told of the job as it was before somebody changed it: it gets nothing more.
+    pub(super) stale: bool,
 }
 
 impl Job {
@@ -79,9 +83,18 @@ impl Job {
         if self.entries.contains_key(&which) {
             return false;
         }
-        self.entries.insert(which, Entry { state: State::Held, not_after, withdrawing: false });
+        self.entries.insert(which, Entry { state: State::Held, not_after, withdrawing: false, unstarted: 0 });
         self.held.insert(which);
         true
+    }
+
+    /// Notes how many earlier attempts never started.
+    pub(super) fn note_unstarted(&mut self, attempts: &[(Try, u32)]) {
+        for (which, count) in attempts {
+            if let Some(entry) = self.entries.get_mut(which) {
+                entry.unstarted = *count;
+            }
+        }
     }
 
     /// Takes a tombstone in, for an attempt that is held or not known at all.
@@ -124,11 +137,21 @@ impl Memory {
         match record {
             Record::Boot(boot) => self.boot = Some(boot),
             Record::Office { incarnation, epoch } => {
+                if self.incarnation.is_some_and(|mine| mine != incarnation) {
+                    self.position = Position(0);
+                }
                 self.incarnation = Some(incarnation);
                 self.epoch = epoch;
             }
             Record::Seen(position) => self.position = position,
-            Record::Body { job, body } => self.job(job).body = Some(Arc::from(body)),
+            Record::Body { job, body } => {
+                let job = self.job(job);
+                job.stale |= job
+                    .body
+                    .as_ref()
+                    .is_some_and(|old| JobBody { limit: body.limit, ..(**old).clone() } != *body);
+                job.body = Some(Arc::from(body));
+            }
             Record::Ordered { job, attempts, slots, not_after } => {
                 let job = self.job(job);
                 job.slots = slots;
@@ -149,6 +172,7 @@ impl Memory {
                     job.set(which, State::Ended(None, Box::new(end)));
                 }
             }
+            Record::Unstarted { job, attempts } => self.job(job).note_unstarted(&attempts),
             Record::Forgotten { job, attempts } => self.each(job, &attempts, |job, which| {
                 job.remove(which);
             }),
@@ -178,6 +202,7 @@ pub(super) fn records_of(id: JobId, job: &Job) -> Vec<Record> {
     }
     let mut ordered: BTreeMap<Option<WallTime>, Vec<Try>> = BTreeMap::new();
     let (mut never, mut withdrawing, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unstarted = Vec::new();
     for (which, entry) in &job.entries {
         match &entry.state {
             State::Never => never.push(*which),
@@ -187,9 +212,15 @@ pub(super) fn records_of(id: JobId, job: &Job) -> Vec<Record> {
         if entry.withdrawing {
             withdrawing.push(*which);
         }
+        if entry.unstarted > 0 {
+            unstarted.push((*which, entry.unstarted));
+        }
     }
     for (not_after, tries) in ordered {
         records.push(Record::Ordered { job: id, attempts: runs_of(tries), slots: job.slots, not_after });
+    }
+    if !unstarted.is_empty() {
+        records.push(Record::Unstarted { job: id, attempts: unstarted });
     }
     if !withdrawing.is_empty() {
         records.push(Record::Withdrawing { job: id, attempts: runs_of(withdrawing) });

@@ -1,13 +1,15 @@
 //! What becomes of an order: refused as a whole, or obeyed.
 
+use std::collections::BTreeMap;
+
 use super::brain::Agent;
 use super::contents::{MISSING_CONTENT, needed};
 use super::effects::{Effect, Tell};
 use super::jobs::{Job, State};
 use super::records::{Record, Try, runs_of, tries_of};
-use crate::model::ids::{ContentHash, JobId};
-use crate::model::time::Now;
-use crate::wire::node::{Act, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
+use crate::model::ids::{ContentHash, JobId, Ordinal};
+use crate::model::time::{Now, TimeLimit};
+use crate::wire::node::{Act, JobBody, KillReason, Launch, Order, OrderRefused, TaskRun, Welcome};
 
 /// The most tasks that one order may name.
 pub const ORDER_TASKS_MAX: u64 = 65_536;
@@ -35,6 +37,7 @@ impl Agent {
     /// Whether a controller that says this can be obeyed at all.
     pub(super) fn may_obey(&self, welcome: &Welcome) -> Result<(), String> {
         match self.incarnation {
+            Some(mine) if mine != welcome.incarnation && welcome.comes_over => return Ok(()),
             Some(mine) if mine != welcome.incarnation => {
                 return Err(format!(
                     "this node obeys incarnation {mine}, not {}; if the cluster's state was restored, \
@@ -84,7 +87,9 @@ impl Agent {
     }
 
     fn obey(&mut self, now: Now, order: Order) -> Result<(), String> {
+        let none = Vec::new();
         let runs = match &order.act {
+            Act::Limit { .. } => &none,
             Act::Launch(launch) => &launch.attempts,
             Act::Withdraw { attempts }
             | Act::Kill { attempts, .. }
@@ -108,6 +113,7 @@ impl Agent {
                 let tell = |attempts| Tell::Signal { attempts, signal, batch_only };
                 self.tell_started(order.job, &attempts, tell);
             }
+            Act::Limit { limit } => self.set_limit(order.job, limit),
             Act::Suspend { attempts, stop } => {
                 self.tell_started(order.job, &attempts, |attempts| Tell::Suspend { attempts, stop });
             }
@@ -128,6 +134,11 @@ impl Agent {
         let here = |hash: &ContentHash| {
             self.contents.has(hash) || launch.contents.iter().any(|content| content.hash == *hash)
         };
+        if launch.unstarted.len() as u64 > ORDER_TASKS_MAX {
+            return Err(format!(
+                "it says of more than {ORDER_TASKS_MAX} tasks how often they were not started"
+            ));
+        }
         match needed(body).find(|hash| !here(hash)) {
             Some(hash) => Err(format!("{MISSING_CONTENT} the content {hash} of job {job}")),
             None => Ok(()),
@@ -146,20 +157,35 @@ impl Agent {
         job.slots = launch.slots;
         let new_body = launch.body.filter(|body| job.body.as_deref() != Some(&**body));
         let write_body = new_body.is_some() || !had_entries;
+        let mut other_limit = None;
         if let Some(body) = new_body {
+            let same =
+                job.body.as_ref().is_none_or(|old| JobBody { limit: body.limit, ..(**old).clone() } == *body);
+            job.stale |= !same && job.current.is_some();
+            other_limit = job.body.as_ref().map(|_| body.limit).filter(|_| same);
             let old = job.body.replace(std::sync::Arc::from(body));
             self.change_body(id, old.as_deref());
         }
+        if let Some(limit) = other_limit {
+            self.tell_limit(id, limit);
+        }
         let job = self.jobs.entry(id).or_default();
         if let Some(body) = job.body.as_ref().filter(|_| write_body) {
-            let body = Box::new(crate::wire::node::JobBody::clone(body));
+            let body = Box::new(JobBody::clone(body));
             self.records.push(Record::Body { job: id, body });
         }
         let new: Vec<Try> =
             tries_of(&launch.attempts).filter(|which| job.add(*which, launch.not_after)).collect();
+        let of_task: BTreeMap<Ordinal, u32> = launch.unstarted.into_iter().collect();
+        let unstarted: Vec<(Try, u32)> =
+            new.iter().filter_map(|which| Some((*which, *of_task.get(&which.ordinal)?))).collect();
+        job.note_unstarted(&unstarted);
         if !new.is_empty() || slots_change {
             let (slots, not_after) = (launch.slots, launch.not_after);
             self.records.push(Record::Ordered { job: id, attempts: runs_of(new), slots, not_after });
+        }
+        if !unstarted.is_empty() {
+            self.records.push(Record::Unstarted { job: id, attempts: unstarted });
         }
         // A repeat: what has become of it was perhaps said before the controller asked again.
         let again: Vec<Try> = tries_of(&launch.attempts).collect();
@@ -180,6 +206,16 @@ impl Agent {
         if let Some(old) = old {
             self.contents.release(old);
         }
+    }
+
+    /// Another time limit, for what runs and for what comes.
+    fn set_limit(&mut self, id: JobId, limit: TimeLimit) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.entries.is_empty()) else { return };
+        let Some(old) = job.body.as_ref().filter(|body| body.limit != limit) else { return };
+        let body = JobBody { limit, ..(**old).clone() };
+        self.records.push(Record::Body { job: id, body: Box::new(body.clone()) });
+        job.body = Some(std::sync::Arc::new(body));
+        self.tell_limit(id, limit);
     }
 
     /// Takes attempts back, and if there is a reason to kill, ends those that have started.

@@ -80,6 +80,13 @@ pub enum Record {
         /// Which.
         attempts: Vec<TaskRun>,
     },
+    /// Of the tasks of these attempts, so many earlier attempts never started.
+    Unstarted {
+        /// Of which job.
+        job: JobId,
+        /// Which, and how many.
+        attempts: Vec<(Try, u32)>,
+    },
 }
 
 wire_body! { Record = "record of the agent", 1; }
@@ -123,7 +130,7 @@ mod tests {
     #[test]
     fn old_bytes_are_read_for_ever() {
         let run = |first, last| TaskRun { first: Ordinal(first), last: Ordinal(last), attempt: Attempt(1) };
-        let golden: [(Record, &[u8]); 5] = [
+        let golden: [(Record, &[u8]); 6] = [
             (
                 Record::Boot(BootId([9; 16])),
                 &[1, 0, 17, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
@@ -145,6 +152,13 @@ mod tests {
             (
                 Record::Forgotten { job: JobId(7), attempts: vec![run(0, 250)] },
                 &[1, 0, 6, 0, 0, 0, 8, 7, 1, 0, 250, 1],
+            ),
+            (
+                Record::Unstarted {
+                    job: JobId(7),
+                    attempts: vec![(Try { attempt: Attempt(2), ordinal: Ordinal(3) }, 1)],
+                },
+                &[1, 0, 6, 0, 0, 0, 9, 7, 1, 2, 3, 1],
             ),
         ];
         for (record, bytes) in golden {

@@ -11,6 +11,9 @@ use crate::model::state::End;
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::wire::node::{AttemptRef, Ended, ITEMS_MAX, Report, Started, Welcome};
 
+/// How long what there is to say waits for the confirmation of an earlier report, in microseconds; then it goes all
+/// the same.
+pub const REPORT_HOLD_MICROS: u64 = 20_000;
 /// A report is closed when it has about so many bytes.
 pub const REPORT_BYTES_MAX: usize = 1 << 20;
 
@@ -32,6 +35,9 @@ pub(super) struct Session {
     pub(super) next_beat: BootTime,
     inventory_due: bool,
     reports: u64,
+    /// The last report that was confirmed, and when the last one was sent.
+    confirmed: u64,
+    sent: BootTime,
     unconfirmed: VecDeque<(u64, Vec<(JobId, Try)>)>,
     beat: Seconds,
     beats: u64,
@@ -48,6 +54,8 @@ impl Session {
             next_beat: now.boot,
             inventory_due: true,
             reports: 0,
+            confirmed: 0,
+            sent: now.boot,
             unconfirmed: VecDeque::new(),
             beat: Seconds(welcome.beat.0.max(1)),
             beats: 0,
@@ -69,7 +77,15 @@ impl Session {
         None
     }
 
-    fn next_report(&mut self) -> Report {
+    /// Until when what there is to say waits: one report is under way, and its confirmation lets the next one take
+    /// all that has gathered. Ends of short tasks so travel together, and nobody waits who is alone.
+    pub(super) fn held_until(&self) -> Option<BootTime> {
+        let waits = !self.inventory_due && !self.dirty.is_empty() && self.confirmed < self.reports;
+        waits.then_some(BootTime(self.sent.0.saturating_add(REPORT_HOLD_MICROS)))
+    }
+
+    fn next_report(&mut self, now: BootTime) -> Report {
+        self.sent = now;
         self.reports += 1;
         Report { number: self.reports, ..Report::default() }
     }
@@ -86,7 +102,11 @@ impl Session {
 impl Agent {
     /// Everything up to that report is durable with the controller.
     pub fn on_confirmed(&mut self, now: Now, report: u64) {
-        let Some(session) = self.session.as_mut().filter(|session| session.obey.is_ok()) else { return };
+        let Some(session) = &mut self.session else { return };
+        session.confirmed = session.confirmed.max(report);
+        if session.obey.is_err() {
+            return;
+        }
         let mut safe = Vec::new();
         while session.unconfirmed.front().is_some_and(|(number, _)| *number <= report) {
             safe.extend(session.unconfirmed.pop_front().into_iter().flat_map(|(_, tries)| tries));
@@ -103,8 +123,9 @@ impl Agent {
         if !settled {
             return;
         }
+        let held = session.held_until().is_some_and(|until| now.boot < until);
         let inventory = std::mem::take(&mut session.inventory_due);
-        let dirty = std::mem::take(&mut session.dirty);
+        let dirty = if held { BTreeSet::new() } else { std::mem::take(&mut session.dirty) };
         let all: Vec<(JobId, Try)> = if inventory {
             let tries = |(id, job): (&JobId, &super::jobs::Job)| {
                 let id = *id;
@@ -121,7 +142,7 @@ impl Agent {
             if !inventory && matches!(entry.state, State::Held | State::Given(_)) {
                 continue;
             }
-            let report = open.get_or_insert_with(|| session.next_report());
+            let report = open.get_or_insert_with(|| session.next_report(now.boot));
             bytes += ITEM_BYTES + add(report, id, which, &entry.state);
             items += 1;
             if matches!(entry.state, State::Ended(..) | State::Never) {
@@ -133,7 +154,7 @@ impl Agent {
             }
         }
         if inventory {
-            open.get_or_insert_with(|| session.next_report()).last_of_inventory = true;
+            open.get_or_insert_with(|| session.next_report(now.boot)).last_of_inventory = true;
         }
         if let Some(report) = open {
             session.close(report, safe, &mut self.effects);

@@ -9,7 +9,7 @@ use super::jobs::State;
 use super::records::{Record, Try, runs_of};
 use crate::model::ids::JobId;
 use crate::model::state::{Cause, CauseKind, End};
-use crate::model::time::{Now, WallTime};
+use crate::model::time::{Now, TimeLimit, WallTime};
 
 /// So many supervisors of a job may be lost in a row without having started anything; then what is held ends.
 pub const SUPERVISOR_TRIES_MAX: u32 = 3;
@@ -96,12 +96,49 @@ impl Agent {
                 format!("{SUPERVISOR_TRIES_MAX} supervisors in a row were lost before they started anything");
             return self.end_held(now, id, &Cause::said(CauseKind::Supervisor, text));
         }
+        if job.stale && !self.retire(id) {
+            return;
+        }
+        let Some(job) = self.jobs.get(&id) else { return };
         let current =
             job.current.and_then(|current| self.supervisors.get(&current).map(|s| (current, &s.phase)));
         match current {
             Some((current, Phase::Ready)) => self.give(id, current),
             Some(_) => {}
             None => self.start_supervisor(now, id),
+        }
+    }
+
+    /// Lets the supervisor go that knows the job as it was, once it has nothing more to run: what is held waits for
+    /// that, since two at once would run more than the job's slots. False as long as it has.
+    fn retire(&mut self, id: JobId) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else { return true };
+        if let Some(current) = job.current {
+            let busy = job.entries.values().any(|entry| match entry.state {
+                State::Given(with) | State::Started(with, _) => with == current,
+                _ => false,
+            });
+            let idle = |known: &Supervisor| matches!(known.phase, Phase::Ready | Phase::Finishing);
+            if busy || !self.supervisors.get(&current).is_none_or(idle) {
+                return false;
+            }
+            self.finish_supervisors(id);
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stale = false;
+        }
+        true
+    }
+
+    /// Says how long tasks may run.
+    pub(super) fn tell_limit(&mut self, id: JobId, limit: TimeLimit) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        for supervisor in job.others.iter().chain(&job.current) {
+            let speaks = |known: &Supervisor| matches!(known.phase, Phase::Ready | Phase::Finishing);
+            if self.supervisors.get(supervisor).is_some_and(speaks) {
+                let what = Tell::Limit(limit);
+                self.effects.push(Effect::Tell { supervisor: *supervisor, job: id, what });
+            }
         }
     }
 
@@ -193,6 +230,11 @@ impl Agent {
         lost.into_iter().for_each(|which| self.set(job, which, State::Held));
         self.bury_withdrawn(job);
         self.tell_slots(job);
+        // A change of the limit may have been said over a connection that broke, or while it was being started.
+        if let Some(limit) = self.jobs.get(&job).and_then(|known| known.body.as_ref()).map(|body| body.limit)
+        {
+            self.effects.push(Effect::Tell { supervisor: id, job, what: Tell::Limit(limit) });
+        }
         if !withdraw.is_empty() {
             let what = Tell::Withdraw(runs_of(withdraw));
             self.effects.push(Effect::Tell { supervisor: id, job, what });
@@ -313,7 +355,9 @@ impl Agent {
             job.set(which, State::Given(supervisor));
         }
         for (not_after, tries) in by_time {
-            let what = Tell::Run { attempts: runs_of(tries), slots: job.slots, not_after };
+            let counts = |which: &Try| Some((*which, job.entries.get(which)?.unstarted));
+            let unstarted = tries.iter().filter_map(counts).filter(|(_, count)| *count > 0).collect();
+            let what = Tell::Run { attempts: runs_of(tries), unstarted, slots: job.slots, not_after };
             self.effects.push(Effect::Tell { supervisor, job: id, what });
         }
     }

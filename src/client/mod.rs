@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -14,6 +15,9 @@ pub mod inside;
 pub mod interrupt;
 pub mod join;
 pub mod key;
+pub mod nodes;
+pub mod renew;
 pub mod session;
+pub mod tie;
 pub mod wait;
 pub mod watch;

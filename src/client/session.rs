@@ -52,10 +52,10 @@ impl std::convert::From<Inside> for Way {
 
 /// Asks the controller. Not connected until it is first asked something.
 pub struct Client {
-    way: Way,
+    pub(super) way: Way,
     patience: Duration,
-    credentials: Option<Credentials>,
-    connection: Option<Connection>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) connection: Option<Connection>,
     dialled: bool,
     sent: bool,
     failures: u32,
@@ -208,6 +208,12 @@ impl Client {
                 }
             }
         }
+        if self.dialled
+            && let Ok(fresh) = credentials(config)
+        {
+            // Another command may have renewed the certificate since.
+            self.credentials = Some(fresh);
+        }
         let credentials = self.credentials().map_err(Trouble::Final)?.cloned();
         let credentials = credentials.ok_or_else(|| no_credentials(&self.way))?;
         let connection = Connection::open(&credentials, &controllers).await?;
@@ -336,7 +342,13 @@ fn is_mutating(request: &Request) -> bool {
         Request::NodeAct(_) => true,
         Request::Admin(admin) => matches!(
             admin,
-            Admin::Stop | Admin::UserAdd { .. } | Admin::UserRemove { .. } | Admin::CertificateRevoke { .. }
+            Admin::Stop
+                | Admin::UserAdd { .. }
+                | Admin::UserRemove { .. }
+                | Admin::CertificateRevoke { .. }
+                | Admin::Accept
+                | Admin::Export
+                | Admin::Backup { .. }
         ),
         _ => false,
     }

@@ -1,6 +1,9 @@
 //! A live view of the queue, over any number of restarts of the controller.
 
-use crate::model::ids::Position;
+use std::collections::BTreeSet;
+
+use crate::model::ids::{JobId, Position, TaskIndex};
+use crate::model::time::WallTime;
 use crate::wire::client::{Filter, Footer, Reply, Request, Watch};
 use crate::wire::info::JobInfo;
 
@@ -32,6 +35,22 @@ pub enum View {
     },
 }
 
+/// An end that was told.
+type OneEnd = (JobId, Option<TaskIndex>, Option<WallTime>);
+
+/// What was handed on so far.
+struct Seen {
+    position: Option<Position>,
+    /// How many snapshots there were.
+    number: u64,
+    /// The ends that came with that position.
+    ends: BTreeSet<OneEnd>,
+}
+
+fn end_of(job: &JobInfo) -> OneEnd {
+    (job.job, job.task, job.state.is_end().then_some(job.end_time).flatten())
+}
+
 impl Client {
     /// Tells `view` what is so and what becomes different, for as long as it gives `true`. With a `position` it
     /// goes on from there.
@@ -44,11 +63,10 @@ impl Client {
         position: Option<Position>,
         mut view: impl FnMut(View) -> Result<bool, ClientError>,
     ) -> Result<(), ClientError> {
-        let mut seen = position;
-        let mut number = 0;
+        let mut seen = Seen { position, number: 0, ends: BTreeSet::new() };
         loop {
-            let watch = Watch { filter: filter.clone(), position: seen };
-            match self.try_watch(watch, &mut seen, &mut number, &mut view).await {
+            let watch = Watch { filter: filter.clone(), position: seen.position };
+            match self.try_watch(watch, &mut seen, &mut view).await {
                 Ok(()) => return Ok(()),
                 Err(trouble) => self.outlive(trouble).await?,
             }
@@ -58,8 +76,7 @@ impl Client {
     async fn try_watch(
         &mut self,
         watch: Watch,
-        seen: &mut Option<Position>,
-        number: &mut u64,
+        seen: &mut Seen,
         view: &mut impl FnMut(View) -> Result<bool, ClientError>,
     ) -> Result<(), Trouble> {
         let body = encode(&Request::Watch(watch)).map_err(Trouble::Final)?;
@@ -74,10 +91,13 @@ impl Client {
                 Some(Reply::Jobs { mut jobs, position, footer }) => {
                     gathered.append(&mut jobs);
                     let jobs = std::mem::take(&mut gathered);
-                    *number += 1;
-                    View::Snapshot { jobs, position, footer, number: *number - 1 }
+                    seen.number += 1;
+                    View::Snapshot { jobs, position, footer, number: seen.number - 1 }
                 }
-                Some(Reply::Changed { jobs, position }) => View::Changed { jobs, position },
+                Some(Reply::Changed { mut jobs, position }) => {
+                    jobs.retain(|job| !job.state.is_end() || !seen.ends.contains(&end_of(job)));
+                    View::Changed { jobs, position }
+                }
                 Some(other) => return Err(Trouble::Final(unexpected(&other))),
                 None => {
                     let reason = "the controller ended the view".to_owned();
@@ -87,11 +107,22 @@ impl Client {
             let position = match &heard {
                 View::Snapshot { position, .. } | View::Changed { position, .. } => *position,
             };
+            let ends: Vec<OneEnd> = match &heard {
+                View::Changed { jobs, .. } => {
+                    jobs.iter().filter(|job| job.state.is_end()).map(end_of).collect()
+                }
+                View::Snapshot { .. } => Vec::new(),
+            };
             if !view(heard).map_err(Trouble::Final)? {
                 return Ok(());
             }
-            // Only what was handed on counts as seen.
-            *seen = Some(position);
+            // Only what was handed on counts as seen. Several frames may belong to one position: what is asked for
+            // again from there must not be told twice.
+            if seen.position != Some(position) {
+                seen.ends.clear();
+            }
+            seen.position = Some(position);
+            seen.ends.extend(ends);
         }
     }
 }

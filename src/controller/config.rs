@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::identity::Role;
 use crate::model::parse::span::span;
 use crate::model::time::Seconds;
 use crate::net::PORT;
+use crate::pki::certificate::{AUTHORITY_VALIDITY, CONTROLLER_VALIDITY, NODE_VALIDITY, USER_VALIDITY};
 
 /// The most bytes of a settings file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The shortest life of a certificate that can be set.
+pub const CERTIFICATE_LIFE_MIN: Seconds = Seconds(5);
+/// Where root's daemon keeps its state: settings and keys are in `/etc/jsched`.
+pub const ROOT_STATE: &str = "/var/lib/jsched/controller";
 
 /// What the file says. Every key has a default but `advertise`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +54,20 @@ pub struct Config {
     /// Whether uid 0 may run jobs. `false` by default.
     #[serde(default)]
     pub allow_root: bool,
+    /// An export is made when the journal has grown by so many bytes since the last one, or by as many as the live part
+    /// of the last one has, if that is more. 256 MiB by default.
+    #[serde(default = "default_export_bytes")]
+    pub export_bytes: u64,
+    /// How long certificates of users, operators and admins are good; commands renew them in the last third. `30d` by
+    /// default.
+    #[serde(default = "default_user_certificates")]
+    pub user_certificates: Span,
+    /// How long certificates of nodes are good; their daemons renew them in the last third. `90d` by default.
+    #[serde(default = "default_node_certificates")]
+    pub node_certificates: Span,
+    /// How long the daemon's own certificates are good; it renews them in the last third. `365d` by default.
+    #[serde(default = "default_controller_certificates")]
+    pub controller_certificates: Span,
     /// Whether jobs may submit jobs. `true` by default.
     #[serde(default = "default_submit_from_jobs")]
     pub submit_from_jobs: bool,
@@ -104,6 +125,10 @@ impl Config {
             kill_grace: default_kill_grace(),
             jobs_per_user_max: default_jobs_per_user_max(),
             allow_root: false,
+            export_bytes: default_export_bytes(),
+            user_certificates: default_user_certificates(),
+            node_certificates: default_node_certificates(),
+            controller_certificates: default_controller_certificates(),
             submit_from_jobs: default_submit_from_jobs(),
         }
     }
@@ -113,6 +138,24 @@ impl Config {
     /// # Errors
     /// The file, the key and the reason.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let mut config = Config::load_plain(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
+            *inner = folder.join(&*inner);
+        }
+        Ok(config)
+    }
+
+    /// The same settings with all folders where they usually are: beside the file.
+    pub fn with_usual_folders(self) -> Config {
+        Config { state: default_state(), ca: default_ca(), credentials: default_credentials(), ..self }
+    }
+
+    /// Reads a file as it stands.
+    ///
+    /// # Errors
+    /// The file, the key and the reason.
+    pub fn load_plain(path: &Path) -> Result<Config, ConfigError> {
         let file_error = |source| ConfigError::File { path: path.to_owned(), source };
         let length = fs::metadata(path).map_err(file_error)?.len();
         if length > CONFIG_BYTES_MAX {
@@ -124,12 +167,36 @@ impl Config {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        let mut config: Config = toml::from_str(&text).map_err(content)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for inner in [&mut config.state, &mut config.ca, &mut config.credentials] {
-            *inner = folder.join(&*inner);
-        }
+        let config: Config = toml::from_str(&text).map_err(content)?;
+        config.check_lives().map_err(|message| ConfigError::Content { path: path.to_owned(), message })?;
         Ok(config)
+    }
+
+    /// How long a certificate for that role is good.
+    pub fn certificate_life(&self, role: Role) -> Seconds {
+        match role {
+            Role::Node => self.node_certificates.0,
+            Role::Controller => self.controller_certificates.0,
+            Role::User | Role::Operator | Role::Admin | Role::Login | Role::Job => self.user_certificates.0,
+        }
+    }
+
+    /// Whether the lives of certificates lie within their bounds.
+    ///
+    /// # Errors
+    /// Which one does not, in words.
+    pub fn check_lives(&self) -> Result<(), String> {
+        for (key, life) in [
+            ("user_certificates", self.user_certificates),
+            ("node_certificates", self.node_certificates),
+            ("controller_certificates", self.controller_certificates),
+        ] {
+            if !(CERTIFICATE_LIFE_MIN..=AUTHORITY_VALIDITY).contains(&life.0) {
+                let days = AUTHORITY_VALIDITY.0 / 86_400;
+                return Err(format!("`{key}` lies between {} s and {days} days", CERTIFICATE_LIFE_MIN.0));
+            }
+        }
+        Ok(())
     }
 
     /// Writes a new file, and nothing over an old one.
@@ -196,6 +263,22 @@ fn default_kill_grace() -> Span {
     Span(Seconds(30))
 }
 
+fn default_export_bytes() -> u64 {
+    256 << 20
+}
+
+fn default_user_certificates() -> Span {
+    Span(USER_VALIDITY)
+}
+
+fn default_node_certificates() -> Span {
+    Span(NODE_VALIDITY)
+}
+
+fn default_controller_certificates() -> Span {
+    Span(CONTROLLER_VALIDITY)
+}
+
 fn default_jobs_per_user_max() -> u32 {
     1_000_000
 }
@@ -220,6 +303,10 @@ mod tests {
         fs::write(&path, "advertise = []\nnode_timout = \"3s\"\n").unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("node_timout") && error.contains("line 2"), "{error}");
+        for (life, fits) in [("5s", true), ("4s", false), ("3650d", true), ("3651d", false), ("0", false)] {
+            fs::write(&path, format!("advertise = []\nnode_certificates = \"{life}\"\n")).unwrap();
+            assert_eq!(Config::load(&path).is_ok(), fits, "{life}");
+        }
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn make(dir: &Path, settings: &Path, dev: &Dev) -> Result<(), DevError> {
     for word in &dev.overrides {
         override_one(&mut config, word)?;
     }
-    let client = dir.join("client");
+    let client = dir.join("client/client.toml");
     init(settings, &config, "dev", &Admin { name, uid }, &client)?;
     let text = format!(
         "controllers = [\"{address}\"]\ncertificate = \"client/cert.pem\"\nkey = \"client/key.pem\"\nca = \
@@ -160,6 +160,10 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "node_timeout" => config.node_timeout = time()?,
         "lease" => config.lease = time()?,
         "kill_grace" => config.kill_grace = time()?,
+        "export_bytes" => config.export_bytes = value.parse().map_err(|_| bad("it takes bytes"))?,
+        "user_certificates" => config.user_certificates = time()?,
+        "node_certificates" => config.node_certificates = time()?,
+        "controller_certificates" => config.controller_certificates = time()?,
         "jobs_per_user_max" => {
             config.jobs_per_user_max = value.parse().map_err(|_| bad("it takes a number"))?;
         }
@@ -169,11 +173,12 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
             return Err(bad(
-                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, submit_from_jobs, listen",
+                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, submit_from_jobs, listen, \
+                 user_certificates, node_certificates, controller_certificates",
             ));
         }
     }
-    Ok(())
+    config.check_lives().map_err(|why| bad(&why))
 }
 
 /// Starts the controller, lets nodes that are new join, and starts them.

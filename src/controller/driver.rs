@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bulk::rough_bytes;
 use super::clock;
+use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
-use super::tables_writer::{Durable, TablesWriter};
+use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
 use crate::commit::Committer;
 use crate::core::state::{Outdated, Touched};
 use crate::core::{Command, Core, Effect, Outcome, View};
@@ -21,9 +22,9 @@ use crate::model::change::{Change, Group};
 use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
-use crate::store::log::{Log, Room};
+use crate::sched::Demand;
+use crate::store::log::Log;
 use crate::wire::client::Reply;
-use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
 
 /// Groups of reports alone are closed no faster than this: nobody waits for them so urgently, and each costs a sync
@@ -62,6 +63,10 @@ pub enum Message {
         /// What.
         outdated: Vec<Outdated>,
     },
+    /// Exports hold everything up to there: the log need not.
+    Trim(Position),
+    /// Make an export of everything that is durable now.
+    Export(ExportAnswer),
     /// Something failed that can't be mended here.
     Fatal(String),
     /// Stop in order.
@@ -91,6 +96,8 @@ pub struct Answer {
     pub refused: Option<String>,
     /// For a join: what to sign.
     pub issue: Option<TokenRecord>,
+    /// Of a submission that was only tried: what its first job would ask for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// A handle to the driver's thread.
@@ -130,6 +137,8 @@ pub struct Gauges {
     pub position: AtomicU64,
     /// How far the tables are.
     pub tables: AtomicU64,
+    /// By how many bytes the log has grown since the last export.
+    pub log_grown: AtomicU64,
     /// Whether the log is below its reserve.
     pub reserve: std::sync::atomic::AtomicBool,
 }
@@ -153,7 +162,7 @@ struct Flying {
 struct Loop<O: Outside> {
     core: Core,
     committer: Committer<Change, Held>,
-    log: Sender<(Position, Group)>,
+    log: Sender<LogWork>,
     tables: Option<TablesWriter>,
     planner: Planner,
     published: Arc<Published>,
@@ -256,40 +265,6 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
     })
 }
 
-/// Appends what has gathered, syncs once, and says so.
-fn write_log<L: Log>(
-    log: &mut L,
-    epoch: Epoch,
-    groups: &Receiver<(Position, Group)>,
-    driver: &Driver,
-    gauges: &Gauges,
-) {
-    let append = |log: &mut L, (position, group): (Position, Group)| {
-        let frame = encode(&group).map_err(|error| format!("a group can't be encoded: {error}"))?;
-        log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
-    };
-    while let Ok(first) = groups.recv() {
-        let mut last = first.0;
-        let mut result = append(log, first);
-        while let (Ok(()), Ok(next)) = (&result, groups.try_recv()) {
-            last = next.0;
-            result = append(log, next);
-        }
-        let synced = |()| log.sync().map_err(|error| format!("the journal failed: {error}"));
-        if let Err(why) = result.and_then(synced) {
-            return driver.send(Message::Fatal(why));
-        }
-        driver.send(Message::LogDurable(last));
-        match log.room() {
-            Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
-            Err(error) => return driver.send(Message::Fatal(format!("the journal failed: {error}"))),
-        }
-    }
-    if let Err(error) = log.close() {
-        tracing::error!(%error, "the journal was not closed in order");
-    }
-}
-
 impl<O: Outside> Loop<O> {
     fn run(&mut self, receiver: &Receiver<Message>) {
         let mut waiting: VecDeque<Message> = VecDeque::new();
@@ -334,6 +309,14 @@ impl<O: Outside> Loop<O> {
             Message::Command { command, answer, link } => self.apply(*command, answer, link),
             Message::LogDurable(position) => self.on_durable(position),
             Message::Tables { position, outdated } => self.on_tables(position, outdated),
+            Message::Trim(position) => {
+                // If its thread is gone, the next append finds out.
+                let _ = self.log.send(LogWork::Trim(position));
+            }
+            Message::Export(answer) => match &self.tables {
+                Some(tables) => tables.export(answer),
+                None => drop(answer),
+            },
             Message::Fatal(why) => self.outside.fatal(&why),
             Message::Stop => self.stopping = true,
         }
@@ -372,10 +355,12 @@ impl<O: Outside> Loop<O> {
         if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.committer.close()) {
             (self.urgent, self.closed) = (false, Instant::now());
             let view = Arc::new(self.core.view(group.position, clock::wall()));
-            let touched = self.core.take_unwritten();
+            let mut touched = self.core.take_unwritten();
+            touched.stamp(group.position);
             let jobs = std::mem::take(&mut self.jobs);
             self.flying.push_back(Flying { position: group.position, view, touched, jobs });
-            if self.log.send((group.position, Group { changes: group.changes })).is_err() {
+            let work = LogWork::Append(group.position, Group { changes: group.changes });
+            if self.log.send(work).is_err() {
                 self.outside.fatal("the journal's thread is gone");
             }
         }
@@ -406,7 +391,8 @@ impl<O: Outside> Loop<O> {
 
     fn release(&mut self) {
         while let Some(held) = self.committer.release() {
-            let mut answer = Answer { reply: held.outcome.reply, ..Answer::default() };
+            let mut answer =
+                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
             for effect in held.outcome.effects {
                 self.carry_out(effect, &mut answer, held.link.as_ref());
             }
@@ -423,7 +409,7 @@ impl<O: Outside> Loop<O> {
                     let _ = sender.send(NodeMessage::Send(message));
                 }
             }
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, comes_over } => {
                 let facts = &self.welcome;
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
@@ -433,6 +419,7 @@ impl<O: Outside> Loop<O> {
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
                     lease: facts.lease,
+                    comes_over,
                 };
                 if let Some(link) = link {
                     self.sessions.insert(session, link.clone());
@@ -452,9 +439,12 @@ impl<O: Outside> Loop<O> {
             Effect::CutOff(serial) => self.outside.cut_off(serial),
             Effect::Audit(record) => tracing::info!(
                 target: "audit",
+                number = record.number,
                 who = record.who,
                 from = record.from,
                 what = record.what,
+                jobs = ?record.jobs,
+                nodes = ?record.nodes,
                 allowed = record.allowed,
                 "audit"
             ),

@@ -12,10 +12,11 @@ use crate::model::ids::{Attempt, ContentHash, JobId, Ordinal, Position, TaskRef,
 use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
+use crate::store::collect::orphan_key;
 use crate::store::results;
 use crate::store::rows::{
-    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, JobRow, RESULT_SET, RESULT_TEXT, SENT, SetRow, answer_key,
-    content_key, job_key, name_key, result_key, task_key,
+    ANSWER, ENDED_EXCEPTION, ENDED_TASKS, FAILED_BY, JobRow, ORPHAN, RESULT_SET, RESULT_TEXT, SENT, SetRow,
+    answer_key, content_key, job_key, name_key, pair_key, result_key, task_key,
 };
 use crate::store::tables::{Order, Table, TablesError, TablesRead};
 use crate::wire::codec::decode;
@@ -102,6 +103,18 @@ pub fn newest_named(
     Ok(None)
 }
 
+/// The jobs that ended DependencyFailed because of that one, as far as the tables know.
+///
+/// # Errors
+/// What the tables said.
+pub fn failed_by(tables: &dyn TablesRead, parent: JobId) -> Result<Vec<JobId>, TablesError> {
+    let (from, to) = (pair_key(parent, JobId(0)), pair_key(parent, JobId(u64::MAX)));
+    let rows =
+        tables.range(FAILED_BY, Bound::Included(&from), Bound::Included(&to), Order::Up, LISTED_MAX)?;
+    let child = |key: &Vec<u8>| key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes)));
+    Ok(rows.iter().filter_map(|(key, _)| child(key)).collect())
+}
+
 /// Jobs that ended since then, newest last, at most [`LISTED_MAX`]; of one owner if `uid` is given.
 ///
 /// # Errors
@@ -167,11 +180,16 @@ pub fn ended_briefly(tables: &dyn TablesRead, since: WallTime, uid: Uid) -> Resu
     Ok(lately)
 }
 
-/// Jobs whose ends a live view that stood at `position` may not have seen, newest first, at most [`LISTED_MAX`].
+/// Jobs whose ends a live view that stood at `position` has not seen, as far as the tables knew them at `until`; newest
+/// first, at most [`LISTED_MAX`].
 ///
 /// # Errors
 /// What the tables said.
-pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<JobId>, TablesError> {
+pub fn ended_between(
+    tables: &dyn TablesRead,
+    position: Position,
+    until: Position,
+) -> Result<Vec<JobId>, TablesError> {
     let mut jobs = Vec::new();
     let mut to = Bound::Unbounded;
     loop {
@@ -179,12 +197,17 @@ pub fn ended_after(tables: &dyn TablesRead, position: Position) -> Result<Vec<Jo
         let page = tables.range(Table::BY_END, Bound::Unbounded, high, Order::Down, PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(jobs) };
         to = Bound::Excluded(last.clone());
+        let mut newer = false;
         for (key, value) in &page {
             let written = value.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            if written <= position.0 || jobs.len() >= LISTED_MAX {
-                return Ok(jobs);
+            newer |= written > position.0;
+            if written > position.0 && written <= until.0 {
+                jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
             }
-            jobs.extend(key.last_chunk::<8>().map(|bytes| JobId(u64::from_be_bytes(*bytes))));
+        }
+        // They stand in the order of time, which a clock that was set may turn: a whole page of old ones is the end.
+        if !newer || jobs.len() >= LISTED_MAX {
+            return Ok(jobs);
         }
     }
 }
@@ -292,6 +315,14 @@ pub fn content(
     let bytes = tables.get(SENT, &content_key(owner, hash))?;
     let empty = ContentHash::of(&[]);
     Ok(bytes.map(|bytes| (!bytes.is_empty() || hash == empty).then_some(bytes)))
+}
+
+/// Whether content that is here may soon be gone: it has to be sent again.
+///
+/// # Errors
+/// What the tables said.
+pub fn is_orphan(tables: &dyn TablesRead, owner: Uid, hash: ContentHash) -> Result<bool, TablesError> {
+    Ok(tables.get(ORPHAN, &orphan_key(hash, owner))?.is_some())
 }
 
 fn broken(error: crate::wire::codec::DecodeError) -> TablesError {

@@ -10,7 +10,7 @@ use super::clock;
 use super::config::{Config, ConfigError};
 use crate::core::node_act::new_partition;
 use crate::model::change::{Change, Group};
-use crate::model::identity::Role;
+use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::{Incarnation, JobId, NodeId, Position, Uid};
 use crate::model::record::{CertificateRecord, PartitionRecord, UserRecord};
 use crate::model::time::{Seconds, TimeLimit};
@@ -73,8 +73,8 @@ pub struct Admin {
     pub uid: Uid,
 }
 
-/// Makes a cluster named `name` as `config`, which is written to `settings`, says. The first admin's certificate,
-/// key and client configuration go into `client`.
+/// Makes a cluster named `name` as `config`, which is written to `settings`, says. The first admin's certificate and
+/// key go beside `client`, the client configuration that is written.
 ///
 /// # Errors
 /// What is there already is never overwritten.
@@ -86,18 +86,24 @@ pub fn init(
     client: &Path,
 ) -> Result<(), InitError> {
     let folder = settings.parent().unwrap_or(Path::new("."));
+    if client.exists() {
+        return Err(FileError::Exists(client.to_owned()).into());
+    }
     make_private(folder)?;
     config.write_new(settings)?;
     // Read back, so that the folders are those that the daemon will use.
     let config = Config::load(settings)?;
+    let client_folder = client.parent().unwrap_or(Path::new("."));
     make_private(&config.ca)?;
     make_private(&config.credentials)?;
-    make_private(client)?;
+    make_private(client_folder)?;
     let now = clock::wall();
     let authority = Authority::create(&config.ca, name, now)?;
-    let controller = issue(&authority, &Subject::controller(), &config.credentials, None)?;
+    let life = |role| config.certificate_life(role);
+    let (credentials, own) = (&config.credentials, life(Role::Controller));
+    let controller = issue(&authority, &Subject::controller(), credentials, own)?;
     let person = Subject::person(Role::Admin, &admin.name, admin.uid)?;
-    let first = issue(&authority, &person, client, None)?;
+    let first = issue(&authority, &person, client_folder, life(Role::Admin))?;
     write_client_config(client, &config.advertise)?;
     let user = UserRecord { name: admin.name.clone(), uid: admin.uid, role: Role::Admin };
     let main = PartitionRecord {
@@ -139,12 +145,11 @@ fn issue(
     authority: &Authority,
     subject: &Subject,
     folder: &Path,
-    ttl: Option<Seconds>,
+    life: Seconds,
 ) -> Result<CertificateRecord, InitError> {
     let key = KeyPair::generate()?;
     let now = clock::wall();
-    let usual = Validity::usual(subject.role(), now);
-    let validity = ttl.map_or(usual, |ttl| Validity::lasting(ttl, now));
+    let validity = Validity::lasting(life, now);
     let issued = authority.issue(subject, &PublicKey::of(&key)?, validity)?;
     key.write(&folder.join("key.pem"), Publish::New)?;
     write_public(&folder.join("cert.pem"), issued.pem.as_bytes(), Publish::New)?;
@@ -172,21 +177,47 @@ pub fn issue_offline(
 ) -> Result<CertificateRecord, InitError> {
     make_private(folder)?;
     let authority = Authority::load(&config.ca)?;
-    let record = issue(&authority, subject, folder, ttl)?;
-    write_client_config(folder, &config.advertise)?;
+    let life = ttl.unwrap_or_else(|| config.certificate_life(subject.role()));
+    let record = issue(&authority, subject, folder, life)?;
+    write_client_config(&folder.join("client.toml"), &config.advertise)?;
     Ok(record)
 }
 
-/// `client.toml` in a folder with certificate, key and CA.
-pub fn write_client_config(folder: &Path, controllers: &[String]) -> Result<PathBuf, InitError> {
+/// A client configuration beside certificate, key and CA.
+///
+/// # Errors
+/// The disk; nothing is overwritten.
+pub fn write_client_config(path: &Path, controllers: &[String]) -> Result<(), InitError> {
     let list: Vec<String> = controllers.iter().map(|address| format!("{address:?}")).collect();
     let text = format!(
         "controllers = [{}]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nca = \"ca.pem\"\n",
         list.join(", ")
     );
-    let path = folder.join("client.toml");
-    write_public(&path, text.as_bytes(), Publish::New)?;
-    Ok(path)
+    Ok(write_public(path, text.as_bytes(), Publish::New)?)
+}
+
+/// Where the first admin's configuration goes: where the commands look first, if there is none yet, else beside the
+/// settings.
+pub fn admin_config(settings: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let usual = home.map(|home| home.join(".config/jsched/config.toml"));
+    let free = |path: &PathBuf| {
+        ["config.toml", "cert.pem", "key.pem", "ca.pem"]
+            .iter()
+            .all(|name| !path.with_file_name(name).exists())
+    };
+    usual.filter(free).unwrap_or_else(|| settings.with_file_name("client").join("client.toml"))
+}
+
+/// A cluster's name from the address that it is reached at: the host's first label, `cluster` where that says nothing.
+pub fn cluster_name(advertise: &str) -> String {
+    let host = advertise.rsplit_once(':').map_or(advertise, |(host, _)| host);
+    let is_address = |text: &str| text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let label = host.split('.').next().unwrap_or_default();
+    if is_address(advertise) || is_address(host) || !name_is_valid(label) {
+        return "cluster".to_owned();
+    }
+    label.to_owned()
 }
 
 fn make_private(folder: &Path) -> Result<(), InitError> {

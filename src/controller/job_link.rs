@@ -9,9 +9,9 @@ use super::handlers;
 use super::node_link::PATIENCE;
 use super::office::Office;
 use super::server::{REQUEST_PATIENCE, Replies};
-use crate::controller::clock;
+use super::strangers::Kind;
+use crate::core::audit::Deed;
 use crate::core::{Caller, Command};
-use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Within};
 use crate::model::ids::{JobId, NodeId};
 use crate::net::close::CloseCode;
@@ -79,8 +79,17 @@ async fn answer(office: &Arc<Office>, speaker: &Speaker, send: SendStream, recei
     let outcome = match request_of(office, speaker, within, &frame) {
         Ok((caller, request)) => {
             let job = within.task.job;
+            // What a job asks counts as its owner's.
+            let bearer = office.quotas.of_user(&caller.identity.name);
+            let Some(_one) = bearer.request() else {
+                let why = "you have too many requests open at once";
+                office.strangers.note(Kind::Requests, &caller.identity.name, &why);
+                let _ =
+                    replies.last(&Reply::Refused(Refusal::new(RefusalCode::Busy, why, "try again"))).await;
+                return;
+            };
             tokio::select! {
-                done = handlers::handle(office, caller, request, &mut replies) => done,
+                done = handlers::handle(office, caller, &bearer, request, &mut replies) => done,
                 refusal = over(office, &within) => {
                     tracing::info!(%job, from = speaker.from, "a job's request was cut off with its attempt");
                     replies.last(&Reply::Refused(refusal)).await
@@ -124,14 +133,9 @@ fn note(office: &Office, speaker: &Speaker, job: JobId, why: &str) {
     if speaker.noted.swap(true, std::sync::atomic::Ordering::AcqRel) {
         return;
     }
-    let record = AuditRecord {
-        at: clock::wall(),
-        who: format!("{} {}", speaker.identity.role, speaker.identity.name),
-        from: speaker.from.clone(),
-        what,
-        allowed: false,
-    };
-    let command = Command::Change(Box::new(Change::Audit(Box::new(record))));
+    let caller = Caller { identity: speaker.identity.clone(), from: speaker.from.clone() };
+    let deed = Deed { what, jobs: vec![job], nodes: vec![speaker.identity.name.clone()] };
+    let command = Command::Noted { caller, deed, allowed: false };
     office.driver.send(super::driver::Message::Command {
         command: Box::new(command),
         answer: None,

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::clock;
 use super::office::Office;
+use super::renew;
 use crate::core::Command;
+use crate::core::tokens::Joining;
 use crate::model::ids::ContentHash;
-use crate::model::record::{CertificateRecord, TokenRecord};
 use crate::net::close::CloseCode;
 use crate::net::frame::{FrameReader, FrameWriter, JOIN_FRAME_BYTES_MAX, Patience};
-use crate::pki::certificate::{Subject, Validity};
+use crate::pki::certificate::Subject;
 use crate::pki::request::PublicKey;
 use crate::pki::token::Secret;
 use crate::wire::client::{Refusal, RefusalCode, Reply};
@@ -28,7 +28,7 @@ pub async fn serve(office: &Office, connection: &Connection) {
         let (send, receive) = connection.accept_bi().await.ok()?;
         let mut reader = FrameReader::new(receive, JOIN_FRAME_BYTES_MAX);
         let frame = reader.next(Patience::of(PATIENCE)).await.ok()??;
-        let reply = answer(office, &frame).await;
+        let reply = answer(office, &frame, connection.remote_address().to_string()).await;
         let mut writer = FrameWriter::new(send, JOIN_FRAME_BYTES_MAX);
         writer.push(&encode(&reply).ok()?).ok()?;
         writer.finish(PATIENCE).await.ok()
@@ -39,7 +39,7 @@ pub async fn serve(office: &Office, connection: &Connection) {
     connection.close(CloseCode::Done.varint(), b"done");
 }
 
-async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
+async fn answer(office: &Office, frame: &[u8], from: String) -> JoinReply {
     let refuse = |code, message: String, hint: &str| JoinReply::Refused(Refusal::new(code, message, hint));
     let request: JoinRequest = match decode(frame) {
         Ok(request) => request,
@@ -50,7 +50,8 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
         Err(error) => return refuse(RefusalCode::Invalid, error.to_string(), ""),
     };
     let hash = ContentHash(Secret::from_bytes(request.secret).hash().0);
-    let command = Command::Join { hash, name: request.name };
+    let joining = Joining { hash, name: request.name, key: ContentHash(key.digest()), from };
+    let command = Command::Join(joining);
     let Some(answer) = office.driver.ask(command, None).await else {
         return refuse(RefusalCode::Stopping, "the controller is stopping".to_owned(), "try again");
     };
@@ -61,25 +62,15 @@ async fn answer(office: &Office, frame: &[u8]) -> JoinReply {
     let Some(token) = answer.issue else {
         return refuse(RefusalCode::Conflict, "nothing to issue".to_owned(), "");
     };
-    match issue(office, &token, &key).await {
+    let issued = match Subject::new(token.role, &token.name, token.uid) {
+        Ok(subject) => {
+            let life = office.config.certificate_life(token.role);
+            renew::issue(office, &subject, &key, life).await
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match issued {
         Ok(certificate) => JoinReply::Issued { certificate, authority: office.authority.pem() },
         Err(error) => refuse(RefusalCode::Conflict, error, "ask an admin for a new token"),
     }
-}
-
-async fn issue(office: &Office, token: &TokenRecord, key: &PublicKey) -> Result<String, String> {
-    let subject = Subject::new(token.role, &token.name, token.uid).map_err(|error| error.to_string())?;
-    let now = clock::wall();
-    let validity = Validity::usual(token.role, now);
-    let issued = office.authority.issue(&subject, key, validity).map_err(|error| error.to_string())?;
-    let record = CertificateRecord {
-        serial: issued.serial,
-        role: token.role,
-        name: token.name.clone(),
-        issued: now,
-        expires: issued.not_after,
-        revoked: None,
-    };
-    office.driver.ask(Command::Issued(record), None).await.ok_or("the controller is stopping")?;
-    Ok(issued.pem)
 }

@@ -1,10 +1,13 @@
 //! The daemon around the core: recovers the state, feeds the core, makes its changes durable, and then tells.
 
+pub mod audit;
+pub mod backup;
 pub mod bulk;
 pub mod check;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod doctor;
 pub mod driver;
 pub mod handlers;
 pub mod history;
@@ -12,11 +15,18 @@ pub mod init;
 pub mod job_link;
 pub mod join;
 pub mod log;
+mod log_writer;
 pub mod node_link;
 pub mod office;
 pub mod planner;
 pub mod published;
+pub mod quota;
+pub mod recent;
 pub mod recovery;
+pub mod renew;
+pub mod restore;
 pub mod run;
 pub mod server;
+pub mod strangers;
 pub mod tables_writer;
+pub mod unit;

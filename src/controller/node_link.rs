@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::driver::{Message, NodeMessage, NodeSender};
 use super::job_link;
 use super::office::{Office, lock};
+use super::{clock, renew};
 use crate::core::Command;
 use crate::model::identity::Identity;
 use crate::model::ids::{NodeId, SessionId};
@@ -16,6 +17,7 @@ use crate::net::close::CloseCode;
 use crate::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
 use crate::wire::codec::{decode, encode};
 use crate::wire::data::DataHello;
+use crate::wire::join::{CheckReply, JoinReply, RenewRequest};
 use crate::wire::node::{Act, Content, FromNode, Hello, ToNode};
 
 /// How long a node may take to begin, and to send the rest of a frame.
@@ -24,6 +26,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const CONTROL: &[u8] = b"control";
 /// The first frame of a data connection.
 pub const DATA: &[u8] = b"data";
+/// The first frame of a connection for one new certificate.
+pub const RENEW: &[u8] = b"renew";
+/// The first frame of a connection that asks how things stand.
+pub const CHECK: &[u8] = b"check";
 /// The first frame of a connection for jobs.
 pub const JOBS: &[u8] = b"jobs";
 
@@ -40,9 +46,60 @@ pub async fn serve(office: &Arc<Office>, connection: &Connection, identity: &Ide
     match &*kind {
         CONTROL => control(office, connection, identity, reader, send).await,
         DATA => data(office, connection, identity, reader).await,
+        RENEW => renewal(office, connection, identity, reader, send).await,
+        CHECK => check(office, connection, identity, send).await,
         JOBS => job_link::serve(office, connection, identity, reader).await,
-        _ => failed("the first frame is neither `control` nor `data` nor `jobs`"),
+        _ => failed("the first frame is none that this version knows"),
     }
+}
+
+/// A new certificate for the node.
+async fn renewal(
+    office: &Office,
+    connection: &Connection,
+    identity: &Identity,
+    mut reader: FrameReader,
+    send: quinn::SendStream,
+) {
+    let asked = match reader.next(Patience::of(PATIENCE)).await {
+        Ok(Some(frame)) => decode::<RenewRequest>(&frame).ok(),
+        _ => None,
+    };
+    let Some(asked) = asked else {
+        return connection.close(CloseCode::Protocol.varint(), b"no request to renew");
+    };
+    let reply = match renew::renew(office, identity, &asked.signing_request).await {
+        Ok((certificate, authority)) => JoinReply::Issued { certificate, authority },
+        Err(refusal) => {
+            tracing::warn!(node = identity.name, reason = refusal.message, "a renewal was refused");
+            JoinReply::Refused(refusal)
+        }
+    };
+    last(connection, send, &encode(&reply)).await;
+}
+
+/// How the controller is and how the node stands, for `jworkerd doctor`.
+async fn check(office: &Office, connection: &Connection, identity: &Identity, send: quinn::SendStream) {
+    let row = office.published.view().node_rows().into_iter().find(|row| row.name == identity.name);
+    let reply = CheckReply {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        clock: clock::wall(),
+        state: row.as_ref().map(|row| row.state.clone()),
+        reason: row.map_or_else(String::new, |row| row.reason),
+    };
+    last(connection, send, &encode(&reply)).await;
+}
+
+/// Sends the one answer of a connection, and waits for the node to close it.
+async fn last<E>(connection: &Connection, send: quinn::SendStream, reply: &Result<Vec<u8>, E>) {
+    let mut writer = FrameWriter::new(send, FRAME_BYTES_MAX);
+    if let Ok(bytes) = reply
+        && writer.push(bytes).is_ok()
+        && writer.finish(PATIENCE).await.is_ok()
+    {
+        let _ = tokio::time::timeout(PATIENCE, connection.closed()).await;
+    }
+    connection.close(CloseCode::Done.varint(), b"done");
 }
 
 /// Keeps the connection for readers of output.

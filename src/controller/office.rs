@@ -7,24 +7,27 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::backup::Sources;
+use super::config::Config;
 use super::driver::{Driver, Gauges};
 use super::history;
 use super::planner::Explainer;
 use super::published::Published;
+use super::quota::Quotas;
+use super::strangers::Strangers;
 use crate::core::Settings;
-use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, NodeId, Uid};
 use crate::model::time::WallTime;
-use crate::net::close::CloseCode;
 use crate::pki::authority::Authority;
 use crate::store::content::Content;
 use crate::store::disk::Disk;
 use crate::store::tables::TablesRead;
 
-/// The most connections of one user at once.
-pub const USER_CONNECTIONS_MAX: usize = 256;
 /// The most bytes of content that memory keeps for nodes that are about to ask.
 pub const CONTENT_CACHE_BYTES_MAX: usize = 64 << 20;
+/// What the bearer of a revoked certificate is told.
+pub const REVOKED: &str =
+    "this certificate was revoked; an admin gives a new token: `jctld user add` or `jnode add`";
 /// How long content that was accepted may take to be found in the tables.
 const CONTENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,7 +40,7 @@ pub struct Office {
     /// What has ended.
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
-    pub content: Content,
+    pub content: Arc<Content>,
     /// The state folder's files, with the lock.
     pub disk: Arc<dyn Disk>,
     /// Why jobs wait.
@@ -46,6 +49,10 @@ pub struct Office {
     pub settings: Settings,
     /// The CA.
     pub authority: Authority,
+    /// The authorities to believe, PEM: more than one while one replaces the other.
+    pub authorities: String,
+    /// The daemon's settings.
+    pub config: Config,
     /// Numbers for `status`.
     pub gauges: Arc<Gauges>,
     /// The state's life.
@@ -60,19 +67,16 @@ pub struct Office {
     pub warnings: Vec<String>,
     /// Where the state lies.
     pub state_folder: PathBuf,
-    /// Who is connected.
-    pub connections: Mutex<Connections>,
+    /// What belongs into a backup beside the state.
+    pub sources: Sources,
+    /// Who is connected, and what each may cost.
+    pub quotas: Arc<Quotas>,
+    /// What is turned away.
+    pub strangers: Strangers,
     /// The nodes' second connections.
     pub data_links: Mutex<BTreeMap<NodeId, Connection>>,
     /// Content on its way.
     pub cache: Mutex<ContentCache>,
-}
-
-/// Who is connected.
-#[derive(Debug, Default)]
-pub struct Connections {
-    next: u64,
-    open: BTreeMap<u64, (Identity, Connection)>,
 }
 
 /// Content that was just sent, oldest first out.
@@ -105,41 +109,6 @@ impl ContentCache {
 }
 
 impl Office {
-    /// Enters a connection, unless its bearer has too many.
-    pub fn enter(&self, identity: &Identity, connection: &Connection) -> Option<u64> {
-        let mut connections = lock(&self.connections);
-        let same = connections
-            .open
-            .values()
-            .filter(|(other, _)| other.role == identity.role && other.name == identity.name);
-        if same.count() >= USER_CONNECTIONS_MAX {
-            return None;
-        }
-        connections.next += 1;
-        let id = connections.next;
-        connections.open.insert(id, (identity.clone(), connection.clone()));
-        Some(id)
-    }
-
-    /// A connection is gone.
-    pub fn leave(&self, id: u64) {
-        lock(&self.connections).open.remove(&id);
-    }
-
-    /// How many connections are open.
-    pub fn connection_count(&self) -> usize {
-        lock(&self.connections).open.len()
-    }
-
-    /// Ends every connection of a certificate.
-    pub fn cut_off(&self, serial: Serial) {
-        let connections = lock(&self.connections);
-        let hit = connections.open.values().filter(|(identity, _)| identity.serial == serial);
-        for (_, connection) in hit {
-            connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
-        }
-    }
-
     /// Content that an owner has sent: from memory, the tables, or its file.
     ///
     /// # Errors

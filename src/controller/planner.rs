@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::driver::{Driver, Message};
 use crate::core::Command;
-use crate::sched::{Explanation, Note, Scheduler};
+use crate::sched::{Demand, Explanation, Note, Scheduler, Start};
 
 /// Steps of one call: a few milliseconds of work, so that notes are heard in between.
 const STEPS: u64 = 100_000;
@@ -54,6 +54,23 @@ impl Explainer {
     pub fn explain(&self, job: crate::model::ids::JobId) -> Explanation {
         let scheduler = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         scheduler.explain(job, clock::wall())
+    }
+}
+
+impl Explainer {
+    /// What a waiting job asks for, as the scheduler was told last.
+    pub fn demand(&self, job: crate::model::ids::JobId) -> Option<Demand> {
+        let scheduler = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        scheduler.demand(job).cloned()
+    }
+
+    /// When and where a demand would start at the latest. Worked out on copies: the scheduler goes on meanwhile.
+    pub fn start_of(&self, demand: &Demand) -> Option<Start> {
+        let situation = {
+            let scheduler = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            scheduler.situation(demand)?
+        };
+        situation.start(clock::wall())
     }
 }
 

@@ -3,39 +3,59 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::recent::Recent;
 use crate::core::View;
-use crate::model::ids::JobId;
-
-/// The most changed jobs that a live view is told one by one; beyond that it starts again from a snapshot.
-pub const CHANGED_MAX: usize = 10_000;
+use crate::model::ids::{JobId, Position};
 
 /// The published view and those who listen.
 #[derive(Debug)]
 pub struct Published {
     view: RwLock<Arc<View>>,
     listeners: Mutex<Listeners>,
+    recent: Mutex<Recent>,
+    /// Told of every publication: what is seen of nodes may be different with each.
+    any: watch::Sender<()>,
+    /// Told when jobs changed.
+    jobs: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct Listeners {
     next: u64,
     by_job: BTreeMap<JobId, BTreeMap<u64, Arc<Notify>>>,
-    all: BTreeMap<u64, Arc<Inbox>>,
-}
-
-/// Changed jobs that a live view has not shown yet.
-#[derive(Debug, Default)]
-pub struct Inbox {
-    changed: Mutex<Option<BTreeSet<JobId>>>,
-    notify: Notify,
 }
 
 impl Published {
-    /// Begins with a view.
-    pub fn new(view: View) -> Published {
-        Published { view: RwLock::new(Arc::new(view)), listeners: Mutex::default() }
+    /// Begins with a view, and with what changed lately before it.
+    pub fn new(view: View, recent: Recent) -> Published {
+        Published {
+            view: RwLock::new(Arc::new(view)),
+            listeners: Mutex::default(),
+            recent: Mutex::new(recent),
+            any: watch::Sender::new(()),
+            jobs: watch::Sender::new(()),
+        }
+    }
+
+    /// Which jobs changed after a position. Without, if that is not known any more: from where on it is.
+    ///
+    /// # Errors
+    /// The oldest position from which on changes are known.
+    pub fn changed_since(&self, position: Position) -> Result<BTreeSet<JobId>, (Position, BTreeSet<JobId>)> {
+        let recent = lock(&self.recent);
+        recent.since(position).ok_or_else(|| (recent.from(), recent.since(recent.from()).unwrap_or_default()))
+    }
+
+    /// Told of every publication.
+    pub fn publications(&self) -> watch::Receiver<()> {
+        self.any.subscribe()
+    }
+
+    /// Told when any job changed. Which ones: [`Published::changed_since`].
+    pub fn job_changes(&self) -> watch::Receiver<()> {
+        self.jobs.subscribe()
     }
 
     /// The newest durable view.
@@ -45,11 +65,14 @@ impl Published {
 
     /// Puts a newer view in place and tells those who listen for these jobs.
     pub fn publish(&self, view: Arc<View>, changed: &BTreeSet<JobId>) {
-        let old = std::mem::replace(&mut *self.view.write().unwrap_or_else(PoisonError::into_inner), view);
-        drop(old);
+        // First what a live view may have missed, then the position that it would go on from.
+        lock(&self.recent).push(view.position, changed);
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        self.any.send_replace(());
         if changed.is_empty() {
             return;
         }
+        self.jobs.send_replace(());
         let listeners = lock(&self.listeners);
         if !listeners.by_job.is_empty() {
             for notify in
@@ -57,9 +80,6 @@ impl Published {
             {
                 notify.notify_one();
             }
-        }
-        for inbox in listeners.all.values() {
-            inbox.add(changed);
         }
     }
 
@@ -74,31 +94,6 @@ impl Published {
             listeners.by_job.entry(*job).or_default().insert(id, notify.clone());
         }
         Listening { published: self.clone(), id, jobs, notify }
-    }
-
-    /// Wants to be told of every changed job.
-    pub fn listen_all(self: &Arc<Self>) -> ListeningAll {
-        let inbox = Arc::new(Inbox::default());
-        *lock(&inbox.changed) = Some(BTreeSet::new());
-        let mut listeners = lock(&self.listeners);
-        listeners.next += 1;
-        let id = listeners.next;
-        listeners.all.insert(id, inbox.clone());
-        ListeningAll { published: self.clone(), id, inbox }
-    }
-}
-
-impl Inbox {
-    fn add(&self, jobs: &BTreeSet<JobId>) {
-        let mut changed = lock(&self.changed);
-        if let Some(set) = changed.as_mut() {
-            set.extend(jobs);
-            if set.len() > CHANGED_MAX {
-                *changed = None;
-            }
-        }
-        drop(changed);
-        self.notify.notify_one();
     }
 }
 
@@ -129,40 +124,6 @@ impl Drop for Listening {
                 }
             }
         }
-    }
-}
-
-/// A subscription to all jobs; ends when dropped.
-#[derive(Debug)]
-pub struct ListeningAll {
-    published: Arc<Published>,
-    id: u64,
-    inbox: Arc<Inbox>,
-}
-
-impl ListeningAll {
-    /// The jobs that changed since the last call, as soon as there are any. `None`: too many to name.
-    pub async fn changed(&self) -> Option<BTreeSet<JobId>> {
-        loop {
-            {
-                let mut changed = lock(&self.inbox.changed);
-                match changed.as_mut() {
-                    Some(set) if set.is_empty() => {}
-                    Some(set) => return Some(std::mem::take(set)),
-                    None => {
-                        *changed = Some(BTreeSet::new());
-                        return None;
-                    }
-                }
-            }
-            self.inbox.notify.notified().await;
-        }
-    }
-}
-
-impl Drop for ListeningAll {
-    fn drop(&mut self) {
-        lock(&self.published.listeners).all.remove(&self.id);
     }
 }
 

@@ -1,25 +1,30 @@
-//! From a state folder to a state: the tables if they can be trusted, and the journal behind them; else the journal
-//! from its beginning, and the tables are built anew.
+//! From a state folder to a state: the tables if they can be trusted, and the journal behind them; else the newest
+//! export that can be read and the journal behind it, from which the tables are built anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::recent::Recent;
 use crate::core::Cluster;
 use crate::core::state::Touched;
 use crate::model::change::Group;
-use crate::model::ids::{BootId, Position};
+use crate::model::ids::{BootId, Incarnation, Position};
 use crate::store::cluster_file::{self, ClusterFile, ClusterFileError};
 use crate::store::content::{Content, ContentError};
 use crate::store::disk::real::RealDisk;
 use crate::store::disk::{Disk, DiskError};
+use crate::store::export::Exports;
+use crate::store::export::rebuild::rebuild;
+use crate::store::fed::Fed;
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError, Opened};
 use crate::store::results;
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
+use crate::store::used::used_rows;
 use crate::wire::codec::{DecodeError, decode};
 
 /// The tables are written at least so often while they are built anew, in groups of the log.
@@ -31,8 +36,8 @@ pub struct Recovered {
     pub cluster: Cluster,
     /// The open journal.
     pub journal: Journal,
-    /// The open tables.
-    pub tables: SledTables,
+    /// The open tables, and the exports that are made of them.
+    pub tables: Fed<SledTables>,
     /// Content files.
     pub content: Content,
     /// Whose state it is.
@@ -43,6 +48,8 @@ pub struct Recovered {
     pub words: String,
     /// The files.
     pub disk: Arc<dyn Disk>,
+    /// What changed in the groups that the tables did not have.
+    pub recent: Recent,
 }
 
 /// Why a state folder could not be opened.
@@ -71,6 +78,17 @@ pub enum RecoveryError {
         /// Why.
         source: DecodeError,
     },
+    /// The tables can't be believed, no export can be read, and the journal does not begin at the beginning.
+    #[error(
+        "the tables can't be believed, and there is no export to go with a journal that begins at group {start}{faults}; \
+         run `jctld verify DIR`, then `jctld restore --from BACKUP`"
+    )]
+    NoExport {
+        /// Where the journal begins.
+        start: Position,
+        /// What is wrong with the exports.
+        faults: String,
+    },
     /// The kernel's boot id can't be read.
     #[error("cannot read the kernel's boot id: {0}")]
     Boot(std::io::Error),
@@ -93,22 +111,80 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
     let boot = boot_id().map_err(RecoveryError::Boot)?;
     let fit = Fit { incarnation: file.incarnation, boot, start: opened.start, end: opened.end };
     let (mut tables, found) = SledTables::open(&tables_folder(state), &fit)?;
-    let mut cluster = Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() };
+    let mut exports = Exports::open(disk.clone(), file.incarnation)?;
+    let mut cluster = empty();
     let mut words = describe(&found);
-    if tables.position() > Position(0)
-        && let Err(error) = load(&tables, &mut cluster)
-    {
-        words = format!("the tables were set aside ({error}) and built anew from the journal");
-        cluster = Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() };
-        tables.set_aside()?;
+    let loaded = match tables.position() {
+        Position(0) => Err(words.clone()),
+        _ => load(&tables, &mut cluster),
+    };
+    if let Err(error) = loaded {
+        if tables.position() > Position(0) {
+            words = format!("the tables were set aside ({error})");
+            tables.set_aside()?;
+        }
+        cluster = empty();
+        let from = build(&mut exports, &mut tables, &opened, file.incarnation)?;
+        if tables.position() > Position(0) {
+            load(&tables, &mut cluster)
+                .map_err(|what| TablesError::Broken { what: format!("newly built: {what}") })?;
+        }
+        words.push_str(&from);
     }
+    let mut tables = Fed::new(tables, exports, super::clock::wall())?;
     let from = Position(tables.position().0 + 1);
-    replay(&mut journal, from, opened.end, &mut cluster, &mut tables)?;
+    let mut recent = Recent::new(tables.position());
+    replay(&mut journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
     if opened.torn_bytes > 0 {
         words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
     }
     let content = Content::open(disk.clone())?;
-    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk })
+    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk, recent })
+}
+
+fn empty() -> Cluster {
+    Cluster { next_job: crate::model::ids::JobId(1), ..Cluster::default() }
+}
+
+/// Fills empty tables from the newest export that can be read, or leaves them empty if the journal has everything.
+fn build(
+    exports: &mut Exports,
+    tables: &mut SledTables,
+    opened: &Opened,
+    incarnation: Incarnation,
+) -> Result<String, RecoveryError> {
+    let mut faults = exports.faults().to_vec();
+    let disk = exports.disk().clone();
+    while let Some(manifest) = exports.newest().cloned() {
+        let fits = manifest.position.0 + 1 >= opened.start.0 && manifest.position <= opened.end;
+        if !fits {
+            faults.push(format!(
+                "export {} is at group {}, outside of the journal",
+                manifest.number, manifest.position
+            ));
+        }
+        match fits.then(|| rebuild(&*disk, &manifest, tables)) {
+            Some(Ok(())) => {
+                let mut words = format!("; built anew from export {} and the journal", manifest.number);
+                faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
+                return Ok(words);
+            }
+            Some(Err(error)) if error.is_fatal() => {
+                return Err(TablesError::Broken { what: error.to_string() }.into());
+            }
+            Some(Err(error)) => faults.push(error.to_string()),
+            None => {}
+        }
+        exports.discard_newest()?;
+    }
+    if opened.start > Position(1) {
+        let faults = faults.iter().map(|fault| format!("; {fault}")).collect();
+        return Err(RecoveryError::NoExport { start: opened.start, faults });
+    }
+    tables.reset(incarnation)?;
+    let mut words = "; built anew from the journal".to_owned();
+    faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
+    Ok(words)
 }
 
 fn describe(found: &Found) -> String {
@@ -116,7 +192,7 @@ fn describe(found: &Found) -> String {
         Found::Kept => "the tables were sound".to_owned(),
         Found::Nothing => "there were no tables yet".to_owned(),
         Found::SetAside(why) => {
-            format!("the tables were set aside and built anew from the journal ({why:?})").to_lowercase()
+            format!("the tables were set aside ({why})")
         }
     }
 }
@@ -142,7 +218,8 @@ fn replay(
     from: Position,
     end: Position,
     cluster: &mut Cluster,
-    tables: &mut SledTables,
+    tables: &mut impl Tables,
+    recent: &mut Recent,
 ) -> Result<(), RecoveryError> {
     if from > end {
         return Ok(());
@@ -153,9 +230,13 @@ fn replay(
         let (position, payload) = group?;
         let unreadable = |source| RecoveryError::Group { position, source };
         let group: Group = decode(&payload).map_err(unreadable)?;
+        let mut now = Touched::default();
         for change in &group.changes {
-            crate::core::Core::replay(cluster, change, &mut touched);
+            crate::core::Core::replay(cluster, change, &mut now);
         }
+        now.stamp(position);
+        recent.push(position, &now.jobs);
+        touched.merge(now);
         last = position;
         if position.0 - from.0 >= REBUILD_GROUPS && (position.0 - from.0).is_multiple_of(REBUILD_GROUPS) {
             write(cluster, &mut touched, tables, position)?;
@@ -170,13 +251,14 @@ fn replay(
 fn write(
     cluster: &mut Cluster,
     touched: &mut Touched,
-    tables: &mut SledTables,
+    tables: &mut impl Tables,
     position: Position,
 ) -> Result<(), RecoveryError> {
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
     let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
     rows.extend(results::rows(tables, &batch.ended)?);
+    rows.extend(used_rows(tables, cluster, &batch)?);
     tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {
         cluster.forget(&outdated);

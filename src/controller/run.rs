@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,21 +10,26 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
-use super::office::{Connections, ContentCache, Office};
+use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
+use super::quota::Quotas;
 use super::recovery::{RecoveryError, recover};
-use super::tables_writer::TablesWriter;
-use super::{clock, server};
+use super::renew::OwnError;
+use super::strangers::Strangers;
+use super::tables_writer::{ExportRule, TablesWriter};
+use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
+use crate::model::ids::Position;
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
-use crate::pki::credentials::{CredentialFiles, Credentials, CredentialsError};
+use crate::pki::certificate::to_pem;
 use crate::sched::Scheduler;
 use crate::store::tables::Tables;
 
@@ -44,7 +50,7 @@ pub enum RunError {
     Authority(#[from] AuthorityError),
     /// The daemon's own certificate.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    Own(#[from] OwnError),
     /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -63,7 +69,7 @@ impl Outside for Bell {
     fn cut_off(&self, serial: Serial) {
         let office = super::office::lock(&self.office).clone();
         if let Some(office) = office {
-            office.cut_off(serial);
+            office.quotas.cut_off(serial);
         }
     }
 
@@ -88,8 +94,8 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         tracing::warn!(%error, "huge pages can't be turned off; more memory will be used");
     }
     let config = Config::load(settings)?;
-    let credentials = Credentials::load(&CredentialFiles::in_folder(&config.credentials))?;
     let authority = Authority::load(&config.ca)?;
+    let (credentials, renewed) = renew::own(&config, &authority)?;
     let recovered = recover(&config.state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _inside = runtime.enter();
@@ -109,13 +115,17 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     };
     let mut core = Core::new(recovered.cluster, core_settings.clone(), opened.end);
     core.expect_nodes(clock::now());
-    let published = Arc::new(Published::new(core.view(opened.end, clock::wall())));
+    let published = Arc::new(Published::new(core.view(opened.end, clock::wall()), recovered.recent));
     let gauges = Arc::new(Gauges::default());
     let (driver, receiver) = driver::channel_pair();
     let reader = recovered.tables.reader();
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
-    let tables = TablesWriter::start(recovered.tables, driver.clone())?;
+    let content = Arc::new(recovered.content);
+    let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
+    gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
+    let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
@@ -131,11 +141,13 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         driver: driver.clone(),
         published,
         tables: reader,
-        content: recovered.content,
+        content,
         disk: recovered.disk,
         explainer,
         settings: core_settings,
         authority,
+        authorities: credentials.authorities().iter().map(|authority| to_pem(authority)).collect(),
+        config: config.clone(),
         gauges,
         incarnation: opened.incarnation,
         epoch: opened.epoch,
@@ -143,19 +155,32 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         recovery: recovered.words.clone(),
         warnings,
         state_folder: config.state.clone(),
-        connections: Mutex::new(Connections::default()),
+        sources: Sources {
+            settings: settings.to_owned(),
+            ca: config.ca.clone(),
+            credentials: config.credentials.clone(),
+        },
+        quotas: Arc::new(Quotas::default()),
+        strangers: Strangers::default(),
         data_links: Mutex::new(BTreeMap::new()),
         cache: Mutex::new(ContentCache::default()),
     });
     *super::office::lock(&slot) = Some(office.clone());
     runtime.block_on(async {
         take_office(&driver, opened.incarnation, opened.epoch).await;
+        if let Some(record) = renewed {
+            let _ = driver.ask(Command::Issued(record), None).await;
+        }
         let address = listener.local_address()?;
         tracing::info!(%address, epoch = opened.epoch.0, position = opened.end.0, recovery = recovered.words, "serving");
+        if office.published.view().cluster.nodes.is_empty() {
+            tracing::info!(next = "in another shell: jnode add n[1-2]", "there is no node yet");
+        }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
             () = server::serve(&listener, &office) => {}
+            () = renew::upkeep(&listener, &office) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = stop.notified() => tokio::time::sleep(Duration::from_millis(50)).await,

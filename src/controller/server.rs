@@ -1,17 +1,23 @@
 //! Listens, lets in whom the certificate names, and gives each connection to the one who speaks its language.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::Connection;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::office::Office;
-use super::{handlers, join, node_link};
+use super::office::{Office, REVOKED};
+use super::quota::{Admitted, Bearer, SMALL_BYTES};
+use super::strangers::Kind;
+use super::{handlers, join, node_link, renew};
 use crate::core::Caller;
 use crate::model::identity::{Identity, Role};
 use crate::net::close::CloseCode;
-use crate::net::endpoint::{Arrival, Listener, Peer};
-use crate::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
+use crate::net::endpoint::{AdmissionError, Arrival, Listener, Peer, Pressure};
+use crate::net::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter, Patience};
+use crate::net::transport::{CLIENT_WINDOW_BYTES, KNOWN_WINDOW_BYTES};
 use crate::wire::client::{Refusal, RefusalCode, Reply, Request};
 use crate::wire::codec::{decode, encode};
 
@@ -21,62 +27,96 @@ pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of a request: a hundred thousand jobs in one call.
 const REQUEST_BYTES_MAX: usize = 48 << 20;
-/// Work on more bytes than this may take longer than a millisecond.
-const HEAVY_BYTES_MIN: usize = 128 << 10;
 /// A client connection without an open stream is closed after this.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until the endpoint is closed.
 pub async fn serve(listener: &Listener, office: &Arc<Office>) {
-    while let Some(arrival) = listener.accept().await {
+    let told = |pressure, from| {
+        let (kind, why) = match pressure {
+            Pressure::Proving => (Kind::Proving, "too many handshakes are open"),
+            Pressure::TurnedAway => (Kind::TurnedAway, "far too many handshakes are open"),
+        };
+        office.strangers.note(kind, &from, &why);
+    };
+    while let Some(arrival) = listener.accept_or(told).await {
         let office = office.clone();
         tokio::spawn(async move { receive(arrival, office).await });
     }
 }
 
 async fn receive(arrival: Arrival, office: Arc<Office>) {
+    let from = arrival.from();
     let (connection, peer) = match arrival.admit().await {
         Ok(admitted) => admitted,
-        Err(error) => return tracing::info!(%error, "a connection was not admitted"),
+        Err(error) => {
+            let kind = match &error {
+                AdmissionError::Handshake { .. } => Kind::Handshake,
+                AdmissionError::Slow { .. } => Kind::SlowHandshake,
+                AdmissionError::NoCertificate { .. } | AdmissionError::Certificate { .. } => {
+                    Kind::Certificate
+                }
+            };
+            return office.strangers.note(kind, &from, &error);
+        }
     };
     let bearer = match peer {
-        Peer::Joining => return join::serve(&office, &connection).await,
+        Peer::Joining => {
+            let Some(_place) = office.quotas.join() else {
+                office.strangers.note(Kind::Connections, &from, &"too many join at once");
+                return connection.close(CloseCode::Busy.varint(), b"too many join at once; try again");
+            };
+            return join::serve(&office, &connection).await;
+        }
         Peer::Known(bearer) => bearer,
     };
-    let identity = bearer.identity;
-    let revoked = office.published.view().cluster.certificates.get(&identity.serial).and_then(|c| c.revoked);
-    if revoked.is_some() {
-        return connection.close(CloseCode::Revoked.varint(), b"this certificate was revoked");
-    }
-    let Some(id) = office.enter(&identity, &connection) else {
-        tracing::warn!(who = identity.name, "too many connections of one bearer");
-        return connection.close(CloseCode::Busy.varint(), b"too many connections at once; close some");
+    let admitted = match office.quotas.enter(&bearer, &connection) {
+        Ok(admitted) => admitted,
+        Err(why) => {
+            office.strangers.note(Kind::Connections, &bearer.identity.name, &why);
+            return connection.close(CloseCode::Busy.varint(), why.as_bytes());
+        }
     };
+    // Entered first: whoever is revoked from here on is cut off as a connection that is open.
+    let known = office.published.view().cluster.certificates.get(&bearer.identity.serial).map(|c| c.revoked);
+    if known.is_none() {
+        renew::first_seen(&office, &bearer).await;
+    }
+    if known.flatten().is_some() {
+        office.strangers.note(Kind::Revoked, &bearer.identity.name, &bearer.identity.serial);
+        return connection.close(CloseCode::Revoked.varint(), REVOKED.as_bytes());
+    }
+    let identity = bearer.identity;
     match identity.role {
-        Role::User | Role::Operator | Role::Admin => serve_client(&office, &connection, identity).await,
+        Role::User | Role::Operator | Role::Admin => {
+            serve_client(&office, &connection, identity, &admitted).await
+        }
         Role::Node => node_link::serve(&office, &connection, &identity).await,
         Role::Login | Role::Controller | Role::Job => {
             connection.close(CloseCode::NotAdmitted.varint(), b"this role has nothing to ask here");
         }
     }
-    office.leave(id);
 }
 
-async fn serve_client(office: &Arc<Office>, connection: &Connection, identity: Identity) {
+async fn serve_client(
+    office: &Arc<Office>,
+    connection: &Connection,
+    identity: Identity,
+    admitted: &Admitted,
+) {
     let caller = Caller { identity, from: connection.remote_address().to_string() };
-    let open = Arc::new(tokio::sync::Notify::new());
-    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let ended = Arc::new(Notify::new());
+    let busy = || admitted.busy.load(Ordering::Acquire) > 0;
     loop {
         let idle = async {
             // Nobody waits on a connection that asks nothing.
             loop {
-                if count.load(std::sync::atomic::Ordering::Acquire) == 0 {
-                    tokio::time::sleep(IDLE_MAX).await;
-                    if count.load(std::sync::atomic::Ordering::Acquire) == 0 {
-                        return;
-                    }
-                } else {
-                    open.notified().await;
+                while busy() {
+                    ended.notified().await;
+                }
+                tokio::time::sleep(IDLE_MAX).await;
+                if !busy() {
+                    return;
                 }
             }
         };
@@ -87,42 +127,133 @@ async fn serve_client(office: &Arc<Office>, connection: &Connection, identity: I
             },
             () = idle => return connection.close(CloseCode::Idle.varint(), b"idle"),
         };
-        count.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let (office, caller, count, open) = (office.clone(), caller.clone(), count.clone(), open.clone());
+        let stream = Stream {
+            connection: connection.clone(),
+            bearer: admitted.bearer.clone(),
+            open: Open::count(&admitted.busy, &ended),
+        };
+        let (office, caller) = (office.clone(), caller.clone());
         tokio::spawn(async move {
             let reader = FrameReader::new(receive, REQUEST_BYTES_MAX);
             let writer = FrameWriter::new(send, FRAME_BYTES_MAX);
-            answer(&office, caller, reader, writer).await;
-            count.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
-            open.notify_one();
+            answer(&office, caller, reader, writer, stream).await;
         });
     }
 }
 
-async fn answer(office: &Arc<Office>, caller: Caller, mut reader: FrameReader, writer: FrameWriter) {
-    let frame = match reader.next(Patience::of(REQUEST_PATIENCE)).await {
-        Ok(Some(frame)) => frame,
-        Ok(None) => return,
-        Err(error) => return tracing::info!(who = caller.identity.name, %error, "a request did not arrive"),
+/// What a request's stream belongs to.
+struct Stream {
+    connection: Connection,
+    bearer: Arc<Bearer>,
+    /// Counted until it is dropped.
+    #[allow(dead_code, reason = "it acts when it is dropped")]
+    open: Open,
+}
+
+/// An open stream of a connection.
+struct Open {
+    busy: Arc<AtomicUsize>,
+    ended: Arc<Notify>,
+}
+
+impl Open {
+    fn count(busy: &Arc<AtomicUsize>, ended: &Arc<Notify>) -> Open {
+        busy.fetch_add(1, Ordering::AcqRel);
+        Open { busy: busy.clone(), ended: ended.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+        self.ended.notify_one();
+    }
+}
+
+async fn answer(
+    office: &Arc<Office>,
+    caller: Caller,
+    mut reader: FrameReader,
+    writer: FrameWriter,
+    stream: Stream,
+) {
+    let mut replies = Replies::new(writer).on(&stream.connection);
+    let busy = |why: &str| Reply::Refused(Refusal::new(RefusalCode::Busy, why, "try again"));
+    let who = caller.identity.name.clone();
+    let Some(_one) = stream.bearer.request() else {
+        let why = "you have too many requests open at once";
+        office.strangers.note(Kind::Requests, &who, &why);
+        let _ = replies.last(&busy(why)).await;
+        return;
     };
-    let mut replies = Replies::new(writer);
-    let request: Request = match heavy(frame.len(), || decode(&frame)) {
+    let (frame, _room) = match read_request(office, &mut reader, &stream).await {
+        Ok(Some(read)) => read,
+        Ok(None) => return,
+        Err(error) => {
+            let kind = match &error {
+                Unread::Frame(FrameError::Slow(_)) => Kind::SlowRequest,
+                Unread::Frame(_) => Kind::Malformed,
+                Unread::NoRoom => Kind::Large,
+            };
+            office.strangers.note(kind, &who, &error);
+            if matches!(error, Unread::NoRoom) {
+                let _ = replies.last(&busy("there is no room for another large request now")).await;
+            }
+            return;
+        }
+    };
+    // What takes long must not keep the others of this thread waiting.
+    let large = frame.len() > SMALL_BYTES;
+    let decoded =
+        if large { tokio::task::block_in_place(|| decode::<Request>(&frame)) } else { decode(&frame) };
+    let request: Request = match decoded {
         Ok(request) => request,
         Err(error) => {
+            office.strangers.note(Kind::Malformed, &who, &error);
             let refusal =
                 Refusal::new(RefusalCode::Invalid, error.to_string(), "are both sides of one version?");
             let _ = replies.last(&Reply::Refused(refusal)).await;
             return;
         }
     };
-    if let Err(error) = handlers::handle(office, caller, request, &mut replies).await {
+    drop(frame);
+    if let Err(error) = handlers::handle(office, caller, &stream.bearer, request, &mut replies).await {
+        if error.slow {
+            office.strangers.note(Kind::SlowReader, &who, &error);
+        }
         tracing::debug!(%error, "a reply was not delivered");
     }
 }
 
-/// Does work that grows with `bytes`; if they are many, without keeping others' work from being taken up meanwhile.
-pub fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    if bytes < HEAVY_BYTES_MIN { work() } else { tokio::task::block_in_place(work) }
+/// Why a request was not read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("no room within {} s", REQUEST_PATIENCE.as_secs())]
+    NoRoom,
+}
+
+type Room = Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>;
+
+/// Reads a request; a large one only once there is room for it, which it then holds.
+async fn read_request(
+    office: &Office,
+    reader: &mut FrameReader,
+    stream: &Stream,
+) -> Result<Option<(Bytes, Room)>, Unread> {
+    let Some(bytes) = reader.announced(REQUEST_PATIENCE).await? else { return Ok(None) };
+    let mut room = None;
+    if bytes > SMALL_BYTES {
+        let given = tokio::time::timeout(REQUEST_PATIENCE, office.quotas.large(&stream.bearer, bytes)).await;
+        room = Some(given.ok().flatten().ok_or(Unread::NoRoom)?);
+        stream.connection.set_receive_window(KNOWN_WINDOW_BYTES.into());
+    }
+    let frame = reader.next(Patience::of(REQUEST_PATIENCE)).await;
+    if bytes > SMALL_BYTES {
+        stream.connection.set_receive_window(CLIENT_WINDOW_BYTES.into());
+    }
+    Ok(frame?.map(|frame| (frame, room)))
 }
 
 /// The way back on one stream.
@@ -130,24 +261,46 @@ pub fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 pub struct Replies {
     writer: FrameWriter,
     waiting: usize,
+    connection: Option<Connection>,
 }
 
 /// A reply that could not be delivered: the client is gone, or does not read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Undelivered(String);
+#[error("{words}")]
+pub struct Undelivered {
+    words: String,
+    /// It does not read.
+    slow: bool,
+}
+
+impl Undelivered {
+    /// The client does not read.
+    pub fn slow(words: &str) -> Undelivered {
+        Undelivered { words: words.to_owned(), slow: true }
+    }
+
+    fn of(error: &dyn std::fmt::Display) -> Undelivered {
+        Undelivered { words: error.to_string(), slow: false }
+    }
+}
 
 impl Replies {
     /// Over that stream.
     pub fn new(writer: FrameWriter) -> Replies {
-        Replies { writer, waiting: 0 }
+        Replies { writer, waiting: 0, connection: None }
+    }
+
+    /// Of that client's own connection.
+    pub fn on(mut self, connection: &Connection) -> Replies {
+        self.connection = Some(connection.clone());
+        self
     }
 
     /// Adds a reply; what has gathered is sent when it is much, or at [`Replies::flush`].
     pub async fn push(&mut self, reply: &Reply) -> Result<(), Undelivered> {
-        let bytes = encode(reply).map_err(|error| Undelivered(error.to_string()))?;
+        let bytes = encode(reply).map_err(|error| Undelivered::of(&error))?;
         self.waiting += bytes.len();
-        self.writer.push(&bytes).map_err(|error| Undelivered(error.to_string()))?;
+        self.writer.push(&bytes).map_err(|error| Undelivered::of(&error))?;
         if self.writer.is_full() {
             self.flush().await?;
         }
@@ -157,7 +310,11 @@ impl Replies {
     /// Sends what has gathered.
     pub async fn flush(&mut self) -> Result<(), Undelivered> {
         self.waiting = 0;
-        self.writer.flush(REPLY_PATIENCE).await.map_err(|error| Undelivered(error.to_string()))
+        let flushed = self.writer.flush(REPLY_PATIENCE).await;
+        flushed.map_err(|error| Undelivered {
+            slow: matches!(error, FrameError::Slow(_)),
+            words: error.to_string(),
+        })
     }
 
     /// The last reply: sends everything and ends the stream.
@@ -169,7 +326,13 @@ impl Replies {
     /// Ends the stream after what was pushed.
     pub async fn end(&mut self) -> Result<(), Undelivered> {
         self.flush().await?;
-        self.writer.stream_mut().finish().map_err(|error| Undelivered(error.to_string()))
+        self.writer.stream_mut().finish().map_err(|error| Undelivered::of(&error))
+    }
+
+    /// Whether the connection ended because nothing was heard any more.
+    pub fn fell_silent(&self) -> bool {
+        let end = self.connection.as_ref().and_then(Connection::close_reason);
+        matches!(end, Some(quinn::ConnectionError::TimedOut))
     }
 
     /// Returns when the client has gone away or wants no more.

@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::authorise::{allowed, may_change, needed};
+use super::authorise::{Right, allowed, may_change, needed};
 use super::command::{Caller, Found, Outcome};
 use super::job::Job;
-use super::report::requeue_reason;
-use super::resolve::resolve;
 use super::select::{Chosen, choose};
 use super::submit::key_owner;
 use super::{Core, refuse};
 use crate::model::change::Change;
-use crate::model::ids::{Attempt, JobId, NodeId, Ordinal, TaskRef};
-use crate::model::record::{CancelNote, Exception, Hold, Live, Phase, Wanted};
-use crate::model::spec::{MemoryRequest, Output};
+use crate::model::ids::{JobId, NodeId, Ordinal};
+use crate::model::record::{CancelNote, Hold, Live, Phase, Wanted};
+use crate::model::spec::Output;
 use crate::model::state::{Cause, CauseKind, State};
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
-use crate::wire::client::{Act, ActLine, Refusal, RefusalCode, Reply, Request, Settings, Verb};
+use crate::wire::client::{Act, ActLine, Refusal, RefusalCode, Reply, Request, Verb};
 use crate::wire::codec::decode;
 use crate::wire::node::{Act as Order, KillReason, TaskRun};
 
@@ -55,6 +53,7 @@ impl Core {
             Request::Act(act) => {
                 let reply = self.act(now, caller, act, found, outcome);
                 if !act.dry_run && matches!(reply, Reply::Acted { .. }) {
+                    self.audit_act(now, caller, act, &reply, outcome);
                     self.remember_key(now, caller, &act.key, found, &reply, outcome);
                 }
                 reply
@@ -82,7 +81,8 @@ impl Core {
     }
 
     fn act(&mut self, now: Now, caller: &Caller, act: &Act, found: &Found, outcome: &mut Outcome) -> Reply {
-        let chosen = match choose(&self.cluster, &found.jobs, &caller.identity, &act.selection) {
+        let chosen = match choose(&self.cluster, &self.sights, &found.jobs, &caller.identity, &act.selection)
+        {
             Ok(chosen) => chosen,
             Err(refusal) => return Reply::Refused(refusal),
         };
@@ -93,17 +93,65 @@ impl Core {
                 return refuse(RefusalCode::NotAllowed, message, "operators may change it");
             }
         }
+        let mine = |one: &&Chosen| may_change(&caller.identity, &one.job.record);
+        let chosen: Vec<&Chosen> = chosen.iter().filter(mine).collect();
+        // What one of them can't do is done to none.
+        let allowed = chosen.iter().try_for_each(|one| self.check(caller, act, one, found));
+        let ahead = allowed.and_then(|()| match &act.verb {
+            Verb::First if !act.dry_run => self.first(&chosen, outcome),
+            _ => Ok(BTreeMap::new()),
+        });
+        let ahead = match ahead {
+            Ok(ahead) => ahead,
+            Err(refusal) => return Reply::Refused(refusal),
+        };
         let mut lines = Vec::new();
         for one in chosen {
-            if !may_change(&caller.identity, &one.job.record) {
-                continue;
+            let id = one.job.id();
+            let mut one = one.clone();
+            // What was done to one may have done something to the next: a cancel to what depends on it.
+            if let Some(job) = self.cluster.jobs.get(&id) {
+                one.job = Arc::clone(job);
             }
-            match self.act_on(now, caller, act, one, found, outcome) {
-                Ok(line) => lines.extend(line),
+            let line = match self.act_on(now, caller, act, one, found, outcome) {
+                Ok(line) => line,
                 Err(refusal) => return Reply::Refused(refusal),
+            };
+            if let Some(mut line) = line {
+                if let Some(higher) = ahead.get(&id).filter(|count| **count > 0) {
+                    line.note = format!("{higher} of higher priority stay ahead of it");
+                }
+                lines.push(line);
+            }
+            if matches!(act.verb, Verb::RequeueWith { dependents: true, .. }) && !act.dry_run {
+                lines.extend(self.requeue_dependents(now, caller, id, found, outcome));
             }
         }
         Reply::Acted { lines }
+    }
+
+    /// What would keep a verb from being done to a job.
+    fn check(&self, caller: &Caller, act: &Act, one: &Chosen, found: &Found) -> Result<(), Refusal> {
+        let ended = one.job.ended.is_some();
+        match &act.verb {
+            // It changes the places of the owner's other jobs, which a job's own commands don't reach.
+            Verb::First if caller.identity.within.is_some() => {
+                let message = "from inside a job nobody changes the order of the owner's jobs";
+                Err(Refusal::new(RefusalCode::NotAllowed, message, "do it from outside"))
+            }
+            Verb::Set(settings) if !ended => self.changed(caller, one, settings, false, found).map(|_| ()),
+            Verb::RequeueWith { settings: Some(settings), .. } => {
+                self.changed(caller, one, settings, true, found).map(|_| ())
+            }
+            Verb::Release if !ended && one.job.record.hold == Hold::Admin => {
+                if allowed(caller.identity.role, Right::Operate) {
+                    return Ok(());
+                }
+                let message = format!("job {} is held by an operator", chosen_id(one));
+                Err(Refusal::new(RefusalCode::NotAllowed, message, "ask an operator to release it"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn act_on(
@@ -118,20 +166,10 @@ impl Core {
         let old = words(&one.job, &one.set());
         let mut line =
             ActLine { id: chosen_id(&one), old, new: String::new(), note: String::new(), tasks: 0 };
-        if one.job.ended.is_some() && act.verb != Verb::Requeue {
+        if one.job.ended.is_some() && !is_requeue(&act.verb) {
             line.note = "already ended".to_owned();
             line.new = line.old.clone();
             return Ok(one.named.then_some(line));
-        }
-        if let Verb::Set(settings) = &act.verb {
-            self.check_set(caller, &one.job, settings)?;
-        }
-        if act.verb == Verb::Release && one.job.record.hold == Hold::Admin {
-            let operator = allowed(caller.identity.role, super::authorise::Right::Operate);
-            if !operator {
-                let message = format!("job {} is held by an operator", line.id);
-                return Err(Refusal::new(RefusalCode::NotAllowed, message, "ask an operator to release it"));
-            }
         }
         if act.dry_run {
             line.tasks = one.set().count();
@@ -145,14 +183,20 @@ impl Core {
             Verb::Cancel { reason } => self.cancel(now, caller, &one, reason, outcome),
             Verb::Signal { signal, batch_only } => self.signal(&one, *signal, *batch_only, outcome),
             Verb::Hold => self.hold(caller, &one, outcome),
-            Verb::Release => self.release(&one, outcome),
-            Verb::Requeue => self.requeue(now, &one, found, outcome),
+            Verb::Release => self.release(now, &one, outcome),
+            Verb::Requeue => self.requeue(now, &one, None, found, outcome),
+            Verb::RequeueWith { settings, .. } => {
+                let with = settings.as_ref().map(|with| self.changed(caller, &one, with, true, found));
+                self.requeue(now, &one, with.transpose()?, found, outcome)
+            }
             Verb::Suspend => self.suspend(&one, true, outcome),
             Verb::Resume => self.suspend(&one, false, outcome),
-            Verb::First => {
-                return Err(Refusal::new(RefusalCode::NotSupported, "not supported yet: jqueue first", ""));
+            // All that were chosen change places together, before the lines are written.
+            Verb::First => u64::from(before.unfinished()).saturating_sub(before.live.len() as u64),
+            Verb::Set(settings) => {
+                let record = self.changed(caller, &one, settings, false, found)?;
+                u64::from(self.put_record(now, record, found, outcome)) * u64::from(before.unfinished())
             }
-            Verb::Set(settings) => self.set(&one, settings, outcome)?,
         };
         let now_is = self.cluster.jobs.get(&id).map_or(before, Arc::clone);
         line.new = words(&now_is, &one.set());
@@ -259,67 +303,19 @@ impl Core {
         count
     }
 
-    fn release(&mut self, one: &Chosen, outcome: &mut Outcome) -> u64 {
+    fn release(&mut self, now: Now, one: &Chosen, outcome: &mut Outcome) -> u64 {
         let id = one.job.id();
         if one.tasks.is_none() {
             self.change_record(id, outcome, |record| record.hold = Hold::No);
         }
         let set = one.job.tasks.select(Some(&one.set()), |state| state == State::Held);
         let count = set.count();
-        if count > 0 {
+        if count > 0 && one.job.record.waits_by_task() {
+            self.correlate(now, id, &set, &Found::default(), outcome);
+        } else if count > 0 {
             self.commit(Change::Waiting { job: id, set, held: false }, outcome);
         }
         count
-    }
-
-    fn requeue(&mut self, now: Now, one: &Chosen, _found: &Found, outcome: &mut Outcome) -> u64 {
-        let id = one.job.id();
-        let set = one.set();
-        let ended = one.job.tasks.select(Some(&set), State::is_end);
-        let live: Vec<Ordinal> = live_in(&one.job, &set).map(|(ordinal, _)| ordinal).collect();
-        if !ended.is_empty() {
-            if one.job.ended.is_some() {
-                self.bring_back(&one.job, outcome);
-            }
-            for ordinal in ended.iter() {
-                let old = one.job.exceptions.get(&ordinal).copied().unwrap_or_default();
-                let ran =
-                    !matches!(one.job.tasks.get(ordinal), Some(State::DependencyFailed | State::Deadline));
-                let attempts = if ran { old.attempts.max(Attempt(1)) } else { old.attempts };
-                let exception = Exception { attempts, ..old };
-                if exception != old {
-                    self.commit(Change::Exception { task: TaskRef { job: id, ordinal }, exception }, outcome);
-                }
-            }
-            let held = self.is_held(id);
-            self.commit(Change::Waiting { job: id, set: ended.clone(), held }, outcome);
-            self.evaluate_dependencies(now, id, &Found::default(), outcome);
-        }
-        self.kill_live(
-            &one.job,
-            &|ordinal| set.contains(ordinal),
-            Wanted::Requeue,
-            requeue_reason(),
-            outcome,
-        );
-        ended.count() + live.len() as u64
-    }
-
-    /// An ended job is among the living again, as it was.
-    fn bring_back(&mut self, job: &Job, outcome: &mut Outcome) {
-        let mut record = (*job.record).clone();
-        record.waits_for.clear();
-        record.version += 1;
-        let states = State::ALL.iter().filter_map(|state| {
-            let set = job.tasks.select(None, |here| here == *state);
-            (!set.is_empty()).then_some((*state, set))
-        });
-        let change = Change::JobAgain {
-            record: Arc::new(record),
-            states: states.collect(),
-            exceptions: job.exceptions.iter().map(|(ordinal, exception)| (*ordinal, *exception)).collect(),
-        };
-        self.commit(change, outcome);
     }
 
     fn change_record(
@@ -336,93 +332,14 @@ impl Core {
             self.commit(Change::Job(Arc::new(record)), outcome);
         }
     }
+}
 
-    fn check_set(&self, caller: &Caller, job: &Job, settings: &Settings) -> Result<(), Refusal> {
-        let operator = allowed(caller.identity.role, super::authorise::Right::Operate);
-        if settings.nice.is_some_and(|nice| nice < job.record.spec.nice) && !operator {
-            let message = "only operators lower a nice value";
-            return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
-        }
-        if job.live.is_empty() {
-            return Ok(());
-        }
-        // What the nodes were told stands: no order changes a running attempt's limits yet.
-        if settings.time.is_some() || settings.memory_bytes.is_some() || settings.cpus.is_some() {
-            let message = format!(
-                "job {} runs: not supported yet: its time, memory and cpus cannot be changed",
-                job.id()
-            );
-            return Err(Refusal::new(RefusalCode::Conflict, message, "requeue it, or change what waits"));
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, one: &Chosen, settings: &Settings, outcome: &mut Outcome) -> Result<u64, Refusal> {
-        let id = one.job.id();
-        let Some(job) = self.cluster.jobs.get(&id).cloned() else { return Ok(0) };
-        let mut record = (*job.record).clone();
-        let spec = Arc::make_mut(&mut record.spec);
-        let put = |target: &mut String, value: &Option<String>| {
-            if let Some(value) = value {
-                target.clone_from(value);
-            }
-        };
-        put(&mut spec.account, &settings.account);
-        put(&mut spec.qos, &settings.qos);
-        put(&mut spec.name, &settings.name);
-        put(&mut spec.comment, &settings.comment);
-        if let Some(time) = settings.time {
-            spec.times.limit = Some(time);
-        }
-        if let Some(bytes) = settings.memory_bytes {
-            spec.request.memory =
-                if bytes == 0 { MemoryRequest::WholeNode } else { MemoryRequest::PerNode(bytes) };
-        }
-        if let Some(cpus) = settings.cpus {
-            spec.request.tasks = None;
-            spec.request.tasks_per_node = None;
-            spec.request.cpus_per_task = Some(cpus);
-        }
-        if let Some(partitions) = &settings.partitions {
-            spec.place.partitions.clone_from(partitions);
-        }
-        if let Some(nodes) = &settings.nodelist {
-            spec.place.nodes.clone_from(nodes);
-        }
-        if let Some(nodes) = &settings.exclude {
-            spec.place.exclude.clone_from(nodes);
-        }
-        spec.nice = settings.nice.unwrap_or(spec.nice);
-        spec.priority = settings.priority.or(spec.priority);
-        spec.times.begin = settings.begin.or(spec.times.begin);
-        spec.times.deadline = settings.deadline.or(spec.times.deadline);
-        if let (Some(array), Some(limit)) = (&mut spec.array, settings.array_limit) {
-            array.limit = (limit > 0).then_some(limit);
-        }
-        if let Some((retries, on)) = settings.retry {
-            spec.restart.retries = retries;
-            spec.restart.on = on;
-        }
-        let resolved = resolve(&self.cluster, record.uid, &record.spec)?;
-        record.partitions = resolved.partitions;
-        record.limit = resolved.limit;
-        record.memory = resolved.memory;
-        record.cpus = resolved.cpus;
-        if record == *job.record {
-            return Ok(0);
-        }
-        record.version += 1;
-        self.commit(Change::Job(Arc::new(record)), outcome);
-        for session in self.sessions.values_mut() {
-            session.forget_body(id);
-        }
-        self.set_timers(id);
-        Ok(u64::from(job.unfinished()))
-    }
+fn is_requeue(verb: &Verb) -> bool {
+    matches!(verb, Verb::Requeue | Verb::RequeueWith { .. })
 }
 
 /// A job's live tasks within a set.
-fn live_in<'a>(job: &'a Job, set: &'a TaskSet) -> impl Iterator<Item = (Ordinal, Live)> + 'a {
+pub(super) fn live_in<'a>(job: &'a Job, set: &'a TaskSet) -> impl Iterator<Item = (Ordinal, Live)> + 'a {
     let pairs = job.live.iter().filter(|(ordinal, _)| set.contains(**ordinal));
     pairs.map(|(ordinal, live)| (*ordinal, *live))
 }

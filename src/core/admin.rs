@@ -1,5 +1,6 @@
 //! Users, tokens and certificates.
 
+use super::audit::Deed;
 use super::command::{Caller, Effect, Outcome};
 use super::node_act::TOKEN_TTL_MAX;
 use super::{Core, refuse};
@@ -7,8 +8,11 @@ use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::{ContentHash, JobId};
 use crate::model::record::{CertificateRecord, TokenRecord, UserRecord};
-use crate::model::time::Now;
+use crate::model::time::{Now, Seconds};
 use crate::wire::client::{Admin, RefusalCode, Reply, Request};
+
+/// How long the revocation of a certificate that nobody has seen is kept: as long as an authority lives.
+const UNKNOWN_KEPT: Seconds = Seconds(3_650 * 86_400);
 
 impl Core {
     pub(super) fn admin(&mut self, now: Now, caller: &Caller, admin: &Admin, outcome: &mut Outcome) -> Reply {
@@ -26,6 +30,11 @@ impl Core {
                     let message = format!("uid {uid} is {} already", old.name);
                     return refuse(RefusalCode::Conflict, message, "one uid, one user");
                 }
+                self.drop_expired_tokens(now, outcome);
+                // What was issued for another role or uid must not outlive the change.
+                if let Some(old) = self.cluster.users.get(name.as_str()).cloned() {
+                    self.revoke_person(now, name, |c| old.uid == *uid && c.role == *role, outcome);
+                }
                 let expires = now.wall.plus(*ttl);
                 let token =
                     TokenRecord { hash: *secret, role: *role, name: name.clone(), uid: Some(*uid), expires };
@@ -37,9 +46,16 @@ impl Core {
                 (self.remove_user(now, caller, name, *cancel_jobs, outcome), format!("remove user {name}"))
             }
             Admin::CertificateRevoke { serial } => {
-                let Some(record) = self.cluster.certificates.get(serial).cloned() else {
-                    return refuse(RefusalCode::Invalid, format!("no certificate has serial {serial}"), "");
+                // One that was issued on the CA's host and has not been used yet is not known, and can be revoked.
+                let unknown = || CertificateRecord {
+                    serial: *serial,
+                    role: Role::User,
+                    name: "-".to_owned(),
+                    issued: now.wall,
+                    expires: now.wall.plus(UNKNOWN_KEPT),
+                    revoked: None,
                 };
+                let record = self.cluster.certificates.get(serial).cloned().unwrap_or_else(unknown);
                 let what = format!("revoke certificate {serial} of {} {}", record.role, record.name);
                 self.revoke(now, record, outcome);
                 (Reply::Done { lines: vec![format!("{serial} revoked")], warnings: Vec::new() }, what)
@@ -49,22 +65,33 @@ impl Core {
                 let lines = vec!["stopping; jobs go on".to_owned()];
                 (Reply::Done { lines, warnings: Vec::new() }, "stop".to_owned())
             }
+            Admin::Accept => (self.accept(outcome), "accept the restored state".to_owned()),
+            Admin::Export => (done(), "export".to_owned()),
+            Admin::Backup { folder } => (done(), format!("back up to {folder}")),
             Admin::Status
             | Admin::Verify
             | Admin::UserList
             | Admin::CertificateList
-            | Admin::Audit { .. } => {
+            | Admin::Audit(_)
+            | Admin::AuditVerify => {
                 return refuse(RefusalCode::Invalid, "this request changes nothing", "");
             }
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &what, true, outcome);
+            self.audit(now, caller, Deed::of(what), true, outcome);
         }
         reply
     }
 
-    fn revoke(&mut self, now: Now, record: CertificateRecord, outcome: &mut Outcome) {
+    /// Takes a certificate back: its connections end, and the token that gave it gives no second one.
+    pub(super) fn revoke(&mut self, now: Now, record: CertificateRecord, outcome: &mut Outcome) {
         let serial = record.serial;
+        let tokens = self.cluster.spent.values().map(|spent| &spent.token);
+        let tokens = tokens.filter(|token| token.role == record.role && token.name == record.name);
+        let tokens: Vec<ContentHash> = tokens.map(|token| token.hash).collect();
+        for hash in tokens {
+            self.commit(Change::TokenUsed(hash), outcome);
+        }
         let record = CertificateRecord { revoked: Some(now.wall), ..record };
         self.commit(Change::Certificate(record), outcome);
         outcome.effects.push(Effect::CutOff(serial));
@@ -104,16 +131,7 @@ impl Core {
                 self.cancel_whole(now, caller, job, "the user was removed", outcome);
             }
         }
-        let certificates: Vec<CertificateRecord> = self
-            .cluster
-            .certificates
-            .values()
-            .filter(|c| c.name == name && c.role != Role::Node)
-            .cloned()
-            .collect();
-        for record in certificates {
-            self.revoke(now, record, outcome);
-        }
+        self.revoke_person(now, name, |_| false, outcome);
         let tokens: Vec<ContentHash> = self
             .cluster
             .tokens
@@ -141,27 +159,9 @@ impl Core {
             "ask an admin for a new token: `jctld user add`",
         ))
     }
+}
 
-    pub(super) fn on_join(
-        &mut self,
-        now: Now,
-        hash: ContentHash,
-        name: &str,
-        outcome: &mut Outcome,
-    ) -> Reply {
-        let refused = |why: &str| refuse(RefusalCode::NotAllowed, why, "ask an admin for a new token");
-        let Some(token) = self.cluster.tokens.get(&hash).cloned() else {
-            return refused("this token is not known, or was used already");
-        };
-        if token.expires <= now.wall {
-            self.commit(Change::TokenUsed(hash), outcome);
-            return refused("this token has expired");
-        }
-        if token.name != name {
-            return refused("this token is for another name");
-        }
-        self.commit(Change::TokenUsed(hash), outcome);
-        outcome.effects.push(Effect::Issue(token));
-        Reply::Done { lines: Vec::new(), warnings: Vec::new() }
-    }
+/// What the shell does once this is durable.
+fn done() -> Reply {
+    Reply::Done { lines: Vec::new(), warnings: Vec::new() }
 }

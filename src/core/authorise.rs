@@ -59,13 +59,22 @@ pub fn needed(request: &Request) -> Right {
         | Request::Ended(_)
         | Request::Usage(_)
         | Request::Whoami
-        | Request::Nodes => Right::SeeQueue,
+        | Request::Nodes
+        | Request::WatchNodes
+        | Request::Renew { .. } => Right::SeeQueue,
+        Request::Tied(_) => Right::ChangeOwn,
         Request::Log(_) => Right::SeeOwn,
         Request::Act(act) => match act.verb {
-            Verb::Set(ref settings) if settings.priority.is_some() => Right::Operate,
+            Verb::Set(ref settings) | Verb::RequeueWith { settings: Some(ref settings), .. }
+                if settings.priority.is_some() =>
+            {
+                Right::Operate
+            }
             _ => Right::ChangeOwn,
         },
-        Request::NodeAct(NodeAct::Add { .. } | NodeAct::Remove { .. }) => Right::Administer,
+        Request::NodeAct(NodeAct::Add { .. } | NodeAct::AddPool { .. } | NodeAct::Remove { .. }) => {
+            Right::Administer
+        }
         Request::NodeAct(_) => Right::Operate,
         Request::Admin(Admin::Status) => Right::Operate,
         Request::Admin(_) => Right::Administer,

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::audit::Deed;
 use super::job::Job;
+use super::tie::Held;
+use super::tokens::Joining;
 use crate::model::change::{AuditRecord, Change};
 use crate::model::identity::{Identity, Serial};
 use crate::model::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, SessionId};
 use crate::model::record::{CertificateRecord, KeyRecord, TokenRecord};
 use crate::model::time::Seconds;
-use crate::sched::Plan;
+use crate::sched::{Demand, Plan};
 use crate::wire::client::{Reply, Request};
 use crate::wire::node::{Beat, Hello, OrderRefused, Report, ToNode};
 
@@ -76,16 +79,29 @@ pub enum Command {
     /// The scheduler has planned.
     Plan(Plan),
     /// Somebody without a certificate shows a token's secret.
-    Join {
-        /// BLAKE3 of the secret.
-        hash: ContentHash,
-        /// The name that is asked for.
-        name: String,
-    },
+    Join(Joining),
     /// A certificate was signed; its record must be durable before it is handed over.
     Issued(CertificateRecord),
     /// A change that the shell makes by itself (the first partition at `init`, content that lies in a file).
     Change(Box<Change>),
+    /// A reader was refused, or saw what belongs to somebody else: for the audit.
+    Noted {
+        /// Who.
+        caller: Caller,
+        /// What.
+        deed: Deed,
+        /// Whether it was allowed.
+        allowed: bool,
+    },
+    /// A command that jobs are tied to is there, or is not there any more.
+    Tie {
+        /// Whose command.
+        caller: Caller,
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// What became of it.
+        held: Held,
+    },
     /// Time has passed.
     Tick,
 }
@@ -125,6 +141,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// Jobs that are different now: whoever waits for them wants to know.
     pub jobs: BTreeSet<JobId>,
+    /// What the first job of a submission that is only tried would ask the scheduler for.
+    pub demand: Option<Box<Demand>>,
 }
 
 /// Something for the shell to do.
@@ -145,6 +163,8 @@ pub enum Effect {
         node: NodeId,
         /// Its session.
         session: SessionId,
+        /// It obeyed another incarnation, and may obey this one.
+        comes_over: bool,
     },
     /// Refuse a node's hello, or end its session.
     Close {

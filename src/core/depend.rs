@@ -44,13 +44,6 @@ impl Core {
         let Some(uid) = caller.uid else { return Ok(Vec::new()) };
         let mut waits = Vec::new();
         for condition in &spec.dependencies.conditions {
-            if condition.kind == DependencyKind::AfterCorrelated {
-                return Err(Refusal::new(
-                    RefusalCode::NotSupported,
-                    "not supported yet: --dependency=aftercorr",
-                    "use afterok: the whole array must have ended well",
-                ));
-            }
             let wait = |parent, tasks| Wait { condition: condition.clone(), parent, tasks, holds_at: None };
             match &condition.parent {
                 Parent::Batch(place) => match numbers.get(*place as usize) {
@@ -94,6 +87,18 @@ impl Core {
                 }
             }
         }
+        for wait in waits.iter_mut().filter(|wait| wait.condition.kind == DependencyKind::AfterCorrelated) {
+            if wait.tasks.is_some() {
+                let message = format!("aftercorr names a whole array, not tasks of {}", wait.parent);
+                return Err(Refusal::new(RefusalCode::Invalid, message, "afterok takes tasks"));
+            }
+            let batch =
+                numbers.iter().position(|number| *number == wait.parent).and_then(|at| earlier.get(at));
+            let parent = batch.map(|record| &record.spec);
+            let parent = parent.or_else(|| self.parent(wait.parent, found).map(|job| &job.record.spec));
+            let parent = parent.ok_or_else(|| no_parent(&wait.parent.to_string()))?;
+            wait.condition = Core::correlated_condition(spec, (wait.parent, parent), &wait.condition)?;
+        }
         Ok(waits)
     }
 
@@ -113,8 +118,8 @@ impl Core {
         }
     }
 
-    fn parent<'a>(&'a self, id: JobId, found: &'a Found) -> Option<&'a Job> {
-        self.cluster.jobs.get(&id).or_else(|| found.jobs.get(&id)).map(|job| &**job)
+    pub(super) fn parent<'a>(&'a self, id: JobId, found: &'a Found) -> Option<&'a Job> {
+        self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id).map(|job| &**job))
     }
 
     /// Unfinished jobs of that owner and name, oldest first.
@@ -145,14 +150,18 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let Some(job) = self.cluster.jobs.get(&id).cloned() else { return };
-        if job.record.waits_for.is_empty() || !job.record.never.is_empty() {
+        if job.record.blocked_by().next().is_none() || !job.record.never.is_empty() {
             return;
         }
         let dependencies = &job.record.spec.dependencies;
+        // Tasks that wait for their counterparts are looked at one by one, elsewhere.
+        let of_blocking = |wait: &&Wait| wait.condition.kind != DependencyKind::AfterCorrelated;
+        let by_task: Vec<Wait> =
+            job.record.waits_for.iter().filter(|wait| !of_blocking(wait)).cloned().collect();
         let mut open = Vec::new();
         let mut held = false;
         let mut failed = None;
-        for wait in &job.record.waits_for {
+        for wait in job.record.blocked_by() {
             match self.verdict(now, wait, found) {
                 Verdict::Holds => held = true,
                 Verdict::HoldsAt(at) => open.push(Wait { holds_at: Some(at), ..wait.clone() }),
@@ -162,13 +171,14 @@ impl Core {
         }
         let any = dependencies.any;
         if (any && held) || (open.is_empty() && failed.is_none()) {
-            return self.set_waits(&job, Vec::new(), String::new(), None, outcome);
+            return self.set_waits(&job, by_task, String::new(), None, outcome);
         }
         if let Some(why) = failed.filter(|_| !any || open.is_empty()) {
             return self.on_dependency_failure(now, &job, why, outcome);
         }
+        let open = [by_task, open].concat();
         if open != job.record.waits_for {
-            let first = open.iter().filter_map(|wait| wait.holds_at).min();
+            let first = open.iter().filter(of_blocking).filter_map(|wait| wait.holds_at).min();
             self.set_waits(&job, open, String::new(), None, outcome);
             if let Some(at) = first {
                 self.timers.insert((at, id));
@@ -178,9 +188,13 @@ impl Core {
 
     fn on_dependency_failure(&mut self, now: Now, job: &Job, why: String, outcome: &mut Outcome) {
         match job.record.spec.dependencies.on_failure {
-            OnDependencyFailure::Run => self.set_waits(job, Vec::new(), String::new(), None, outcome),
+            OnDependencyFailure::Run => {
+                let by_task = job.record.correlated().cloned().collect();
+                self.set_waits(job, by_task, String::new(), None, outcome);
+            }
             OnDependencyFailure::Hold => {
-                self.set_waits(job, Vec::new(), String::new(), Some(Hold::User), outcome);
+                let by_task = job.record.correlated().cloned().collect();
+                self.set_waits(job, by_task, String::new(), Some(Hold::User), outcome);
                 let set = job.tasks.select(None, |state| state == State::Pending);
                 self.commit(Change::Waiting { job: job.id(), set, held: true }, outcome);
             }
@@ -262,8 +276,9 @@ impl Core {
         }
         let whole = self.cluster.jobs.get(&parent).is_none_or(|job| job.ended.is_some());
         for child in children {
+            self.wake_counterparts(now, child, parent, ended, outcome);
             let Some(job) = self.cluster.jobs.get(&child) else { continue };
-            let concerned = job.record.waits_for.iter().filter(|wait| wait.parent == parent).any(|wait| {
+            let concerned = job.record.blocked_by().filter(|wait| wait.parent == parent).any(|wait| {
                 whole
                     || wait.condition.kind == DependencyKind::After
                     || matches!((&wait.tasks, ended), (Some(tasks), Some(ended))

@@ -160,8 +160,17 @@ impl Core {
     ) {
         let Some(session) = self.sessions.get_mut(&node) else { return };
         let body = session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots)));
-        let launch =
-            Launch { body, contents: Vec::new(), attempts, slots: slots.count, not_after: slots.not_after };
+        let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);
+        let unstarted = attempts.iter().flat_map(of_run).filter(|(_, exception)| exception.unstarted > 0);
+        let unstarted = unstarted.map(|(ordinal, exception)| (*ordinal, exception.unstarted)).collect();
+        let launch = Launch {
+            body,
+            contents: Vec::new(),
+            attempts,
+            unstarted,
+            slots: slots.count,
+            not_after: slots.not_after,
+        };
         self.send_order(node, job.id(), Act::Launch(launch), outcome);
     }
 
@@ -194,7 +203,8 @@ impl Core {
         let in_time = slots.not_after.is_none_or(|at| now.wall < at);
         let ready = self.sights.get(&node).is_some_and(|sight| sight.ready && !sight.unreachable);
         let accepts = self.cluster.nodes.get(&node).is_some_and(|n| n.record.admin == NodeAdmin::Up);
-        let may = slots.refills && in_time && ready && accepts && job.record.waits_for.is_empty();
+        let may = slots.refills && in_time && ready && accepts && job.record.blocked_by().next().is_none();
+        let may = may && is_current(&job.record, &slots);
         let over = job
             .record
             .spec
@@ -216,6 +226,15 @@ impl Core {
     }
 }
 
+/// Whether slots are what the job asks for now: after a change the old ones take nothing more.
+pub(super) fn is_current(record: &JobRecord, slots: &Slots) -> bool {
+    let memory = match record.memory {
+        Memory::Fixed(bytes) => slots.charge.memory_bytes == bytes,
+        Memory::Share | Memory::Whole => true,
+    };
+    slots.exclusive || (memory && slots.charge.cpus == record.cpus)
+}
+
 /// Adds an ordinal to the last run if it continues it.
 pub(super) fn add_to_runs(runs: &mut Vec<TaskRun>, ordinal: Ordinal, attempt: Attempt) {
     match runs.last_mut() {
@@ -230,12 +249,12 @@ impl super::Settings {
         let (per_node, per_cpu) = match spec.request.memory {
             MemoryRequest::PerNode(bytes) => (Some(bytes), None),
             MemoryRequest::PerCpu(bytes) => (None, Some(bytes)),
-            MemoryRequest::WholeNode => (Some(slots.charge.memory_bytes), None),
+            MemoryRequest::WholeNode | MemoryRequest::Range(..) => (Some(slots.charge.memory_bytes), None),
             MemoryRequest::Default => (None, None),
         };
         let memory_bytes = match record.memory {
-            Memory::Fixed(bytes) => bytes,
-            Memory::Share | Memory::Whole => slots.charge.memory_bytes,
+            Memory::Fixed(bytes) if slots.exclusive => bytes,
+            _ => slots.charge.memory_bytes,
         };
         JobBody {
             name: spec.name.clone(),
@@ -265,7 +284,6 @@ impl super::Settings {
             indexes: spec.array.as_ref().map(|array| array.indexes.clone()),
             lines: spec.array.as_ref().and_then(|array| array.lines),
             submit_time: record.submit_time,
-            unstarted_attempts: 0,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Jobs as commands show them, read from a view.
 
+use std::collections::BTreeMap;
+
 use super::act::chosen_id;
 use super::authorise::may_see;
 use super::job::Job;
 use super::notes::{free_on, priority};
 use super::select::Chosen;
 use super::state::{Cluster, View};
-use crate::model::identity::Identity;
+use crate::model::identity::{Identity, Role};
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
 use crate::model::record::{Hold, Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::spec::{Output, WorkDir};
@@ -67,7 +69,10 @@ impl View {
             (Some(live), _) if live.phase == Phase::Handed => {
                 reason("Handed", format!("handed to {} for the next free slot", self.node_name(live.node)))
             }
-            (None, State::Pending | State::Held) => self.waiting_reason(job, state, explain),
+            // What waits for its counterpart is held back in the table.
+            (None, State::Pending | State::Held) => {
+                self.waiting_reason(job, job.tasks.get(ordinal).unwrap_or(state), explain)
+            }
             _ => Reason::default(),
         };
         info
@@ -98,9 +103,14 @@ impl View {
             None => u64::from(job.tasks.counted(state)),
             Some(set) => job.tasks.select(Some(set), |here| here == state).count(),
         };
+        let back = if job.waits_back() { count(State::Held) } else { 0 };
         for state in State::ALL {
             let mut tasks = count(state);
+            if state == State::Held {
+                tasks -= back;
+            }
             match state {
+                State::Pending if back > 0 => tasks += back + if set.is_none() { handed } else { 0 },
                 State::Pending if set.is_none() => tasks += handed,
                 State::Starting if set.is_none() => tasks = tasks.saturating_sub(handed),
                 _ => {}
@@ -228,14 +238,16 @@ impl View {
 
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {
         let record = &job.record;
-        if state == State::Held || record.hold != Hold::No {
+        if (state == State::Held && !record.waits_by_task()) || record.hold != Hold::No {
             return match record.hold {
                 Hold::Admin => reason("JobHeldAdmin", "held by an operator"),
                 _ => reason("JobHeldUser", "held; `jqueue release` lets it go"),
             };
         }
-        if let Some(wait) = record.waits_for.first() {
-            let more = record.waits_for.len() - 1;
+        let blocked = record.blocked_by().next();
+        let by_task = record.correlated().next().filter(|_| job.pending() == 0 || state == State::Held);
+        if let Some(wait) = blocked.or(by_task) {
+            let more = record.open_waits().count() - 1;
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             return reason("Dependency", format!("waits for job {}{more}", wait.parent));
         }
@@ -279,7 +291,7 @@ pub fn reason(code: &str, text: impl Into<String>) -> Reason {
 
 fn eligible(job: &Job) -> Option<WallTime> {
     let record = &job.record;
-    let waits = record.hold != Hold::No || !record.waits_for.is_empty();
+    let waits = record.hold != Hold::No || record.open_waits().next().is_some();
     (!waits).then(|| record.spec.times.begin.unwrap_or(record.submit_time).max(record.submit_time))
 }
 
@@ -315,11 +327,14 @@ pub fn put_end(view: &View, info: &mut JobInfo, end: &End) {
 impl View {
     /// All nodes, as `jnode` shows them.
     pub fn node_rows(&self) -> Vec<NodeInfo> {
-        let row = |node: &std::sync::Arc<super::state::Node>| self.node_row(node);
+        let ends = certificate_ends(&self.cluster);
+        let row = |node: &std::sync::Arc<super::state::Node>| {
+            self.node_row(node, ends.get(node.record.name.as_str()).copied())
+        };
         self.cluster.nodes.values().map(row).collect()
     }
 
-    fn node_row(&self, node: &super::state::Node) -> NodeInfo {
+    fn node_row(&self, node: &super::state::Node, certificate_expires: Option<WallTime>) -> NodeInfo {
         let record = &node.record;
         let total = record.hardware.as_ref().map(|hardware| hardware.resources).unwrap_or_default();
         let sight = self.nodes.get(&record.id);
@@ -343,6 +358,12 @@ impl View {
             (None, "unreachable") => "nothing is heard of it".to_owned(),
             _ => String::new(),
         };
+        let why = match sight.map_or(0, |sight| sight.foreign) {
+            0 => why,
+            foreign => {
+                format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
+            }
+        };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
         };
@@ -357,7 +378,7 @@ impl View {
             load_hundredths: sight.map_or(0, |sight| sight.load_hundredths),
             boot_time: record.boot_time,
             version: record.version.clone(),
-            certificate_expires: certificate_end(&self.cluster, &record.name),
+            certificate_expires,
             partitions: self
                 .cluster
                 .partitions
@@ -367,6 +388,9 @@ impl View {
                 .collect(),
             limits: record.hardware.as_ref().map_or_else(String::new, |hardware| hardware.limits.clone()),
             only_uid: record.only_uid,
+            features: record.features.clone(),
+            weight: record.weight,
+            drain_until: record.drain_until,
         }
     }
 
@@ -381,14 +405,21 @@ impl View {
             default_time: partition.default_time,
             nodes: partition.nodes.clone().unwrap_or_else(|| names().collect()),
             priority: partition.priority,
+            default_memory_per_cpu_bytes: partition.default_memory_per_cpu_bytes,
+            nodes_max: partition.nodes_max,
+            accounts: partition.accounts.clone(),
         };
         self.cluster.partitions.values().map(row).collect()
     }
 }
 
-fn certificate_end(cluster: &Cluster, node: &str) -> Option<WallTime> {
-    let of_node = cluster.certificates.values().filter(|certificate| {
-        certificate.role == crate::model::identity::Role::Node && certificate.name == node
-    });
-    of_node.filter(|certificate| certificate.revoked.is_none()).map(|certificate| certificate.expires).max()
+/// When the newest certificate of each node ends, in one pass over all certificates.
+fn certificate_ends(cluster: &Cluster) -> BTreeMap<&str, WallTime> {
+    let mut ends = BTreeMap::new();
+    let of_nodes = cluster.certificates.values().filter(|c| c.role == Role::Node && c.revoked.is_none());
+    for certificate in of_nodes {
+        let end = ends.entry(certificate.name.as_str()).or_insert(certificate.expires);
+        *end = certificate.expires.max(*end);
+    }
+    ends
 }

@@ -134,8 +134,18 @@ impl Job {
             Some(Phase::Running) => Some(State::Running),
             Some(Phase::Suspended) => Some(State::Suspended),
             Some(Phase::Completing) => Some(State::Completing),
-            None => self.tasks.get(ordinal),
+            None => self.tasks.get(ordinal).map(|state| self.shown_waiting(state)),
         }
+    }
+
+    /// Whether what the table holds back only waits for its counterparts in other arrays.
+    pub fn waits_back(&self) -> bool {
+        self.record.hold == Hold::No && self.record.waits_by_task()
+    }
+
+    /// A state of the table as people are shown it, for a task on no node.
+    pub fn shown_waiting(&self, state: State) -> State {
+        if state == State::Held && self.waits_back() { State::Pending } else { state }
     }
 }
 

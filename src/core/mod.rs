@@ -4,10 +4,15 @@
 
 pub mod act;
 pub mod admin;
+pub mod again;
+pub mod audit;
 pub mod authorise;
 pub mod command;
+pub mod correlate;
 pub mod depend;
 pub mod dispatch;
+pub mod drain;
+pub mod first;
 mod indexes;
 pub mod info;
 pub mod invariants;
@@ -19,12 +24,17 @@ pub mod report;
 pub mod resolve;
 pub mod restart;
 mod restore;
+pub mod restored;
 pub mod select;
+pub mod set;
 pub mod sight;
 pub mod state;
 pub mod submit;
 pub mod tasks;
+pub mod tie;
+pub mod tokens;
 pub mod touched;
+pub mod why;
 pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +46,7 @@ pub use command::{Caller, Command, Effect, Found, Outcome, Settings};
 pub use sight::NodeSight;
 pub use state::{Cluster, View};
 
-use crate::model::change::{AuditRecord, Change};
+use crate::model::change::Change;
 use crate::model::ids::{JobId, NodeId, Position, SessionId, Uid};
 use crate::model::time::{Now, WallTime};
 use crate::sched::PartitionId;
@@ -67,10 +77,16 @@ pub struct Core {
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
+    /// When drains come to their deadlines.
+    drains: BTreeSet<(WallTime, NodeId)>,
     /// The position of the group that is being filled.
     position: Position,
     /// Whether what is seen of nodes has changed since the last view of it.
     looked: bool,
+    /// What was recorded in the audit lately, and how often it came again.
+    repeats: audit::Repeats,
+    /// Jobs that end with the command that submitted them.
+    ties: tie::Ties,
 }
 
 impl Core {
@@ -90,8 +106,11 @@ impl Core {
             partition_ids: BTreeMap::new(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
+            drains: BTreeSet::new(),
             position,
             looked: true,
+            repeats: audit::Repeats::new(),
+            ties: tie::Ties::new(),
         };
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
@@ -100,6 +119,8 @@ impl Core {
         for id in ids {
             core.set_timers(id);
         }
+        let nodes: Vec<NodeId> = core.cluster.nodes.keys().copied().collect();
+        nodes.into_iter().for_each(|node| core.set_drain_timer(node));
         core
     }
 
@@ -119,13 +140,16 @@ impl Core {
                 if let Reply::Refused(refusal) = &reply
                     && refusal.code == RefusalCode::NotAllowed
                 {
-                    self.audit(now, &caller, &refusal.message, false, &mut outcome);
+                    let asked = audit::asked(&request);
+                    let deed = audit::Deed::of(format!("{asked} (refused: {})", refusal.message));
+                    self.audit_seldom(now, &caller, deed, false, &mut outcome);
                 }
                 outcome.reply = Some(reply);
             }
             Command::Office { incarnation, epoch } => {
                 let change = Change::Office { incarnation, epoch, at: now.wall };
                 self.commit(change, &mut outcome);
+                self.expect_tied(now);
             }
             Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),
             Command::Report { node, session, report } => {
@@ -137,10 +161,12 @@ impl Core {
             }
             Command::NodeGone { node, session } => self.on_gone(now, node, session),
             Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
-            Command::Join { hash, name } => {
-                outcome.reply = Some(self.on_join(now, hash, &name, &mut outcome))
+            Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
+            Command::Noted { caller, deed, allowed } => {
+                self.audit_seldom(now, &caller, deed, allowed, &mut outcome);
             }
-            Command::Issued(record) => self.commit(Change::Certificate(record), &mut outcome),
+            Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, &mut outcome),
+            Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }
@@ -187,27 +213,16 @@ impl Core {
         }
     }
 
-    /// When the core wants its next [`Command::Tick`] for a job's deadline, if it does.
+    /// When the core wants its next [`Command::Tick`] for a job's or a drain's deadline, if it does.
     pub fn next_timer(&self) -> Option<WallTime> {
-        self.timers.first().map(|(at, _)| *at)
+        let drain = self.drains.first().map(|(at, _)| *at);
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(drain).min()
     }
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.
     fn commit(&mut self, change: Change, outcome: &mut Outcome) {
         self.cluster.absorb(&change, &mut self.touched);
         outcome.changes.push(change);
-    }
-
-    fn audit(&mut self, now: Now, caller: &Caller, what: &str, allowed: bool, outcome: &mut Outcome) {
-        let record = AuditRecord {
-            at: now.wall,
-            who: format!("{} {}", caller.identity.role, caller.identity.actor()),
-            from: caller.from.clone(),
-            what: what.to_owned(),
-            allowed,
-        };
-        outcome.effects.push(Effect::Audit(record.clone()));
-        self.commit(Change::Audit(Box::new(record)), outcome);
     }
 
     fn new_session(&mut self) -> SessionId {

@@ -1,12 +1,14 @@
 //! Verbs on nodes and partitions.
 
+use super::audit::Deed;
 use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
-use crate::model::ids::{JobId, NodeId, TaskRef};
-use crate::model::record::{NodeAdmin, NodeReason, NodeRecord, PartitionRecord, PartitionState, TokenRecord};
-use crate::model::time::{Now, Seconds, TimeLimit};
+use crate::model::ids::{ContentHash, JobId, NodeId, TaskRef};
+use crate::model::record::{NodeAdmin, PartitionRecord, PartitionState, TokenRecord};
+use crate::model::time::{Now, Seconds, TimeLimit, WallTime};
+use crate::model::token::pool_member;
 use crate::wire::client::{NodeAct, PartitionSettings, Refusal, RefusalCode, Reply};
 
 /// The most nodes that one request may add.
@@ -23,12 +25,20 @@ impl Core {
         outcome: &mut Outcome,
     ) -> Reply {
         let reply = match act {
-            NodeAct::Drain { nodes, reason } => {
-                self.set_nodes(now, caller, nodes, NodeAdmin::Drain, reason, outcome)
+            NodeAct::Drain { nodes, reason, deadline } => {
+                if deadline.is_some_and(|at| at <= now.wall) {
+                    return refuse(RefusalCode::Invalid, "the deadline has passed", "say one to come");
+                }
+                self.set_nodes(now, caller, nodes, (NodeAdmin::Drain, *deadline), reason, outcome)
             }
-            NodeAct::Resume { nodes } => self.set_nodes(now, caller, nodes, NodeAdmin::Up, "", outcome),
+            NodeAct::Resume { nodes } => {
+                self.set_nodes(now, caller, nodes, (NodeAdmin::Up, None), "", outcome)
+            }
+            NodeAct::Set { nodes, features, weight, partitions } => {
+                self.set_node(nodes, features.as_deref(), *weight, partitions.as_deref(), outcome)
+            }
             NodeAct::Down { nodes, reason, confirmed_dead } => {
-                let reply = self.set_nodes(now, caller, nodes, NodeAdmin::Down, reason, outcome);
+                let reply = self.set_nodes(now, caller, nodes, (NodeAdmin::Down, None), reason, outcome);
                 if *confirmed_dead && matches!(reply, Reply::Done { .. }) {
                     self.confirm_dead(now, nodes, outcome);
                 }
@@ -42,17 +52,21 @@ impl Core {
                 }
                 self.add_nodes(now, nodes, *ttl, secrets, *replace, outcome)
             }
-            NodeAct::Remove { nodes } => self.remove_nodes(nodes, outcome),
+            NodeAct::AddPool { nodes, ttl, secret, replace } => {
+                self.add_pool(now, nodes, *ttl, *secret, *replace, outcome)
+            }
+            NodeAct::Remove { nodes } => self.remove_nodes(now, nodes, outcome),
             NodeAct::PartitionSet(settings) => self.set_partition(settings, outcome),
             NodeAct::PartitionRemove { name } => self.remove_partition(name, outcome),
         };
         if !matches!(reply, Reply::Refused(_)) {
-            self.audit(now, caller, &audit_words(act), true, outcome);
+            let deed = Deed { what: audit_words(act), nodes: nodes_of(act), ..Deed::default() };
+            self.audit(now, caller, deed, true, outcome);
         }
         reply
     }
 
-    fn find_nodes(&self, names: &[String]) -> Result<Vec<NodeId>, Refusal> {
+    pub(super) fn find_nodes(&self, names: &[String]) -> Result<Vec<NodeId>, Refusal> {
         let find = |name: &String| {
             self.cluster.node_names.get(name.as_str()).copied().ok_or_else(|| {
                 Refusal::new(
@@ -70,7 +84,7 @@ impl Core {
         now: Now,
         caller: &Caller,
         names: &[String],
-        admin: NodeAdmin,
+        (admin, deadline): (NodeAdmin, Option<WallTime>),
         reason: &str,
         outcome: &mut Outcome,
     ) -> Reply {
@@ -81,15 +95,12 @@ impl Core {
         let mut lines = Vec::new();
         for id in ids {
             let Some(node) = self.cluster.nodes.get(&id).cloned() else { continue };
-            let by = caller.identity.name.clone();
-            let reason = NodeReason { text: reason.to_owned(), by, at: now.wall };
-            let record = NodeRecord {
-                admin,
-                reason: (admin != NodeAdmin::Up).then_some(reason),
-                version_number: node.record.version_number + 1,
-                ..(*node.record).clone()
-            };
+            let record = self.admin_record(now, caller, &node.record, admin, reason, deadline);
             self.commit(Change::Node(Box::new(record)), outcome);
+            if admin != NodeAdmin::Up {
+                self.take_back_handed(id, outcome);
+            }
+            self.set_drain_timer(id);
             let jobs = self.jobs_on(id);
             let mut line = format!("{} {}", node.record.name, admin_word(admin, jobs.is_empty()));
             if admin == NodeAdmin::Drain && !jobs.is_empty() {
@@ -114,12 +125,37 @@ impl Core {
         }
     }
 
+    /// One secret for all names: each of them is a token of its own under a hash that only the secret leads to.
+    fn add_pool(
+        &mut self,
+        now: Now,
+        names: &[String],
+        ttl: Seconds,
+        secret: ContentHash,
+        replace: bool,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        if names.len() > NODES_ADDED_MAX || ttl > TOKEN_TTL_MAX {
+            let text = format!("at most {NODES_ADDED_MAX} nodes and {} days", TOKEN_TTL_MAX.0 / 86_400);
+            return refuse(RefusalCode::Limit, text, "");
+        }
+        let members: Vec<ContentHash> = names.iter().map(|name| pool_member(secret, name)).collect();
+        let reply = self.add_nodes(now, names, ttl, &members, replace, outcome);
+        if !matches!(reply, Reply::Refused(_)) {
+            // The pool itself gives nothing; it is there so that a foreign name is told so.
+            let (role, name, uid) = (Role::Node, String::new(), None);
+            let pool = TokenRecord { hash: secret, role, name, uid, expires: now.wall.plus(ttl) };
+            self.commit(Change::Token(pool), outcome);
+        }
+        reply
+    }
+
     fn add_nodes(
         &mut self,
         now: Now,
         names: &[String],
         ttl: Seconds,
-        secrets: &[crate::model::ids::ContentHash],
+        secrets: &[ContentHash],
         replace: bool,
         outcome: &mut Outcome,
     ) -> Reply {
@@ -135,6 +171,7 @@ impl Core {
                 );
             }
         }
+        self.drop_expired_tokens(now, outcome);
         let expires = now.wall.plus(ttl);
         for (name, hash) in names.iter().zip(secrets) {
             if self.cluster.node_named(name).is_none() {
@@ -149,18 +186,7 @@ impl Core {
     fn add_node(&mut self, name: &str, outcome: &mut Outcome) {
         let id = NodeId(self.cluster.next_node.0.max(1));
         self.commit(Change::NextNode(NodeId(id.0 + 1)), outcome);
-        let record = NodeRecord {
-            id,
-            name: name.to_owned(),
-            hardware: None,
-            instance: None,
-            version: String::new(),
-            only_uid: None,
-            boot_time: None,
-            admin: NodeAdmin::Up,
-            reason: None,
-            version_number: 1,
-        };
+        let record = super::drain::new_node(id, name);
         self.commit(Change::Node(Box::new(record)), outcome);
     }
 
@@ -173,7 +199,7 @@ impl Core {
         }
     }
 
-    fn remove_nodes(&mut self, names: &[String], outcome: &mut Outcome) -> Reply {
+    fn remove_nodes(&mut self, now: Now, names: &[String], outcome: &mut Outcome) -> Reply {
         let ids = match self.find_nodes(names) {
             Ok(ids) => ids,
             Err(refusal) => return Reply::Refused(refusal),
@@ -192,6 +218,13 @@ impl Core {
         let mut lines = Vec::new();
         for (id, name) in ids.into_iter().zip(names) {
             self.commit(Change::NodeRemoved(id), outcome);
+            self.revoke_node(now, name, outcome);
+            let tokens = self.cluster.tokens.values();
+            let tokens = tokens.filter(|token| token.role == Role::Node && token.name == *name);
+            let tokens: Vec<ContentHash> = tokens.map(|token| token.hash).collect();
+            for hash in tokens {
+                self.commit(Change::TokenUsed(hash), outcome);
+            }
             if let Some(session) = self.sessions.remove(&id) {
                 let reason = "the node was removed from the cluster".to_owned();
                 let close = super::Effect::Close { name: name.clone(), session: Some(session.id), reason };
@@ -226,6 +259,12 @@ impl Core {
         record.max_time = settings.max_time.unwrap_or(record.max_time);
         record.default_time = settings.default_time.or(record.default_time);
         record.priority = settings.priority.unwrap_or(record.priority);
+        if let Some(most) = settings.nodes_max {
+            record.nodes_max = (most > 0).then_some(most);
+        }
+        if let Some(accounts) = &settings.accounts {
+            record.accounts.clone_from(accounts);
+        }
         if let Some(bytes) = settings.default_memory_per_cpu_bytes {
             record.default_memory_per_cpu_bytes = (bytes > 0).then_some(bytes);
         }
@@ -274,6 +313,8 @@ pub fn new_partition(name: &str) -> PartitionRecord {
         default_time: None,
         default_memory_per_cpu_bytes: None,
         priority: 0,
+        nodes_max: None,
+        accounts: Vec::new(),
     }
 }
 
@@ -288,14 +329,33 @@ fn admin_word(admin: NodeAdmin, empty: bool) -> &'static str {
 
 fn audit_words(act: &NodeAct) -> String {
     match act {
-        NodeAct::Drain { nodes, reason } => format!("drain {}: {reason}", nodes.join(",")),
-        NodeAct::Resume { nodes } => format!("resume {}", nodes.join(",")),
-        NodeAct::Down { nodes, confirmed_dead, .. } => {
-            format!("down {}{}", nodes.join(","), if *confirmed_dead { ", confirmed dead" } else { "" })
+        NodeAct::Drain { reason, deadline: None, .. } => format!("drain: {reason}"),
+        NodeAct::Drain { reason, deadline: Some(at), .. } => {
+            format!("drain until {}: {reason}", at.unix_seconds())
         }
-        NodeAct::Add { nodes, .. } => format!("add nodes {}", nodes.join(",")),
-        NodeAct::Remove { nodes } => format!("remove nodes {}", nodes.join(",")),
+        NodeAct::Set { features, weight, partitions, .. } => {
+            super::drain::set_words(features.as_deref(), *weight, partitions.as_deref())
+        }
+        NodeAct::Resume { .. } => "resume".to_owned(),
+        NodeAct::Down { reason, confirmed_dead, .. } => {
+            format!("down{}: {reason}", if *confirmed_dead { " (confirmed dead)" } else { "" })
+        }
+        NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes".to_owned(),
+        NodeAct::Remove { .. } => "remove nodes".to_owned(),
         NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
+    }
+}
+
+fn nodes_of(act: &NodeAct) -> Vec<String> {
+    match act {
+        NodeAct::Drain { nodes, .. }
+        | NodeAct::Resume { nodes }
+        | NodeAct::Down { nodes, .. }
+        | NodeAct::Add { nodes, .. }
+        | NodeAct::AddPool { nodes, .. }
+        | NodeAct::Set { nodes, .. }
+        | NodeAct::Remove { nodes } => nodes.clone(),
+        NodeAct::PartitionSet(_) | NodeAct::PartitionRemove { .. } => Vec::new(),
     }
 }

@@ -95,12 +95,12 @@ impl Core {
             total: hardware.resources,
             accepts: ready && record.admin == NodeAdmin::Up,
             partitions: partitions.filter_map(|p| self.partition_ids.get(p.name.as_str()).copied()).collect(),
-            weight: 1,
+            weight: record.weight,
             version: record.version_number,
         })
     }
 
-    fn demand(&self, job: &Job) -> Option<Demand> {
+    pub(super) fn demand(&self, job: &Job) -> Option<Demand> {
         let record = &job.record;
         let refills = job.is_array();
         let holds = !job.slots.is_empty();
@@ -116,6 +116,13 @@ impl Core {
         let mut except = self.node_ids(&spec.place.exclude);
         let foreign = self.restricted.iter().filter(|(_, uid)| **uid != record.uid);
         except.extend(foreign.map(|(node, _)| *node));
+        // Where it holds slots of another size than it asks for by now, they come free first.
+        let outdated = job.slots.iter().filter(|(_, slots)| !super::dispatch::is_current(record, slots));
+        except.extend(outdated.map(|(node, _)| *node));
+        if let Some(wanted) = &spec.place.constraint {
+            let unfit = self.cluster.nodes.iter().filter(|(_, node)| !wanted.holds(&node.record.features));
+            except.extend(unfit.map(|(id, _)| *id));
+        }
         Some(Demand {
             rank: self.rank(job),
             cpus: record.cpus,
@@ -144,7 +151,7 @@ impl Core {
     /// How many more slots a job could use now.
     pub(super) fn slots_wanted(&self, job: &Job) -> u32 {
         let record = &job.record;
-        if job.ended.is_some() || !record.waits_for.is_empty() {
+        if job.ended.is_some() || record.blocked_by().next().is_some() {
             return 0;
         }
         let Some(array) = &record.spec.array else { return job.pending().min(1) };
@@ -154,7 +161,7 @@ impl Core {
 
     /// A job's place in the order.
     pub fn rank(&self, job: &Job) -> Rank {
-        Rank { priority: priority(&self.cluster, job), submit: job.id().0, job: job.id() }
+        Rank { priority: priority(&self.cluster, job), submit: job.record.place, job: job.id() }
     }
 
     fn node_ids(&self, names: &[String]) -> Vec<NodeId> {

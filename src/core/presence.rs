@@ -49,15 +49,14 @@ impl Core {
         sight.ready = false;
         self.untold.nodes.insert(id);
         self.heard(now, id);
-        outcome.effects.push(Effect::Welcome { node: id, session });
+        let comes_over = hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation);
+        outcome.effects.push(Effect::Welcome { node: id, session, comes_over });
     }
 
     /// A new spool in the same boot, or a second life of a name while the first still speaks, changes nothing.
     fn check_instance(&self, id: NodeId, name: &str, hello: &Hello) -> Result<(), String> {
-        if hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation) {
-            return Err(format!(
-                "node {name} obeys another incarnation of this cluster; accept this one there"
-            ));
+        if let Some(seen) = hello.incarnation.filter(|seen| *seen != self.cluster.incarnation) {
+            self.may_come_over(name, seen)?;
         }
         let old = self.cluster.nodes.get(&id).and_then(|node| node.record.instance);
         let Some(old) = old.filter(|old| *old != hello.instance) else { return Ok(()) };
@@ -182,10 +181,12 @@ impl Core {
             self.untold.nodes.insert(node);
             outcome.jobs.extend(self.jobs_on(node));
         }
+        self.end_untied(now, outcome);
         while let Some((at, job)) = self.timers.first().copied().filter(|(at, _)| *at <= now.wall) {
             self.timers.remove(&(at, job));
             self.on_timer(now, job, outcome);
         }
+        self.on_drains(now, outcome);
     }
 
     /// After taking office: every node that has jobs or was up is waited for from now on.

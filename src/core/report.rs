@@ -207,12 +207,19 @@ impl Core {
             for (ordinal, live) in wanted.1 {
                 self.take_back(now, TaskRef { job: id, ordinal }, live, outcome);
             }
+            let runs = job.live.values().any(|live| live.node == node && live.start.is_some());
+            if runs && job.record.version > 1 {
+                // A change of its limit may have been told to a session that was gone.
+                let limit = job.record.limit;
+                self.send_order(node, id, Act::Limit { limit }, outcome);
+            }
             if !wanted.0.is_empty()
                 && let Some(slots) = job.slots.get(&node).copied()
             {
                 self.send_launch(&job, node, wanted.0, slots, outcome);
             }
         }
+        known.append(&mut self.adopt(now, node, instance, inventory, outcome));
         self.end_strangers(node, inventory, &known, outcome);
         let instance_now = Some(instance);
         let sight = self.sight(node);
@@ -250,6 +257,7 @@ impl Core {
             Wanted::Back => Act::Withdraw { attempts },
             Wanted::Cancel => Act::Kill { attempts, reason: job.cancel_reason() },
             Wanted::Requeue => Act::Kill { attempts, reason: requeue_reason() },
+            Wanted::Preempt => Act::Kill { attempts, reason: super::drain::drain_reason() },
         };
         self.send_order(live.node, job.id(), act, outcome);
     }

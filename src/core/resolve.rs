@@ -25,7 +25,12 @@ pub struct Resolved {
 
 /// Whether two requests of one user resolve to the same.
 pub fn asks_the_same(one: &JobSpec, other: &JobSpec) -> bool {
-    one.request == other.request && one.place == other.place && one.times.limit == other.times.limit
+    one.request == other.request
+        && one.place == other.place
+        && one.times == other.times
+        && one.restart == other.restart
+        && one.account == other.account
+        && one.qos == other.qos
 }
 
 /// Fills in what the user did not say.
@@ -40,7 +45,7 @@ pub fn resolve(cluster: &Cluster, uid: Uid, spec: &JobSpec) -> Result<Resolved, 
     let mut last_refusal = None;
     let mut fitting: Vec<(&Arc<PartitionRecord>, TimeLimit)> = Vec::new();
     for partition in partitions {
-        match limit_in(partition, spec) {
+        match admits(partition, spec).and_then(|()| limit_in(partition, spec)) {
             Ok(limit) => fitting.push((partition, limit)),
             Err(refusal) => last_refusal = Some(refusal),
         }
@@ -102,6 +107,26 @@ fn wanted_partitions<'a>(
     Ok(open)
 }
 
+fn admits(partition: &PartitionRecord, spec: &JobSpec) -> Result<(), Refusal> {
+    if !partition.accounts.is_empty() && !partition.accounts.contains(&spec.account) {
+        let said = if spec.account.is_empty() { "none".to_owned() } else { format!("`{}`", spec.account) };
+        return Err(Refusal::new(
+            RefusalCode::Impossible,
+            format!("partition {} takes only jobs of certain accounts, not {said}", partition.name),
+            format!("name one with --account: {}", partition.accounts.join(", ")),
+        ));
+    }
+    let least = spec.request.nodes.map_or(1, |(least, _)| least);
+    match partition.nodes_max.filter(|most| least > *most) {
+        Some(most) => Err(Refusal::new(
+            RefusalCode::Impossible,
+            format!("{least} nodes are more than partition {} allows: {most}", partition.name),
+            "ask for fewer --nodes",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn limit_in(partition: &PartitionRecord, spec: &JobSpec) -> Result<TimeLimit, Refusal> {
     let most = partition.max_time;
     let asked = spec.times.limit;
@@ -131,7 +156,7 @@ fn memory_of(spec: &JobSpec, partition: &PartitionRecord, cpus: u32) -> Result<M
         })
     };
     match spec.request.memory {
-        MemoryRequest::PerNode(bytes) => Ok(Memory::Fixed(bytes)),
+        MemoryRequest::PerNode(bytes) | MemoryRequest::Range(bytes, _) => Ok(Memory::Fixed(bytes)),
         MemoryRequest::PerCpu(bytes) => per_cpu(bytes),
         MemoryRequest::WholeNode => Ok(Memory::Whole),
         MemoryRequest::Default if spec.request.exclusive => Ok(Memory::Whole),
@@ -213,6 +238,7 @@ pub fn may_run_on(cluster: &Cluster, uid: Uid, spec: &JobSpec, partitions: &[Str
         && record.only_uid.is_none_or(|only| only == uid)
         && (spec.place.nodes.is_empty() || spec.place.nodes.contains(&record.name))
         && !spec.place.exclude.contains(&record.name)
+        && spec.place.constraint.as_ref().is_none_or(|wanted| wanted.holds(&record.features))
 }
 
 fn describe(resolved: &Resolved, spec: &JobSpec) -> String {

@@ -1,13 +1,15 @@
 //! What follows an end: the next attempt, if the restart policy names the cause; else the end of the task, perhaps
 //! of the job, and a look at those who wait for it.
 
+use std::sync::Arc;
+
 use super::Core;
 use super::command::{Found, Outcome};
 use super::job::Job;
 use crate::model::change::Change;
 use crate::model::ids::{JobId, TaskRef};
-use crate::model::record::{Live, Wanted};
-use crate::model::spec::LostPolicy;
+use crate::model::record::{Live, Memory, Wanted};
+use crate::model::spec::{LostPolicy, MemoryRequest};
 use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
@@ -36,6 +38,7 @@ impl Core {
         let Some(job) = self.cluster.jobs.get(&task.job).cloned() else { return };
         let old = job.exceptions.get(&task.ordinal).copied().unwrap_or_default();
         let again = again(&job, &live, &end, old.retries);
+        let grown = grown(&job, &live, &end).filter(|_| again != Again::No);
         self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
         let set = TaskSet::one(task.ordinal);
         if again == Again::No {
@@ -50,6 +53,13 @@ impl Core {
         exception.attempts = live.attempt;
         exception.retries += u32::from(again == Again::Counted);
         self.commit(Change::Exception { task, exception }, outcome);
+        if let Some(memory) = grown {
+            let mut record = (*job.record).clone();
+            record.memory = Memory::Fixed(memory);
+            record.version += 1;
+            self.commit(Change::Job(Arc::new(record)), outcome);
+            self.forget_bodies(task.job);
+        }
         self.commit(Change::Waiting { job: task.job, set, held: self.is_held(task.job) }, outcome);
     }
 
@@ -75,7 +85,7 @@ impl Core {
     pub(super) fn set_timers(&mut self, id: JobId) {
         let Some(job) = self.cluster.jobs.get(&id) else { return };
         let times = &job.record.spec.times;
-        let waits = job.record.waits_for.iter().filter_map(|wait| wait.holds_at);
+        let waits = job.record.blocked_by().filter_map(|wait| wait.holds_at);
         let all = times.deadline.into_iter().chain(times.start_by).chain(waits);
         self.timers.extend(all.map(|at| (at, id)));
     }
@@ -84,7 +94,9 @@ impl Core {
         self.evaluate_dependencies(now, id, &Found::default(), outcome);
         let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.ended.is_none()).cloned() else { return };
         let times = &job.record.spec.times;
-        let late_start = times.start_by.is_some_and(|at| at <= now.wall);
+        // A job that has started once has kept its word, whatever became of that attempt.
+        let started = !job.is_array() && job.first_start.is_some();
+        let late_start = !started && times.start_by.is_some_and(|at| at <= now.wall);
         let late_end = times.deadline.is_some_and(|at| at <= now.wall);
         if !late_start && !late_end {
             return;
@@ -104,20 +116,39 @@ fn again(job: &Job, live: &Live, end: &End, retries_spent: u32) -> Again {
     match live.wanted {
         Wanted::Cancel => return Again::No,
         Wanted::Requeue => return Again::Free,
-        Wanted::Run | Wanted::Back => {}
+        Wanted::Run | Wanted::Back | Wanted::Preempt => {}
     }
     let never = restart.lost == LostPolicy::Never;
-    let lost = end.state == State::NodeFail;
-    if lost || end.state == State::Preempted {
-        return if never { Again::No } else { Again::Free };
-    }
     let named = match end.state {
+        // Both are free, unless `--retry-on` names them: then `--retry` bounds them.
+        State::NodeFail if !restart.on.node => return if never { Again::No } else { Again::Free },
+        State::Preempted if !restart.on.preempt => return if never { Again::No } else { Again::Free },
+        State::NodeFail | State::Preempted => true,
         State::Failed => {
             restart.on.fail || (end.signal == 0 && restart.on.exit.is_some_and(|code| code == end.exit_code))
         }
         State::Timeout => restart.on.timeout,
-        State::OutOfMemory => restart.on.oom,
+        // With a range, once more only if it gets more than it had.
+        State::OutOfMemory => restart.on.oom && !is_at_most(job, live),
         _ => false,
     };
     if named && !never && retries_spent < restart.retries { Again::Counted } else { Again::No }
+}
+
+/// What a slot had where it ran.
+fn memory_had(job: &Job, live: &Live) -> Option<u64> {
+    job.slots.get(&live.node).map(|slots| slots.charge.memory_bytes)
+}
+
+fn is_at_most(job: &Job, live: &Live) -> bool {
+    let MemoryRequest::Range(_, most) = job.record.spec.request.memory else { return false };
+    memory_had(job, live).is_none_or(|had| had >= most)
+}
+
+/// The memory of later attempts after one ended for lack of it: twice what it had, within the range; `None`: as it is.
+fn grown(job: &Job, live: &Live, end: &End) -> Option<u64> {
+    let MemoryRequest::Range(_, most) = job.record.spec.request.memory else { return None };
+    let Memory::Fixed(now) = job.record.memory else { return None };
+    let more = memory_had(job, live)?.saturating_mul(2).min(most);
+    (end.state == State::OutOfMemory && more > now).then_some(more)
 }

@@ -8,9 +8,13 @@ use super::job::Job;
 use super::state::Cluster;
 use super::within::out_of_reach;
 use crate::model::identity::Identity;
-use crate::model::ids::{JobId, Ordinal};
+use crate::model::ids::{JobId, NodeId, Ordinal};
+use crate::model::state::State;
 use crate::model::task_set::TaskSet;
 use crate::wire::client::{Filter, Refusal, RefusalCode, Selection, Selector};
+
+/// What is seen of nodes.
+pub type Sights = imbl::OrdMap<NodeId, std::sync::Arc<super::NodeSight>>;
 
 /// A job and which of its tasks are meant.
 #[derive(Clone, Debug)]
@@ -36,6 +40,7 @@ impl Chosen {
 /// A selector that names nothing known.
 pub fn choose(
     cluster: &Cluster,
+    sights: &Sights,
     history: &BTreeMap<JobId, Arc<Job>>,
     caller: &Identity,
     selection: &Selection,
@@ -68,7 +73,7 @@ pub fn choose(
     }
     let mut passed = Vec::new();
     for one in chosen.into_iter().filter(|one| in_reach(caller, &one.job.record)) {
-        if let Some(one) = narrow(cluster, caller, &selection.filter, one) {
+        if let Some(one) = narrow(cluster, sights, caller, &selection.filter, one) {
             passed.push(one);
         }
     }
@@ -167,7 +172,13 @@ fn by_number<'a>(
 }
 
 /// Applies the filter; a filter by state picks tasks inside arrays.
-fn narrow(cluster: &Cluster, caller: &Identity, filter: &Filter, mut one: Chosen) -> Option<Chosen> {
+fn narrow(
+    cluster: &Cluster,
+    sights: &Sights,
+    caller: &Identity,
+    filter: &Filter,
+    mut one: Chosen,
+) -> Option<Chosen> {
     let record = &one.job.record;
     let spec = &record.spec;
     let among = |list: &[String], value: &str| list.is_empty() || list.iter().any(|word| word == value);
@@ -189,23 +200,30 @@ fn narrow(cluster: &Cluster, caller: &Identity, filter: &Filter, mut one: Chosen
         }
     }
     if !filter.states.is_empty() {
-        let handed = filter.states.contains(&crate::model::state::State::Pending);
-        let set = one.job.tasks.select(one.tasks.as_ref(), |state| filter.states.contains(&state));
-        let mut runs = set.runs().to_vec();
-        if handed && one.job.handed > 0 {
-            let early = one.job.live.iter().filter(|(ordinal, live)| {
-                live.phase == crate::model::record::Phase::Handed
-                    && one.tasks.as_ref().is_none_or(|tasks| tasks.contains(**ordinal))
-            });
-            runs.extend(early.map(|(ordinal, _)| (ordinal.0, ordinal.0)));
-        }
-        let set = TaskSet::from_runs(runs);
+        let set = in_states(&one.job, sights, one.tasks.as_ref(), &filter.states);
         if set.is_empty() {
             return None;
         }
         one.tasks = Some(set);
     }
     Some(one)
+}
+
+/// The tasks that people are shown in one of these states: what is handed to a node but has not started waits, what
+/// runs on a silent node is unreachable.
+fn in_states(job: &Job, sights: &Sights, among: Option<&TaskSet>, states: &[State]) -> TaskSet {
+    let still =
+        job.tasks.select(among, |state| !state.is_live() && states.contains(&job.shown_waiting(state)));
+    let mut runs = still.runs().to_vec();
+    for (ordinal, live) in &job.live {
+        let silent = sights.get(&live.node).is_some_and(|sight| sight.unreachable);
+        let state = if silent { Some(State::Unreachable) } else { job.shown_state(*ordinal) };
+        let meant = among.is_none_or(|tasks| tasks.contains(*ordinal));
+        if meant && state.is_some_and(|state| states.contains(&state)) {
+            runs.push((ordinal.0, ordinal.0));
+        }
+    }
+    TaskSet::from_runs(runs)
 }
 
 /// The refusal for a job that is not known.

@@ -20,6 +20,8 @@ pub struct NodeSight {
     pub unreachable: bool,
     /// Load average of one minute, in hundredths.
     pub load_hundredths: u32,
+    /// How many attempts it holds that a restored state does not know.
+    pub foreign: u32,
 }
 
 impl NodeSight {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::audit::AuditHead;
 use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
@@ -15,7 +16,7 @@ use crate::model::ids::{
 };
 use crate::model::record::{
     CertificateRecord, Exception, Hold, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Phase,
-    Slots, TokenRecord, UserRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
@@ -57,6 +58,8 @@ pub struct Cluster {
     pub users: OrdMap<Arc<str>, UserRecord>,
     /// Unused tokens.
     pub tokens: OrdMap<ContentHash, TokenRecord>,
+    /// Used tokens that have not expired.
+    pub spent: OrdMap<ContentHash, Arc<SpentToken>>,
     /// Certificates.
     pub certificates: OrdMap<Serial, CertificateRecord>,
     /// Answers to keys that the tables do not hold yet.
@@ -67,8 +70,12 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// How the state came out of a backup, if it did.
+    pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
     pub totals: Totals,
+    /// The end of the audit's chain.
+    pub audit: AuditHead,
 }
 
 /// Sums over all jobs.
@@ -144,6 +151,7 @@ impl Cluster {
             }
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
+                touched.job_ends.insert(*job, Position(0));
                 self.set_ended(*job, Some(*at), touched);
             }
             _ => self.absorb_cluster(change, touched),
@@ -180,25 +188,20 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
-            Change::Token(record) => {
-                self.tokens.insert(record.hash, record.clone());
-            }
-            Change::TokenUsed(hash) => {
-                self.tokens.remove(hash);
-            }
-            Change::Certificate(record) => {
-                self.certificates.insert(record.serial, record.clone());
-            }
-            Change::CertificateDropped(serial) => {
-                self.certificates.remove(serial);
-            }
+            Change::Token(_)
+            | Change::TokenUsed(_)
+            | Change::TokenSpent(_)
+            | Change::Certificate(_)
+            | Change::CertificateDropped(_) => self.absorb_credentials(change),
             Change::Key(record) => {
                 let key = (record.owner.as_str().into(), record.key.as_str().into());
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
+            Change::Restored(restored) => self.restored = Some(*restored),
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }
+            Change::Audit(record) => self.audit = AuditHead::after(record),
             _ => {}
         }
         touched.others.push(change.clone());
@@ -243,14 +246,14 @@ impl Cluster {
     ) {
         let id = record.id;
         touched.again.insert(id);
-        if let Some(job) = self.jobs.get(&id) {
+        let here = self.jobs.contains_key(&id);
+        self.absorb_job(record, touched);
+        if let Some(job) = self.jobs.get(&id).filter(|_| here) {
             // All that had gone to history with it comes back.
-            touched.records.insert(id);
             touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
             touched.exceptions.extend(job.exceptions.keys().map(|ordinal| (id, *ordinal)));
             return self.set_ended(id, None, touched);
         }
-        self.absorb_job(record, touched);
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
                 set_states(job, set, *state, touched);

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::authorise::{Right, allowed};
 use super::command::{Caller, Found, Outcome};
+use super::job::Job;
 use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
 use crate::model::spec::{
-    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, Output,
-    PATH_BYTES_MAX, WorkDir,
+    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, MemoryRequest,
+    Output, PATH_BYTES_MAX, WorkDir,
 };
 use crate::model::state::{Cause, State};
 use crate::model::time::Now;
@@ -76,6 +77,8 @@ impl Core {
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
+            let first = records.into_iter().next().map(|record| Job::new(Arc::new(record)));
+            outcome.demand = first.and_then(|job| self.demand(&job)).map(Box::new);
             return reply;
         }
         self.commit_submission(now, uid, submit, found, records, next, outcome);
@@ -151,7 +154,12 @@ impl Core {
             let id = record.id;
             self.commit(Change::Job(Arc::new(record)), outcome);
             self.set_timers(id);
+            self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
+            if let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.record.waits_by_task()) {
+                let all = crate::model::task_set::TaskSet::first(job.tasks.count());
+                self.correlate(now, id, &all, found, outcome);
+            }
         }
     }
 
@@ -266,7 +274,7 @@ fn new_record(
         hold: if spec.hold { Hold::User } else { Hold::No },
         waits_for,
         never: String::new(),
-        boost: 0,
+        place: id.0,
         version: 1,
         key: names.key.clone(),
         ancestors: names.ancestors.clone(),
@@ -287,6 +295,17 @@ fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
         let list = names.join(", ");
         warnings.push(format!("no accounts or QOS are defined here; {list} is recorded and decides nothing"));
     }
+}
+
+/// What in a request can't be, whatever the cluster has.
+fn nonsense(spec: &JobSpec) -> Option<&'static str> {
+    let constraint = spec.place.constraint.as_ref();
+    if constraint.is_some_and(|constraint| !constraint.is_valid()) {
+        return Some("the constraint makes no sense");
+    }
+    let range =
+        matches!(spec.request.memory, MemoryRequest::Range(least, most) if least == 0 || most < least);
+    range.then_some("the memory range goes down")
 }
 
 /// Refuses what could not come from a well-meaning client: the client has said all this better already.
@@ -331,6 +350,9 @@ fn check_spec(
     }
     if spec.array.as_ref().is_some_and(|array| !array.indexes.is_valid()) {
         return invalid("the array's indexes make no sense");
+    }
+    if let Some(what) = nonsense(spec) {
+        return invalid(what);
     }
     if spec.dependencies.conditions.len() > DEPENDENCIES_MAX {
         return invalid(&format!("more than {DEPENDENCIES_MAX} dependencies"));

@@ -43,6 +43,7 @@ pub fn spec(cpus: u32, limit: Option<u64>, tasks: Option<&str>) -> JobSpec {
         signal: None,
         comment: String::new(),
         harmless: vec![],
+        tied: false,
     }
 }
 
@@ -61,7 +62,7 @@ pub fn job_record(id: JobId) -> JobRecord {
         hold: Hold::No,
         waits_for: vec![],
         never: String::new(),
-        boost: 0,
+        place: id.0,
         version: 1,
         ancestors: Vec::new(),
         key: "k".into(),

@@ -1,10 +1,10 @@
 //! What a change was about, and what memory need not keep any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::change::Change;
-use crate::model::ids::{Attempt, ContentHash, JobId, NodeId, Ordinal, TaskRef, Uid};
+use crate::model::ids::{Attempt, ContentHash, JobId, NodeId, Ordinal, Position, TaskRef, Uid};
 
 /// What was touched since the last time somebody asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Touched {
     pub others: Vec<Change>,
     /// Ends, as they came.
     pub ended: Vec<Change>,
+    /// Jobs that ended, and the position of the group that says so, once that is known.
+    pub job_ends: BTreeMap<JobId, Position>,
     /// Whether partitions or the set of nodes changed, so that places must be resolved anew.
     pub places: bool,
 }
@@ -46,7 +48,13 @@ impl Touched {
         self.nodes.extend(other.nodes);
         self.others.extend(other.others);
         self.ended.extend(other.ended);
+        self.job_ends.extend(other.job_ends);
         self.places |= other.places;
+    }
+
+    /// All of it stands in the group of that position.
+    pub fn stamp(&mut self, position: Position) {
+        self.job_ends.values_mut().for_each(|at| *at = position);
     }
 }
 

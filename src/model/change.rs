@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::identity::Serial;
 use super::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
-    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    TokenRecord, UserRecord,
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use super::state::{End, State};
 use super::task_set::TaskSet;
@@ -120,7 +120,7 @@ pub enum Change {
     UserRemoved(String),
     /// A token.
     Token(TokenRecord),
-    /// A token was used or has expired.
+    /// A token has expired or was taken back, used or not.
     TokenUsed(ContentHash),
     /// A certificate was issued or revoked.
     Certificate(CertificateRecord),
@@ -139,11 +139,19 @@ pub enum Change {
     },
     /// Somebody did something, or was refused.
     Audit(Box<AuditRecord>),
+    /// The state came out of a backup.
+    Restored(Restored),
+    /// A token was used: it is remembered as such until it would have expired.
+    TokenSpent(Box<SpentToken>),
 }
 
 /// Who did what, when, from where, allowed or refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
+    /// Counted from 1, without gaps.
+    pub number: u64,
+    /// BLAKE3 of the encoded record before it; zeros before the first.
+    pub before: [u8; 32],
     /// When.
     pub at: WallTime,
     /// Role and name in the certificate.
@@ -152,9 +160,16 @@ pub struct AuditRecord {
     pub from: String,
     /// What.
     pub what: String,
+    /// To which jobs: first and last of runs of numbers, at most [`AUDIT_RUNS_MAX`].
+    pub jobs: Vec<(JobId, JobId)>,
+    /// To which nodes.
+    pub nodes: Vec<String>,
     /// Whether it was allowed.
     pub allowed: bool,
 }
+
+/// The most runs of job numbers in one audit record; more make further records.
+pub const AUDIT_RUNS_MAX: usize = 4_096;
 
 /// A group: the changes of whole commands, in order. What stands in one frame of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

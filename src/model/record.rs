@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
-use super::ids::{Attempt, ContentHash, Instance, JobId, NodeId, Ordinal, Uid};
+use super::ids::{Attempt, ContentHash, Incarnation, Instance, JobId, NodeId, Ordinal, Uid};
 use super::resources::Resources;
-use super::spec::{Dependency, JobSpec};
+use super::spec::{Dependency, DependencyKind, JobSpec};
 use super::state::State;
 use super::task_set::TaskSet;
 use super::time::{Seconds, TimeLimit, WallTime};
@@ -39,8 +39,9 @@ pub struct JobRecord {
     pub waits_for: Vec<Wait>,
     /// Set when its dependencies can no longer hold and it stays all the same, with the reason in words.
     pub never: String,
-    /// Moved ahead of its owner's others (`jqueue first`): counts up, higher first.
-    pub boost: u32,
+    /// Its place in the line among those of equal priority: lower first. Its own number, unless `jqueue first` has
+    /// moved it among the places of its owner's jobs.
+    pub place: u64,
     /// Rises with every change of this record.
     pub version: u64,
     /// The key it was submitted under, and the hash of that request.
@@ -53,6 +54,39 @@ pub struct JobRecord {
 /// So many generations back a job is known to descend from another. A chain of jobs each of which submits the next goes
 /// on for ever; only the reach of its early ones ends there.
 pub const ANCESTORS_MAX: usize = 16;
+
+/// The weight of a node of which nobody has said one.
+pub const NODE_WEIGHT: u32 = 1;
+
+impl JobRecord {
+    /// What keeps all of it from starting. Tasks that wait for their counterparts are held one by one instead.
+    pub fn blocked_by(&self) -> impl Iterator<Item = &Wait> {
+        self.waits_for.iter().filter(|wait| wait.condition.kind != DependencyKind::AfterCorrelated)
+    }
+
+    /// What it or single tasks of it still wait for.
+    pub fn open_waits(&self) -> impl Iterator<Item = &Wait> {
+        self.waits_for.iter().filter(|wait| !wait.is_settled())
+    }
+
+    /// Whether tasks of it wait for their counterparts in other arrays.
+    pub fn waits_by_task(&self) -> bool {
+        self.correlated().next().is_some()
+    }
+
+    /// Those conditions, as far as they are not settled.
+    pub fn correlated(&self) -> impl Iterator<Item = &Wait> {
+        self.open_waits().filter(|wait| wait.condition.kind == DependencyKind::AfterCorrelated)
+    }
+}
+
+impl Wait {
+    /// `aftercorr`: all tasks of the parent have ended, so that nothing is left to wait for. It is kept for
+    /// `requeue --dependents`.
+    pub fn is_settled(&self) -> bool {
+        self.condition.kind == DependencyKind::AfterCorrelated && self.holds_at.is_some()
+    }
+}
 
 /// Memory of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +120,8 @@ pub struct Wait {
     pub parent: JobId,
     /// On which of its tasks; `None`: all.
     pub tasks: Option<TaskSet>,
-    /// For `after` with a delay: when it holds, once the parent has started.
+    /// For `after` with a delay: when it holds, once the parent has started. For `aftercorr`: when the last task of
+    /// the parent had ended.
     pub holds_at: Option<WallTime>,
 }
 
@@ -136,6 +171,8 @@ pub enum Wanted {
     Requeue,
     /// Never start if it has not, else run on: it is only wanted back.
     Back,
+    /// End as preempted; whether it runs again is its own policy's business.
+    Preempt,
 }
 
 /// What a job holds on a node.
@@ -196,6 +233,12 @@ pub struct NodeRecord {
     pub reason: Option<NodeReason>,
     /// Rises with every change of this record.
     pub version_number: u64,
+    /// What admins say it has, for `--constraint`.
+    pub features: Vec<String>,
+    /// Nodes of lower weight are used first.
+    pub weight: u32,
+    /// While it drains: when the jobs that are left are ended.
+    pub drain_until: Option<WallTime>,
 }
 
 /// What people want of a node.
@@ -267,6 +310,10 @@ pub struct PartitionRecord {
     pub default_memory_per_cpu_bytes: Option<u64>,
     /// Its jobs go first, higher first.
     pub priority: i32,
+    /// The most nodes of one job; `None`: any number.
+    pub nodes_max: Option<u32>,
+    /// Only jobs of these accounts; empty: of all.
+    pub accounts: Vec<String>,
 }
 
 /// A user.
@@ -293,6 +340,18 @@ pub struct TokenRecord {
     pub uid: Option<Uid>,
     /// Good until then.
     pub expires: WallTime,
+}
+
+/// A token that was used, kept until it would have expired: whoever shows it again is told so, and the key that it
+/// was used with gets a certificate again when the answer was lost on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpentToken {
+    /// The token.
+    pub token: TokenRecord,
+    /// BLAKE3 of the public key that got the certificate.
+    pub key: ContentHash,
+    /// When.
+    pub at: WallTime,
 }
 
 /// A certificate that was issued.
@@ -327,11 +386,26 @@ pub struct KeyRecord {
     pub at: WallTime,
 }
 
+/// How a state came out of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The incarnation that was backed up.
+    pub replaces: Incarnation,
+    /// The first job number that the backup does not know.
+    pub first_unknown: JobId,
+    /// The first job number given out since.
+    pub next: JobId,
+    /// Whether nodes may obey.
+    pub accepted: bool,
+}
+
 /// Pieces of a job's tasks, by state.
 pub type StateCounts = [u32; State::ALL.len()];
 
 /// How long a key is kept after its use.
 pub const KEY_KEPT: Seconds = Seconds(7 * 86_400);
+/// How long the audit is kept.
+pub const AUDIT_KEPT: Seconds = Seconds(365 * 86_400);
 /// How long ended jobs are kept.
 pub const HISTORY_KEPT: Seconds = Seconds(90 * 86_400);
 

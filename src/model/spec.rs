@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::parse::feature::Constraint;
+
 use super::ids::{ContentHash, JobId, Ordinal, TaskIndex};
 use super::task_set::{IndexSet, TaskSet};
 use super::time::{Seconds, TimeLimit, WallTime};
@@ -12,6 +14,9 @@ pub const JOB_NAME_BYTES_MAX: usize = 255;
 pub const COMMENT_BYTES_MAX: usize = 1_024;
 /// The most bytes of any path or pattern.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// The script of a job that is a command: the command stands in its arguments, so that nothing has to be quoted. A node
+/// that knows this text starts the command without a shell.
+pub const COMMAND_SCRIPT: &str = "#!/bin/sh\nexec \"$@\"\n";
 /// The most bytes of a batch script.
 pub const SCRIPT_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of an environment.
@@ -71,6 +76,8 @@ pub struct JobSpec {
     pub comment: String,
     /// Options that were accepted and change nothing here, as written (`--mail-type=END`).
     pub harmless: Vec<String>,
+    /// Cancelled when the command that submitted it is gone (`--tied`).
+    pub tied: bool,
 }
 
 /// Where a job runs.
@@ -146,6 +153,8 @@ pub enum MemoryRequest {
     PerCpu(u64),
     /// All that the node has (`--mem=0`).
     WholeNode,
+    /// The first at the beginning, twice as much after each end for lack of it, at most the second (`--mem=4G..16G`).
+    Range(u64, u64),
 }
 
 /// Which nodes will do.
@@ -157,6 +166,8 @@ pub struct Place {
     pub nodes: Vec<String>,
     /// None of these.
     pub exclude: Vec<String>,
+    /// Only nodes with these features; nothing: any.
+    pub constraint: Option<Constraint>,
 }
 
 /// When a job may run, and for how long.
@@ -322,6 +333,12 @@ impl JobSpec {
     /// The index of the task at `ordinal`, if it is an array.
     pub fn index_of(&self, ordinal: Ordinal) -> Option<TaskIndex> {
         self.array.as_ref().and_then(|array| array.indexes.index(ordinal))
+    }
+
+    /// The content that it names.
+    pub fn contents(&self) -> impl Iterator<Item = ContentHash> {
+        let lines = self.array.as_ref().and_then(|array| array.lines);
+        [Some(self.script), Some(self.environment), lines].into_iter().flatten()
     }
 
     /// How many tasks it makes.

@@ -27,15 +27,17 @@ pub enum CloseCode {
     Protocol,
     /// The daemon stops; come back later.
     Stopping,
-    /// The certificate was revoked, or has ended, while connected.
+    /// The certificate was revoked.
     Revoked,
     /// Idle for longer than this side keeps a connection.
     Idle,
+    /// The certificate has ended while connected: come back with the renewed one.
+    Ended,
 }
 
 impl CloseCode {
     /// All codes.
-    pub const ALL: [CloseCode; 7] = [
+    pub const ALL: [CloseCode; 8] = [
         CloseCode::Done,
         CloseCode::NotAdmitted,
         CloseCode::Busy,
@@ -43,6 +45,7 @@ impl CloseCode {
         CloseCode::Stopping,
         CloseCode::Revoked,
         CloseCode::Idle,
+        CloseCode::Ended,
     ];
 
     /// The number on the wire.
@@ -55,6 +58,7 @@ impl CloseCode {
             CloseCode::Stopping => 4,
             CloseCode::Revoked => 5,
             CloseCode::Idle => 6,
+            CloseCode::Ended => 7,
         }
     }
 
@@ -178,6 +182,6 @@ mod tests {
         for code in CloseCode::ALL {
             assert_eq!(CloseCode::from_number(code.number().into()), Some(code));
         }
-        assert_eq!(CloseCode::from_number(7), None);
+        assert_eq!(CloseCode::from_number(8), None);
     }
 }

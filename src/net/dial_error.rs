@@ -68,7 +68,7 @@ pub struct Try {
 pub enum CertificateTrouble {
     /// The controller's has ended by the clock here.
     #[error(
-        "the controller's certificate ended at {}, and the clock here says {}: set the clock right, or renew it with `jctld ca issue` on its host",
+        "the controller's certificate ended at {}, and the clock here says {}: set the clock right, or start `jctld run` on its host again: it renews its own certificate",
         Instant(*.not_after_seconds), Instant(*.clock_seconds)
     )]
     ControllersEnded {

@@ -154,6 +154,11 @@ impl Listener {
     /// The next client that knocks; `None` once the endpoint is closed. Does not wait for the handshake: give the
     /// [`Arrival`] to a task of its own. Too many at once are made to prove their address, or turned away, here.
     pub async fn accept(&self) -> Option<Arrival> {
+        self.accept_or(|_, _| {}).await
+    }
+
+    /// [`Listener::accept`], and `told` hears of everybody who did not get in at once.
+    pub async fn accept_or(&self, told: impl Fn(Pressure, SocketAddr)) -> Option<Arrival> {
         loop {
             let incoming = self.endpoint.accept().await?;
             match admission(self.unfinished.load(Ordering::Relaxed), incoming.remote_address_validated()) {
@@ -162,10 +167,14 @@ impl Listener {
                     return Some(Arrival { incoming, cluster: Arc::clone(&self.cluster), place });
                 }
                 Admission::Prove if incoming.may_retry() => {
+                    told(Pressure::Proving, incoming.remote_address());
                     // It comes back with a proof; only an incoming that proved itself already cannot retry.
                     let _ = incoming.retry();
                 }
-                Admission::Prove | Admission::TurnAway => incoming.refuse(),
+                Admission::Prove | Admission::TurnAway => {
+                    told(Pressure::TurnedAway, incoming.remote_address());
+                    incoming.refuse();
+                }
             }
         }
     }
@@ -189,6 +198,15 @@ impl Listener {
     pub async fn closed(&self, limit: Duration) {
         let _ = tokio::time::timeout(limit, self.endpoint.wait_idle()).await;
     }
+}
+
+/// What happens to clients when too many handshakes are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// It must come again with a proof of its address.
+    Proving,
+    /// It is told to go.
+    TurnedAway,
 }
 
 /// A client whose handshake is about to begin.
@@ -226,9 +244,15 @@ impl Arrival {
         drop(place);
         match identify(&connection, &cluster) {
             Ok(peer) => {
-                if matches!(peer, Peer::Known(_)) {
-                    connection.set_receive_window(transport::KNOWN_WINDOW_BYTES.into());
+                if let Peer::Known(bearer) = &peer {
+                    let is_node = bearer.identity.role == Role::Node;
+                    let window =
+                        if is_node { transport::KNOWN_WINDOW_BYTES } else { transport::CLIENT_WINDOW_BYTES };
+                    connection.set_receive_window(window.into());
                     connection.set_max_concurrent_bi_streams(transport::KNOWN_STREAMS.into());
+                    if is_node {
+                        connection.set_send_window(transport::SEND_WINDOW_KNOWN_BYTES);
+                    }
                 }
                 Ok((connection, peer))
             }

@@ -117,6 +117,30 @@ impl FrameReader {
         timeout(patience.rest, rest).await.map_err(|_| FrameError::Slow(patience.rest))?
     }
 
+    /// How long the next frame says that it is, as soon as that is known and before more of it is kept; `None` at a
+    /// proper end of the stream.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next`].
+    pub async fn announced(&mut self, limit: Duration) -> Result<Option<usize>, FrameError> {
+        let header = async {
+            loop {
+                if let Some(header) = self.unread.first_chunk::<HEADER_BYTES>() {
+                    let bytes = usize::try_from(u32::from_le_bytes(*header)).unwrap_or(usize::MAX);
+                    if bytes > self.bytes_max {
+                        let _ = self.stream.stop(CloseCode::Protocol.varint());
+                        return Err(FrameError::TooLong { bytes, max: self.bytes_max });
+                    }
+                    return Ok(Some(bytes));
+                }
+                if !self.fill().await? {
+                    return if self.unread.is_empty() { Ok(None) } else { Err(FrameError::Torn) };
+                }
+            }
+        };
+        timeout(limit, header).await.map_err(|_| FrameError::Slow(limit))?
+    }
+
     /// A frame that is there already, if one is; for handling all of a batch in one turn.
     ///
     /// # Errors

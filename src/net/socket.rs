@@ -1,7 +1,7 @@
 //! UDP sockets with room for a burst.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{getsockopt, setsockopt};
@@ -18,17 +18,35 @@ pub const BUFFER_BYTES: usize = 8 << 20;
 pub fn bind(address: SocketAddr) -> io::Result<(UdpSocket, Option<String>)> {
     let socket = UdpSocket::bind(address)?;
     let (receive, send) = enlarge(&socket, BUFFER_BYTES);
-    let warning = (receive.min(send) < BUFFER_BYTES).then(|| {
-        format!(
+    let warning = fault(receive, send).map(|(text, next)| format!("{text}; {next}"));
+    Ok((socket, warning))
+}
+
+/// The buffers that a daemon's socket gets from this kernel, receive and send, in bytes.
+///
+/// # Errors
+/// If there is no socket to be had.
+pub fn buffers() -> io::Result<(usize, usize)> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(enlarge(&socket, BUFFER_BYTES))
+}
+
+/// What is wrong with buffers of that size, and what to do about it.
+pub fn fault(receive: usize, send: usize) -> Option<(String, String)> {
+    (receive.min(send) < BUFFER_BYTES).then(|| {
+        let text = format!(
             "the kernel gives UDP buffers of {} KiB (receive) and {} KiB (send) instead of {} KiB, so bursts of \
-             clients may wait; run `sysctl -w net.core.rmem_max={BUFFER_BYTES} net.core.wmem_max={BUFFER_BYTES}` \
-             and start this daemon again",
+             clients may wait",
             receive / 1024,
             send / 1024,
             BUFFER_BYTES / 1024
-        )
-    });
-    Ok((socket, warning))
+        );
+        let next = format!(
+            "run `sysctl -w net.core.rmem_max={BUFFER_BYTES} net.core.wmem_max={BUFFER_BYTES}` and start the daemon \
+             again"
+        );
+        (text, next)
+    })
 }
 
 /// Asks for buffers of that size and tells what there is then, receive and send. The kernel answers twice the
@@ -50,6 +68,8 @@ mod tests {
         let (socket, warning) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let (receive, send) = enlarge(&socket, BUFFER_BYTES);
         assert_eq!(warning.is_some(), receive.min(send) < BUFFER_BYTES);
+        assert_eq!(fault(BUFFER_BYTES, BUFFER_BYTES), None);
+        assert!(fault(BUFFER_BYTES, BUFFER_BYTES - 1).is_some_and(|(_, next)| next.contains("sysctl")));
         let (receive, send) = enlarge(&socket, 64 * 1024);
         assert_eq!((receive, send), (64 * 1024, 64 * 1024));
     }

@@ -16,10 +16,14 @@ pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// What a whole connection may have in flight towards the controller before it is known who is there, or while
 /// joining.
 pub const UNKNOWN_WINDOW_BYTES: u32 = 128 << 10;
-/// The same once the peer is known.
+/// The same from a user, operator or admin, until a large request was given room.
+pub const CLIENT_WINDOW_BYTES: u32 = 64 << 10;
+/// The same from a node, for a large request, and towards those who dialled.
 pub const KNOWN_WINDOW_BYTES: u32 = 8 << 20;
 /// What this side keeps of a connection's data that the peer has not acknowledged; beyond it, writes wait.
-pub const SEND_WINDOW_BYTES: u64 = 8 << 20;
+pub const SEND_WINDOW_BYTES: u64 = 256 << 10;
+/// The same towards a node, and of those who dial.
+pub const SEND_WINDOW_KNOWN_BYTES: u64 = 8 << 20;
 /// Streams in each direction pair that an unknown or joining peer may have open.
 pub const UNKNOWN_STREAMS: u32 = 8;
 /// The same once the peer is known.
@@ -47,6 +51,7 @@ pub(super) fn dialling() -> Arc<TransportConfig> {
     config.receive_window(KNOWN_WINDOW_BYTES.into());
     config.max_concurrent_bidi_streams(UNKNOWN_STREAMS.into());
     config.keep_alive_interval(Some(KEEP_ALIVE));
+    config.send_window(SEND_WINDOW_KNOWN_BYTES);
     Arc::new(config)
 }
 

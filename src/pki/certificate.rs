@@ -193,6 +193,18 @@ impl Validity {
         Validity::lasting(span, now)
     }
 
+    /// How long it counts from its issue on, without what lies before that for the sake of clocks.
+    pub fn life(&self) -> Seconds {
+        let whole = self.not_after.micros_since(self.not_before) / 1_000_000;
+        Seconds(whole.saturating_sub(CLOCK_SKEW.0))
+    }
+
+    /// From when on it should be renewed: past two thirds of its life.
+    pub fn renewal(&self) -> WallTime {
+        let third = i64::try_from(self.life().micros() / 3).unwrap_or(i64::MAX);
+        WallTime(self.not_after.0.saturating_sub(third))
+    }
+
     /// From `now`, less [`CLOCK_SKEW`], until `span` later.
     pub fn lasting(span: Seconds, now: WallTime) -> Validity {
         let skew = i64::try_from(CLOCK_SKEW.micros()).unwrap_or(0);
@@ -283,7 +295,7 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// All certificates in PEM text, in order; `None` if there is none or one cannot be read.
-pub(super) fn from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+pub fn from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     all.ok().filter(|all| !all.is_empty())
 }
@@ -332,6 +344,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn renewal_is_due_past_two_thirds_of_the_life_without_the_allowance_for_clocks() {
+        let now = WallTime(1_790_000_000_000_000);
+        for days in [1, 30, 90] {
+            let span = Seconds(days * DAY_SECONDS);
+            let validity = Validity::lasting(span, now);
+            assert_eq!(validity.life(), span);
+            assert_eq!(validity.renewal(), now.plus(Seconds(span.0 / 3 * 2)));
+        }
+        // One that is shorter than the allowance is always due.
+        let odd = Validity { not_before: now, not_after: now.plus(CLOCK_SKEW) };
+        assert_eq!((odd.life(), odd.renewal()), (Seconds(0), odd.not_after));
+    }
 
     #[test]
     fn one_spelling_only() {

@@ -111,6 +111,16 @@ impl Credentials {
         &self.bearer.cluster
     }
 
+    /// Whether one of the authorities that are believed signed the own certificate.
+    pub fn is_vouched_for(&self) -> bool {
+        let Some(certificate) = self.certified.cert.first() else { return false };
+        let Ok((_, own)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+        self.authorities.iter().any(|authority| {
+            x509_parser::parse_x509_certificate(authority)
+                .is_ok_and(|(_, authority)| own.verify_signature(Some(authority.public_key())).is_ok())
+        })
+    }
+
     /// Certificate and key, for TLS.
     pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
@@ -189,6 +199,11 @@ mod tests {
         assert_eq!(loaded.bearer().identity.name, "n1");
         assert_eq!(loaded.cluster(), "c1");
         assert_eq!(loaded.authorities(), [authority.certificate().clone()]);
+        assert!(loaded.is_vouched_for());
+        let other = tempfile::tempdir().unwrap();
+        let other = Authority::create(other.path(), "c1", now).unwrap();
+        let foreign = Credentials::new(&issued.der, &key, std::slice::from_ref(other.certificate())).unwrap();
+        assert!(!foreign.is_vouched_for());
 
         KeyPair::generate().unwrap().write(&files.key, Publish::Replace).unwrap();
         assert!(matches!(Credentials::load(&files), Err(CredentialsError::Mismatch)));

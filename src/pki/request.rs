@@ -68,6 +68,11 @@ impl PublicKey {
         PublicKey::from_info(&key.signer().subject_public_key_info())
     }
 
+    /// BLAKE3 of the key, to know it again.
+    pub fn digest(&self) -> [u8; 32] {
+        blake3::derive_key("jsched 2026 digest of a public key", self.0.der_bytes())
+    }
+
     fn from_info(der: &[u8]) -> Result<PublicKey, RequestError> {
         let info = SubjectPublicKeyInfo::from_der(der).map_err(|_| RequestError::KeyKind)?;
         let point = info.der_bytes();

@@ -10,8 +10,10 @@
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.
 
+mod estimate;
 mod explain;
 pub mod explanation;
+pub mod makespan;
 pub mod note;
 mod pass;
 pub mod plan;
@@ -25,6 +27,7 @@ mod tree;
 pub mod view;
 mod yard;
 
+pub use estimate::{Situation, Start};
 pub use explanation::{Condition, Explanation, Reason};
 pub use note::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 pub use plan::{Place, Plan, Reservation, Right};

@@ -2,8 +2,9 @@
 //!
 //! The caller decides who may name what; here a hash is only a name.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
@@ -57,6 +58,8 @@ pub enum ContentError {
 pub struct Content {
     disk: Arc<dyn Disk>,
     next_temporary: AtomicU64,
+    /// What the last pass found useless, less what was asked for since.
+    useless: Mutex<BTreeSet<ContentHash>>,
 }
 
 impl Content {
@@ -68,7 +71,7 @@ impl Content {
                 disk.remove(&format!("{FOLDER}/{name}"))?;
             }
         }
-        Ok(Content { disk, next_temporary: AtomicU64::new(0) })
+        Ok(Content { disk, next_temporary: AtomicU64::new(0), useless: Mutex::default() })
     }
 
     /// Keeps `bytes` under `hash`; durable when it returns. Content that is there already costs no writing.
@@ -83,6 +86,7 @@ impl Content {
             return Err(ContentError::WrongHash { hash });
         }
         let path = path(hash);
+        self.useless.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         if self.get(hash).is_ok() {
             // Its bytes were synced before it got its name; the name itself may still wait.
             self.disk.sync_folder(FOLDER)?;
@@ -104,6 +108,20 @@ impl Content {
             Err(DiskError::Missing { .. }) => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Lets go of what was useless the last time, too, and was not put again since; remembers what is useless now.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn remove_useless(&self, now: BTreeSet<ContentHash>) -> Result<(), ContentError> {
+        // Held until the files are gone: who puts one of them meanwhile waits, and then writes it anew.
+        let mut useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        for hash in useless.intersection(&now) {
+            self.remove(*hash)?;
+        }
+        *useless = now.difference(&useless).copied().collect();
+        Ok(())
     }
 
     /// The hashes of everything here, in order, whole or not.
@@ -133,7 +151,8 @@ pub fn list(disk: &dyn Disk) -> Result<Vec<ContentHash>, DiskError> {
     }
 }
 
-fn path(hash: ContentHash) -> String {
+/// Where content of that hash lies.
+pub fn path(hash: ContentHash) -> String {
     format!("{FOLDER}/{hash}")
 }
 

@@ -99,7 +99,7 @@ pub enum Access {
 }
 
 /// One open file of a [`Disk`].
-pub trait DiskFile: Send {
+pub trait DiskFile: Send + Sync {
     /// Reads from `offset` (bytes) until `buffer` is full or the file ends; gives the number of bytes read.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError>;
     /// Writes all of `bytes` at `offset`. Not durable before `sync_data`.

@@ -103,6 +103,26 @@ impl Journal {
         opening::create(disk, incarnation)
     }
 
+    /// About how many bytes lie behind `position`, whole segments counted.
+    pub fn bytes_behind(&self, position: Position) -> u64 {
+        let Some(state) = &self.state else { return 0 };
+        let closed = state.closed.iter().filter(|extent| extent.last.last > position);
+        closed.map(|extent| extent.end_offset).sum::<u64>() + state.space.written_bytes()
+    }
+
+    /// The same, but it goes on behind `after`, which an export holds, and in terms above `epoch`.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] if there is one that holds groups.
+    pub fn create_behind(
+        disk: &dyn Disk,
+        incarnation: Incarnation,
+        epoch: Epoch,
+        after: Position,
+    ) -> Result<(), LogError> {
+        opening::create_behind(disk, incarnation, epoch, after)
+    }
+
     fn state(&mut self) -> Result<&mut State, LogError> {
         self.state.as_mut().ok_or(LogError::NotOpen)
     }

@@ -4,11 +4,15 @@
 //! from it, local and rebuildable at any time. Both stand on [`disk::Disk`], the few file operations whose
 //! failures matter, except for sled, which does its own file work and is trusted accordingly (see [`tables::sled`]).
 //!
-//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `tables/` and `lock`.
+//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `exports/`, `tables/` and
+//! `lock`.
 
 pub mod cluster_file;
+pub mod collect;
 pub mod content;
 pub mod disk;
+pub mod export;
+pub mod fed;
 pub mod frame;
 pub mod journal;
 pub mod log;
@@ -18,4 +22,5 @@ pub mod prune;
 pub mod results;
 pub mod rows;
 pub mod tables;
+pub mod used;
 pub mod verify;

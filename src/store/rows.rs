@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::collect::{orphan_key, use_key};
 use super::tables::{Row, Table};
+use crate::core::audit::AuditHead;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
 use crate::model::change::{AuditRecord, Change};
@@ -13,8 +15,8 @@ use crate::model::ids::{
     Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
 };
 use crate::model::record::{
-    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord, Slots,
-    TokenRecord, UserRecord,
+    CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
+    Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use crate::model::state::{Cause, End, State};
 use crate::model::task_set::TaskSet;
@@ -28,6 +30,8 @@ pub const LIVE: Table = Table(11);
 pub const EXCEPTION: Table = Table(12);
 /// What jobs hold on nodes.
 pub const SLOTS: Table = Table(13);
+/// Used tokens that have not expired.
+pub const SPENT: Table = Table(15);
 /// States of ended jobs' tasks, by chunk.
 pub const ENDED_TASKS: Table = Table(134);
 /// What is out of the ordinary about ended jobs' tasks.
@@ -41,6 +45,26 @@ pub const ANSWER: Table = Table(138);
 /// Scripts and environments, by owner and hash.
 pub const SENT: Table = Table(139);
 
+/// Who ended DependencyFailed because of whom: the parent's number, then the child's.
+pub const FAILED_BY: Table = Table(140);
+
+/// What ended jobs used: hash, owner, job.
+pub const SENT_BY: Table = Table(141);
+/// Content that may be of no use any more, and since when: hash, owner.
+pub const ORPHAN: Table = Table(142);
+
+/// What ended attempts had, summed: user, account, partition.
+pub const USED: Table = Table(143);
+/// The key of the counters among the single values.
+const META_KEY: &[u8] = b"meta";
+/// Where [`Table::META`] says how the state came out of a backup.
+const RESTORED: &[u8] = b"restored";
+
+/// Index: when, to the audit's records.
+pub const AUDIT_BY_TIME: Table = Table(150);
+
+/// The key of the audit's end among the single values.
+const AUDIT_HEAD: &[u8] = b"audit";
 /// A job's row: its record and what else it knows that is not about single tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
@@ -85,10 +109,13 @@ wire_body! {
     PartitionRecord = "partition row", 1;
     UserRecord = "user row", 1;
     TokenRecord = "token row", 1;
+    SpentToken = "row of a used token", 1;
     CertificateRecord = "certificate row", 1;
     KeyRecord = "answer row", 1;
     Cause = "cause row", 1;
+    Restored = "restored row", 1;
     AuditRecord = "audit row", 1;
+    AuditHead = "end of the audit", 1;
 }
 
 /// The rows of everything that was touched, as the state has it at `position`; those of single attempts that ended
@@ -106,7 +133,12 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     }
     for id in &touched.records {
         if let Some(job) = cluster.jobs.get(id) {
-            job_rows(job, touched.again.contains(id), position, &mut rows)?;
+            job_rows(
+                job,
+                touched.again.contains(id),
+                touched.job_ends.get(id).copied().unwrap_or(position),
+                &mut rows,
+            )?;
         }
     }
     for (id, chunk) in &touched.chunks {
@@ -186,6 +218,19 @@ fn job_rows(job: &Job, again: bool, position: Position, rows: &mut Vec<Row>) -> 
         rows.push(Row { table: Table::TASKS, key: key.clone(), value: None });
         rows.push(Row { table: ENDED_TASKS, key, value: job.tasks.chunk_bytes(chunk) });
     }
+    for hash in row.record.spec.contents() {
+        let key = use_key(hash, row.record.uid, job.id());
+        rows.push(Row { table: SENT_BY, key, value: Some(Vec::new()) });
+    }
+    if job.tasks.counted(State::DependencyFailed) > 0 {
+        for wait in &row.record.waits_for {
+            rows.push(Row {
+                table: FAILED_BY,
+                key: pair_key(wait.parent, job.id()),
+                value: Some(Vec::new()),
+            });
+        }
+    }
     for (ordinal, exception) in &job.exceptions {
         let key = task_key(job.id(), *ordinal);
         rows.push(Row { table: EXCEPTION, key: key.clone(), value: None });
@@ -221,8 +266,9 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
                 next_job: cluster.next_job,
                 next_node: cluster.next_node,
             };
-            put(Table::META, b"meta".to_vec(), Some(encode(&meta)?));
+            put(Table::META, META_KEY.to_vec(), Some(encode(&meta)?));
         }
+        Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
             put(Table::PARTITION, record.name.clone().into_bytes(), Some(encode(&**record)?));
@@ -231,7 +277,14 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
         Change::UserRemoved(name) => put(Table::USER, name.clone().into_bytes(), None),
         Change::Token(record) => put(Table::TOKEN, record.hash.0.to_vec(), Some(encode(record)?)),
-        Change::TokenUsed(hash) => put(Table::TOKEN, hash.0.to_vec(), None),
+        Change::TokenUsed(hash) => {
+            put(Table::TOKEN, hash.0.to_vec(), None);
+            put(SPENT, hash.0.to_vec(), None);
+        }
+        Change::TokenSpent(record) => {
+            put(Table::TOKEN, record.token.hash.0.to_vec(), None);
+            put(SPENT, record.token.hash.0.to_vec(), Some(encode(&**record)?));
+        }
         Change::Certificate(record) => put(Table::CERT, record.serial.0.to_vec(), Some(encode(record)?)),
         Change::CertificateDropped(serial) => put(Table::CERT, serial.0.to_vec(), None),
         Change::Key(record) => {
@@ -239,11 +292,12 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         }
         Change::Content { owner, hash, bytes } => {
             put(SENT, content_key(*owner, *hash), Some(bytes.clone().unwrap_or_default()));
+            put(ORPHAN, orphan_key(*hash, *owner), None);
         }
         Change::Audit(record) => {
-            let digest = blake3::hash(record.what.as_bytes());
-            let key = [record.at.0.to_be_bytes().as_slice(), &digest.as_bytes()[..8]].concat();
-            put(Table::AUDIT, key, Some(encode(&**record)?));
+            put(Table::AUDIT, record.number.to_be_bytes().to_vec(), Some(encode(&**record)?));
+            put(AUDIT_BY_TIME, audit_time_key(record.at, record.number), Some(Vec::new()));
+            put(Table::META, AUDIT_HEAD.to_vec(), Some(encode(&cluster.audit)?));
         }
         _ => {}
     }
@@ -262,7 +316,10 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::PARTITION => absorb(Change::Partition(Box::new(decode(value)?))),
         Table::USER => absorb(Change::User(decode(value)?)),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
+        SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
+        Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {
             let meta: MetaRow = decode(value)?;
             cluster.incarnation = meta.incarnation;
@@ -301,6 +358,14 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
     Ok(())
 }
 
+/// The next job number as a row of live rows says it; `None` for any other row.
+pub fn next_job_of(table: Table, key: &[u8], value: &[u8]) -> Option<JobId> {
+    if table != Table::META || key != META_KEY {
+        return None;
+    }
+    decode::<MetaRow>(value).ok().map(|meta| meta.next_job)
+}
+
 fn misplaced(what: &str) -> DecodeError {
     DecodeError::Malformed { name: JobRow::NAME, reason: format!("{what} of a job that is not there") }
 }
@@ -308,6 +373,11 @@ fn misplaced(what: &str) -> DecodeError {
 /// The key of a job.
 pub fn job_key(job: JobId) -> Vec<u8> {
     job.0.to_be_bytes().to_vec()
+}
+
+/// The key of a parent and a child.
+pub fn pair_key(parent: JobId, child: JobId) -> Vec<u8> {
+    [parent.0.to_be_bytes(), child.0.to_be_bytes()].concat()
 }
 
 /// The key of one task of a job.
@@ -336,6 +406,11 @@ pub fn answer_key(owner: &str, key: &str) -> Vec<u8> {
     hasher.update(owner.as_bytes());
     hasher.update(key.as_bytes());
     hasher.finalize().as_bytes().to_vec()
+}
+
+/// The key of an audit record in the index by time.
+pub fn audit_time_key(at: WallTime, number: u64) -> Vec<u8> {
+    [at.0.max(0).to_be_bytes(), number.to_be_bytes()].concat()
 }
 
 /// The key of content.

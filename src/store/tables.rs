@@ -118,6 +118,12 @@ pub trait Tables: TablesRead + Send {
     /// # Errors
     /// [`TablesError::Rewind`], [`TablesError::BadTable`] and [`TablesError::TooLarge`] change nothing.
     fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError>;
+    /// Adds rows without moving the position, which must be 0: tables that are being rebuilt are not to be believed
+    /// until all rows are there and `apply` has moved it.
+    ///
+    /// # Errors
+    /// [`TablesError::Rewind`] above position 0; the same limits as for `apply`.
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError>;
     /// Up to which position of the log the rows go. Replay goes on behind it.
     fn position(&self) -> Position;
     /// Whose rows they are.
@@ -237,6 +243,18 @@ fn check(rows: &[Row], have: Position, given: Position) -> Result<(), TablesErro
     if given <= have {
         return Err(TablesError::Rewind { have, given });
     }
+    check_sizes(rows)
+}
+
+/// Whether the rows can be filled in.
+fn check_fill(rows: &[Row], have: Position) -> Result<(), TablesError> {
+    if have > Position(0) {
+        return Err(TablesError::Rewind { have, given: Position(0) });
+    }
+    check_sizes(rows)
+}
+
+fn check_sizes(rows: &[Row]) -> Result<(), TablesError> {
     for row in rows {
         let table = row.table;
         if table.0 == 0 {

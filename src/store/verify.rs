@@ -5,6 +5,9 @@ use std::fmt;
 use super::cluster_file::{self, ClusterFile, ClusterFileError};
 use super::content::{self, ContentError};
 use super::disk::{Disk, DiskError};
+use super::export;
+use super::export::manifest::Manifest;
+use super::export::rows_file::RowsFault;
 use super::journal::survey::{Survey, survey};
 use super::log::LogError;
 use crate::model::ids::ContentHash;
@@ -14,8 +17,12 @@ use crate::model::ids::ContentHash;
 pub struct Report {
     /// Whose state it is.
     pub cluster: Result<ClusterFile, ClusterFileError>,
-    /// The journal, damage included.
-    pub journal: Result<Survey, LogError>,
+    /// The journal, damage included; `None` in a backup, which has none.
+    pub journal: Option<Result<Survey, LogError>>,
+    /// The exports that are whole.
+    pub exports: Vec<Manifest>,
+    /// What is wrong with the others.
+    pub exports_damaged: Vec<String>,
     /// How many content files are whole.
     pub content_sound: usize,
     /// Those that are not.
@@ -29,10 +36,31 @@ pub struct Report {
 pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
     let mut report = Report {
         cluster: cluster_file::load(disk),
-        journal: survey(disk),
+        journal: None,
+        exports: Vec::new(),
+        exports_damaged: Vec::new(),
         content_sound: 0,
         content_damaged: Vec::new(),
     };
+    report.journal = match survey(disk) {
+        // A backup is an export without a journal.
+        Err(LogError::Missing | LogError::Disk(DiskError::Missing { .. }))
+            if !export::manifest_numbers(disk)?.is_empty() =>
+        {
+            None
+        }
+        other => Some(other),
+    };
+    for number in export::manifest_numbers(disk)? {
+        match Manifest::read(disk, &Manifest::path(number))? {
+            Err(fault) => report.exports_damaged.push(fault),
+            Ok(manifest) => match export::verify(disk, &manifest) {
+                Ok(()) => report.exports.push(manifest),
+                Err(fault) if fault.is_fatal() => return Err(fatal(fault)),
+                Err(fault) => report.exports_damaged.push(fault.to_string()),
+            },
+        }
+    }
     for hash in content::list(disk)? {
         match content::get(disk, hash) {
             Ok(_) => report.content_sound += 1,
@@ -43,18 +71,27 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
     Ok(report)
 }
 
+fn fatal(fault: RowsFault) -> DiskError {
+    match fault {
+        RowsFault::Disk(error) => error,
+        RowsFault::Damage { path, .. } => DiskError::Missing { path },
+    }
+}
+
 impl Report {
     /// Whether nothing at all is wrong.
     pub fn is_sound(&self) -> bool {
-        self.cluster.is_ok() && self.journal_is_sound() && self.content_damaged.is_empty()
+        let exports = self.exports_damaged.is_empty() && (self.journal.is_some() || !self.exports.is_empty());
+        self.cluster.is_ok() && self.journal_is_sound() && exports && self.content_damaged.is_empty()
     }
 
     fn journal_is_sound(&self) -> bool {
         match (&self.cluster, &self.journal) {
-            (Ok(cluster), Ok(survey)) => {
+            (_, None) => true,
+            (Ok(cluster), Some(Ok(survey))) => {
                 survey.damages.is_empty() && survey.mark.incarnation == cluster.incarnation
             }
-            (_, journal) => journal.as_ref().is_ok_and(|survey| survey.damages.is_empty()),
+            (_, Some(journal)) => journal.as_ref().is_ok_and(|survey| survey.damages.is_empty()),
         }
     }
 }
@@ -66,7 +103,8 @@ impl fmt::Display for Report {
             Err(error) => writeln!(f, "{error}")?,
         }
         match &self.journal {
-            Ok(survey) => {
+            None => writeln!(f, "journal: none, this is a backup")?,
+            Some(Ok(survey)) => {
                 let (start, end, mark) = (survey.start(), survey.end().last, survey.mark.position);
                 let segments = survey.extents.len();
                 writeln!(
@@ -87,8 +125,13 @@ impl fmt::Display for Report {
                     writeln!(f, "journal: it belongs to incarnation {}", survey.mark.incarnation)?;
                 }
             }
-            Err(error) => writeln!(f, "{error}")?,
+            Some(Err(error)) => writeln!(f, "{error}")?,
         }
+        for manifest in &self.exports {
+            let (number, position, bytes) = (manifest.number, manifest.position, manifest.bytes());
+            writeln!(f, "export {number}: whole, up to group {position}, {bytes} bytes")?;
+        }
+        self.exports_damaged.iter().try_for_each(|fault| writeln!(f, "{fault}"))?;
         writeln!(f, "content: {} files whole, {} damaged", self.content_sound, self.content_damaged.len())?;
         self.content_damaged.iter().try_for_each(|hash| writeln!(f, "content {hash} is damaged"))?;
         f.write_str(if self.is_sound() { "everything is sound" } else { "not sound: see above" })
@@ -128,7 +171,7 @@ mod tests {
         let disk = state_folder();
         let report = verify(&disk).unwrap();
         assert!(report.is_sound(), "{report}");
-        assert_eq!(report.journal.unwrap().end().last, Position(9));
+        assert_eq!(report.journal.unwrap().unwrap().end().last, Position(9));
         let content = format!("content/{}", ContentHash::of(b"x"));
         let segment = segment::path(*segment::sequences(&disk).unwrap().last().unwrap());
         for (path, bit) in [("cluster", 500), (content.as_str(), 3), (segment.as_str(), 1_000)] {

@@ -8,7 +8,7 @@ use super::node::Content;
 use crate::model::identity::{Role, Serial};
 use crate::model::ids::{Attempt, ContentHash, JobId, Position, Uid};
 use crate::model::shared;
-use crate::model::spec::{JobSpec, RetryOn};
+use crate::model::spec::{Constraint, Dependencies, JobSpec, RetryOn};
 use crate::model::state::State;
 use crate::model::task_set::IndexSet;
 use crate::model::time::{Seconds, TimeLimit, WallTime};
@@ -52,6 +52,16 @@ pub enum Request {
     NodeAct(NodeAct),
     /// Users, certificates, the daemon. Answered with [`Reply::Done`], [`Reply::Tokens`] or a reply of its own.
     Admin(Admin),
+    /// A certificate in place of the one that the connection was made with. Answered with [`Reply::Renewed`].
+    Renew {
+        /// The signing request (PKCS#10, DER): it proves the key; nothing else in it counts.
+        signing_request: Vec<u8>,
+    },
+    /// Nodes, live. Answered with [`Reply::Nodes`] now and whenever something is different, for ever.
+    WatchNodes,
+    /// The command that these tied jobs were submitted with is there, as long as this stream is open. Answered with
+    /// [`Reply::Done`]; the stream stays open.
+    Tied(Vec<JobId>),
 }
 
 /// Jobs to submit.
@@ -166,6 +176,13 @@ pub enum Verb {
     First,
     /// Change them.
     Set(Box<Settings>),
+    /// As `Requeue`, with more to say.
+    RequeueWith {
+        /// Asking for this from now on.
+        settings: Option<Box<Settings>>,
+        /// Also what ended DependencyFailed because of it.
+        dependents: bool,
+    },
 }
 
 /// What `jqueue set` changes; `None` leaves it.
@@ -203,6 +220,14 @@ pub struct Settings {
     pub priority: Option<u32>,
     /// Retries.
     pub retry: Option<(u32, RetryOn)>,
+    /// With `memory_bytes`: what it may grow to after an end for lack of memory.
+    pub memory_most_bytes: Option<u64>,
+    /// How many nodes.
+    pub nodes: Option<(u32, u32)>,
+    /// Only nodes with these features; `Some(None)`: any.
+    pub constraint: Option<Option<Constraint>>,
+    /// What it waits for; without conditions: nothing.
+    pub dependencies: Option<Dependencies>,
 }
 
 /// Wait for jobs.
@@ -262,6 +287,8 @@ pub enum NodeAct {
         nodes: Vec<String>,
         /// Why.
         reason: String,
+        /// When what is left there is ended as by preemption.
+        deadline: Option<WallTime>,
     },
     /// New jobs again.
     Resume {
@@ -300,6 +327,28 @@ pub enum NodeAct {
         /// Its name.
         name: String,
     },
+    /// New names and one token for all of them, each once (admin).
+    AddPool {
+        /// Which.
+        nodes: Vec<String>,
+        /// How long the token is good.
+        ttl: Seconds,
+        /// BLAKE3 of the token's secret.
+        secret: ContentHash,
+        /// Names that exist may join again.
+        replace: bool,
+    },
+    /// Change what is known of nodes; `None` leaves it.
+    Set {
+        /// Which.
+        nodes: Vec<String>,
+        /// Features, for `--constraint`.
+        features: Option<Vec<String>>,
+        /// Lower is used first.
+        weight: Option<u32>,
+        /// The partitions that they belong to, and no others.
+        partitions: Option<Vec<String>>,
+    },
 }
 
 /// What `jnode partition set` changes; `None` leaves it.
@@ -321,6 +370,10 @@ pub struct PartitionSettings {
     pub default_memory_per_cpu_bytes: Option<u64>,
     /// Its jobs go first, higher first.
     pub priority: Option<i32>,
+    /// The most nodes of one job; 0: any number.
+    pub nodes_max: Option<u32>,
+    /// Only jobs of these accounts; empty: of all.
+    pub accounts: Option<Vec<String>>,
 }
 
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};
@@ -364,11 +417,36 @@ pub enum Admin {
         /// Which.
         serial: Serial,
     },
-    /// The audit lines since then. Answered with [`Reply::Lines`].
-    Audit {
-        /// Since when.
-        since: WallTime,
+    /// Who did what. Answered with [`Reply::Audit`] frames, the last one marked.
+    Audit(AuditQuery),
+    /// Check the audit's chain. Answered with [`Reply::Done`], or a refusal that says where it is broken.
+    AuditVerify,
+    /// Let nodes obey a state that was restored. Answered with [`Reply::Done`].
+    Accept,
+    /// Make an export now. Answered with [`Reply::Done`].
+    Export,
+    /// Write a backup. Answered with [`Reply::Done`].
+    Backup {
+        /// Into which new folder on the controller's host.
+        folder: String,
     },
+}
+
+/// Which audit records. Empty words and `None` pass everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditQuery {
+    /// From then on.
+    pub since: Option<WallTime>,
+    /// Before then.
+    pub until: Option<WallTime>,
+    /// By whom: a name, or role and name.
+    pub who: String,
+    /// What: words that stand in it, in any case.
+    pub what: String,
+    /// About that job.
+    pub job: Option<JobId>,
+    /// About that node.
+    pub node: String,
 }
 
 wire_body! {

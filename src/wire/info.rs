@@ -107,6 +107,8 @@ pub struct JobDetail {
     pub conditions: Vec<Condition>,
     /// About when it starts, if that can be said.
     pub estimate: Option<WallTime>,
+    /// What would let it start sooner, the cheapest first.
+    pub advice: Vec<Advice>,
 }
 
 /// Something that happened.
@@ -129,6 +131,17 @@ pub struct Condition {
     pub nodes: u64,
     /// In words.
     pub text: String,
+    /// Until then, where that is known.
+    pub until: Option<WallTime>,
+}
+
+/// A change that would let a job start sooner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// As `jqueue set` takes it.
+    pub change: String,
+    /// About when it would start then.
+    pub start: Option<WallTime>,
 }
 
 /// An ended task.
@@ -225,6 +238,12 @@ pub struct NodeInfo {
     pub limits: String,
     /// The only user it serves, if its daemon has no root.
     pub only_uid: Option<Uid>,
+    /// What admins say it has, for `--constraint`.
+    pub features: Vec<String>,
+    /// Nodes of lower weight are used first.
+    pub weight: u32,
+    /// While it drains: when what is left there is ended.
+    pub drain_until: Option<WallTime>,
 }
 
 /// A partition.
@@ -244,6 +263,12 @@ pub struct PartitionInfo {
     pub nodes: Vec<String>,
     /// Its priority.
     pub priority: i32,
+    /// Memory of jobs that say none, for each cpu.
+    pub default_memory_per_cpu_bytes: Option<u64>,
+    /// The most nodes of one job.
+    pub nodes_max: Option<u32>,
+    /// Only jobs of these accounts; empty: of all.
+    pub accounts: Vec<String>,
 }
 
 /// The controller, for `jctld status`.
@@ -281,6 +306,8 @@ pub struct ClusterStatus {
     pub memory_bytes: u64,
     /// Things an admin should know; empty is good.
     pub warnings: Vec<String>,
+    /// What was turned away or cut short since the start, by kind, and how often.
+    pub refused: Vec<(String, u64)>,
 }
 
 /// A span of time that some listing covers by default: 24 hours.

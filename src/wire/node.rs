@@ -62,6 +62,8 @@ pub struct Welcome {
     pub beat: Seconds,
     /// How long a fenced job may run on after its last answered beat.
     pub lease: Seconds,
+    /// The state was restored and an admin has accepted it: a node that obeyed the one before obeys this one.
+    pub comes_over: bool,
 }
 
 /// From node to controller, after [`Hello`].
@@ -208,6 +210,11 @@ pub enum Act {
         /// True: stop. False: go on.
         stop: bool,
     },
+    /// How long a task of the job may run from now on: running ones, counted from their own starts, and later ones.
+    Limit {
+        /// So long.
+        limit: TimeLimit,
+    },
 }
 
 /// A run of tasks at the same attempt, both ends included.
@@ -230,6 +237,9 @@ pub struct Launch {
     pub contents: Vec<Content>,
     /// Which.
     pub attempts: Vec<TaskRun>,
+    /// Of which of these tasks how many earlier attempts never started; tasks that are not here: none. A task's
+    /// restarts are its earlier attempts without these.
+    pub unstarted: Vec<(Ordinal, u32)>,
     /// How many of this job's tasks run at once on this node, from now on.
     pub slots: u32,
     /// None of them may start later than this; what is left then becomes `never`.
@@ -328,9 +338,6 @@ pub struct JobBody {
     pub lines: Option<ContentHash>,
     /// When it was submitted.
     pub submit_time: WallTime,
-    /// The format level of its later attempts' numbers: starts before this attempt number were no starts, so that
-    /// `RESTART_COUNT` counts only starts. 0 for none.
-    pub unstarted_attempts: u32,
 }
 
 wire_body! {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
+use crate::model::change::AuditRecord;
 use crate::model::ids::{Attempt, JobId, Position};
 use crate::model::state::State;
 use crate::model::time::{TimeLimit, WallTime};
@@ -103,6 +104,20 @@ pub enum Reply {
     Status(Box<ClusterStatus>),
     /// Lines of a table: header first.
     Lines(Vec<Vec<String>>),
+    /// A certificate in place of the old one.
+    Renewed {
+        /// The certificate, PEM.
+        certificate: String,
+        /// The authorities to believe from now on, PEM.
+        authorities: String,
+    },
+    /// Audit records, in order.
+    Audit {
+        /// They.
+        records: Vec<AuditRecord>,
+        /// Whether that was all.
+        last: bool,
+    },
 }
 
 /// A refusal, in words and as a code.

@@ -143,6 +143,9 @@ pub(crate) fn node(name: &str, state: &str, cpus_allocated: u32) -> NodeInfo {
         partitions: vec!["main".to_owned()],
         limits: "cgroup v2".to_owned(),
         only_uid: None,
+        features: vec!["ssd".to_owned()],
+        weight: 1,
+        drain_until: None,
     }
 }
 
@@ -156,5 +159,8 @@ pub(crate) fn partition(nodes: &[NodeInfo]) -> PartitionInfo {
         default_time: Some(TimeLimit(Some(Seconds(86_400)))),
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
         priority: 0,
+        default_memory_per_cpu_bytes: None,
+        nodes_max: None,
+        accounts: vec![],
     }
 }

@@ -5,9 +5,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::launch::Groups;
 use crate::wire::supervisor::Cgroups;
 
 /// The group of one attempt, in all trees.
@@ -16,7 +18,13 @@ pub struct Group {
     kind: Kind,
     folders: Vec<(String, PathBuf)>,
     joins: Vec<File>,
+    /// Its folder, if it is of version 2.
+    into: Option<File>,
     memory: bool,
+    /// Where processor time is counted, and what was counted there when the current attempt began.
+    cpu: Option<File>,
+    cpu_before_us: u64,
+    cpu_seen_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +48,19 @@ impl Group {
     /// Makes the group `supervisor/name`, with a memory limit if it is not 0 and the trees can do it.
     pub fn create(trees: &Cgroups, supervisor: &str, name: &str, memory_bytes: u64) -> io::Result<Group> {
         let (kind, roots) = roots(trees);
-        let mut group = Group { kind, folders: Vec::new(), joins: Vec::new(), memory: trees.limits_memory() };
+        let mut group = Group {
+            kind,
+            folders: Vec::new(),
+            joins: Vec::new(),
+            into: None,
+            memory: trees.limits_memory(),
+            cpu: None,
+            cpu_before_us: 0,
+            cpu_seen_us: 0,
+        };
+        // Of version 1 a process that has one thread joins through `tasks`: joining through `cgroup.procs` waits
+        // for all processors, which takes milliseconds on an idle host.
+        let join = if kind == Kind::V1 { "tasks" } else { "cgroup.procs" };
         for (controller, root) in roots {
             let parent = root.join(supervisor);
             let folder = parent.join(name);
@@ -49,7 +69,16 @@ impl Group {
                 write(&parent.join("cgroup.subtree_control"), "+memory")?;
             }
             make(&folder)?;
-            group.joins.push(OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?);
+            group.joins.push(OpenOptions::new().write(true).open(folder.join(join))?);
+            let counter = match (kind, controller.as_str()) {
+                (Kind::V2, _) => Some("cpu.stat"),
+                (Kind::V1, "cpuacct") => Some("cpuacct.usage"),
+                (Kind::V1, _) => None,
+            };
+            group.cpu = group.cpu.or(counter.and_then(|name| File::open(folder.join(name)).ok()));
+            if kind == Kind::V2 {
+                group.into = Some(File::open(&folder)?);
+            }
             group.folders.push((controller, folder));
         }
         if memory_bytes > 0 && group.memory {
@@ -58,9 +87,10 @@ impl Group {
         Ok(group)
     }
 
-    /// The files through which a process joins, by writing `0` to each.
-    pub fn joins(&self) -> Vec<BorrowedFd<'_>> {
-        self.joins.iter().map(AsFd::as_fd).collect()
+    /// The ways into it for a process of one thread.
+    pub fn joins(&self) -> Groups<'_> {
+        let joins = self.joins.iter().map(AsFd::as_fd).collect();
+        Groups { into: self.into.as_ref().map(AsFd::as_fd), joins }
     }
 
     /// Whether its memory limit is the kernel's business.
@@ -118,19 +148,30 @@ impl Group {
         count.unwrap_or(0)
     }
 
-    /// What it has used.
-    pub fn usage(&self) -> GroupUsage {
+    /// Makes an empty group ready for another attempt; `None`, and it is removed, if that one would inherit something:
+    /// memory that is still charged.
+    pub fn renewed(mut self) -> Option<Group> {
+        if self.memory {
+            self.remove();
+            return None;
+        }
+        self.cpu_before_us = self.cpu_seen_us;
+        Some(self)
+    }
+
+    /// What the current attempt has used.
+    pub fn usage(&mut self) -> GroupUsage {
+        let cpu_us = self.cpu.as_ref().and_then(|file| counted_us(self.kind, file));
+        self.cpu_seen_us = cpu_us.unwrap_or(self.cpu_seen_us);
+        let cpu_ms = cpu_us.map(|us| us.saturating_sub(self.cpu_before_us) / 1_000);
         match self.kind {
             Kind::V2 => self.folders.first().map_or(GroupUsage::default(), |(_, folder)| GroupUsage {
-                cpu_ms: field(&folder.join("cpu.stat"), "usage_usec").map(|micros| micros / 1_000),
+                cpu_ms,
                 memory_bytes: number(&folder.join("memory.current")),
                 memory_peak_bytes: number(&folder.join("memory.peak")),
             }),
             Kind::V1 => GroupUsage {
-                cpu_ms: self
-                    .folder("cpuacct")
-                    .and_then(|folder| number(&folder.join("cpuacct.usage")))
-                    .map(|nanos| nanos / 1_000_000),
+                cpu_ms,
                 memory_bytes: self
                     .folder("memory")
                     .and_then(|folder| number(&folder.join("memory.usage_in_bytes"))),
@@ -262,6 +303,17 @@ fn kill_v1(folder: &Path) {
 fn kill_pid(pid: i32) {
     if pid > 1 {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// The processor time in an open counter, in microseconds.
+fn counted_us(kind: Kind, file: &File) -> Option<u64> {
+    let mut bytes = [0; 4_096];
+    let length = file.read_at(&mut bytes, 0).ok()?;
+    let text = std::str::from_utf8(bytes.get(..length)?).ok()?;
+    match kind {
+        Kind::V1 => text.trim().parse::<u64>().ok().map(|nanos| nanos / 1_000),
+        Kind::V2 => text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok()),
     }
 }
 

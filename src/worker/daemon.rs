@@ -1,23 +1,28 @@
 //! The node daemon's loop: what the controller and the supervisors say goes into the agent, what comes out is done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
 use super::callers::Callers;
 use super::link::{self, LinkNews, Way};
+use super::own::{self, Own};
 use super::pool::Pool;
 use super::probe;
 use super::spool::{Folder, Spool, SpoolError};
+use super::status;
 use super::supervisor::clock;
 use super::supervisors::{News, Supervisors};
 use super::translate::Place;
 use crate::agent::{Agent, Effect, Facts, SupervisorId};
-use crate::model::ids::{BootId, Instance, Uid};
+use crate::model::ids::{BootId, Instance, SessionId, Uid};
 use crate::model::time::WallTime;
-use crate::pki::credentials::Credentials;
 use crate::wire::node::{Beat, FromNode, Hardware, Hello, ToNode};
 
 /// How much news is taken in before what comes out of it is done.
@@ -25,6 +30,8 @@ const TURN_NEWS_MAX: usize = 512;
 /// How much news waits for the loop; then whoever has more waits.
 const NEWS_WAITING_MAX: usize = 1_024;
 
+/// After a failure to let somebody in.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last word to the controller may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -34,7 +41,7 @@ pub struct Settings {
     /// Its spool.
     pub spool: PathBuf,
     /// Who it is.
-    pub credentials: Credentials,
+    pub own: Arc<Own>,
     /// Where controllers are.
     pub addresses: Vec<String>,
     /// What the node has.
@@ -88,20 +95,25 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
     let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news, callers);
     let (hello, hello_seen) = watch::channel(None);
+    let contact = Contact { addresses: settings.addresses.clone(), connected: None, lost: None };
     let way = Way {
-        credentials: settings.credentials,
-        addresses: settings.addresses,
+        own: settings.own.clone(),
+        addresses: settings.addresses.clone(),
         hello: hello_seen,
         jobs,
-        node: settings.place.node,
+        node: settings.place.node.clone(),
     };
     let (link_news, from_link) = channel(NEWS_WAITING_MAX);
     let link = tokio::spawn(link::run(way, link_news));
+    let renewal = tokio::spawn(own::keep(settings.own, settings.addresses));
     let daemon = Daemon {
         agent,
         spool,
         supervisors,
         session: None,
+        contact,
+        place: settings.place,
+        since: clock::now().wall,
         hello,
         hello_base: Hello {
             instance,
@@ -115,10 +127,25 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             clock: WallTime::default(),
         },
     };
-    let served = daemon.serve(folders, from_supervisors, from_link).await;
+    // Whoever wants to know how it stands can do without the socket; jobs can't do without the daemon.
+    let status = settings.spool.parent().map(status::listen).transpose();
+    let status = status.and_then(|listener| listener.map(UnixListener::from_std).transpose());
+    let status = status.unwrap_or_else(|error| {
+        tracing::warn!(%error, "`jworkerd status` will not work");
+        None
+    });
+    let served = daemon.serve(folders, from_supervisors, from_link, status).await;
+    renewal.abort();
     // Nobody listens to the link any more: it ends the session, if there is one, with a close that is heard at once.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, link).await;
     served
+}
+
+/// How it stands with the controller, for people.
+struct Contact {
+    addresses: Vec<String>,
+    connected: Option<(WallTime, String, SessionId)>,
+    lost: Option<String>,
 }
 
 struct Daemon {
@@ -126,6 +153,9 @@ struct Daemon {
     spool: Spool,
     supervisors: Supervisors,
     session: Option<UnboundedSender<FromNode>>,
+    contact: Contact,
+    place: Place,
+    since: WallTime,
     hello: watch::Sender<Option<Hello>>,
     hello_base: Hello,
 }
@@ -136,6 +166,7 @@ impl Daemon {
         folders: Vec<Folder>,
         mut from_supervisors: Receiver<(SupervisorId, News)>,
         mut from_link: Receiver<LinkNews>,
+        status: Option<UnixListener>,
     ) -> Result<(), DaemonError> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -151,6 +182,10 @@ impl Daemon {
                 _ = from_supervisors.recv_many(&mut said, TURN_NEWS_MAX) => {}
                 _ = from_link.recv_many(&mut heard, TURN_NEWS_MAX) => {}
                 () = tokio::time::sleep(Duration::from_micros(sleep.unwrap_or_default())), if sleep.is_some() => {}
+                asker = accept(status.as_ref()) => {
+                    self.answer(asker);
+                    continue;
+                }
                 _ = term.recv() => return Ok(()),
                 _ = int.recv() => return Ok(()),
             }
@@ -162,6 +197,66 @@ impl Daemon {
             }
             self.turn()?;
         }
+    }
+
+    /// Tells whoever asks what there is.
+    fn answer(&self, mut asker: UnixStream) {
+        let may = asker.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw());
+        if !may {
+            return;
+        }
+        let text = self.status().to_string();
+        tokio::spawn(async move {
+            let write = asker.write_all(text.as_bytes());
+            let _ = tokio::time::timeout(status::ANSWER_PATIENCE, write).await;
+        });
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let (incarnation, epoch, position) = self.agent.office();
+        let connected = self.contact.connected.as_ref();
+        let hardware = &self.hello_base.hardware;
+        let spool = self.spool.folder();
+        let free = nix::sys::statvfs::statvfs(spool)
+            .map(|stat| stat.blocks_available().saturating_mul(stat.fragment_size()));
+        let jobs: Vec<serde_json::Value> = self.agent.overview().iter().map(status::job).collect();
+        serde_json::json!({
+            "node": self.place.node,
+            "cluster": self.place.cluster,
+            "version": self.hello_base.version,
+            "pid": std::process::id(),
+            "since_us": self.since.0,
+            "only_uid": self.hello_base.only_uid.map(|uid| uid.0),
+            "controller": {
+                "addresses": self.contact.addresses.join(", "),
+                "connected": connected.is_some(),
+                "address": connected.map(|(_, address, _)| address),
+                "since_us": connected.map(|(since, _, _)| since.0),
+                "session": connected.map(|(_, _, session)| session.to_string()),
+                "lost": self.contact.lost,
+                "disobeyed": self.agent.disobeys(),
+                "incarnation": incarnation.map(|incarnation| incarnation.to_string()),
+                "epoch": epoch.to_string(),
+                "position": position.to_string(),
+            },
+            "hardware": {
+                "cpus": hardware.resources.cpus,
+                "memory_bytes": hardware.resources.memory_bytes,
+                "tmp_bytes": hardware.resources.tmp_bytes,
+                "limits": hardware.limits,
+                "system": hardware.system,
+            },
+            "spool": {
+                "path": spool.to_string_lossy(),
+                "id": self.spool.id().to_string(),
+                "boot": self.hello_base.instance.boot.to_string(),
+                "log_bytes": self.spool.log_bytes(),
+                "contents": self.agent.contents_kept(),
+                "free_bytes": free.unwrap_or_default(),
+            },
+            "supervisors_ahead": self.supervisors.ahead(),
+            "jobs": jobs,
+        })
     }
 
     fn on_supervisor(&mut self, id: SupervisorId, news: News) {
@@ -184,8 +279,9 @@ impl Daemon {
     fn on_link(&mut self, news: LinkNews) {
         let now = clock::now();
         match news {
-            LinkNews::Connected(welcome, to) => {
+            LinkNews::Connected(welcome, address, to) => {
                 self.session = Some(to);
+                self.contact.connected = Some((now.wall, address, welcome.session));
                 self.agent.on_connected(now, &welcome);
                 if let Some(reason) = self.agent.disobeys() {
                     tracing::error!(%reason, "the controller is not obeyed");
@@ -196,8 +292,10 @@ impl Daemon {
                 ToNode::Beat { number } => self.agent.on_beat_answer(number),
                 ToNode::Order(order) => self.agent.on_order(now, order),
             },
-            LinkNews::Lost => {
+            LinkNews::Lost(reason) => {
                 self.session = None;
+                self.contact.connected = None;
+                self.contact.lost = Some(reason);
                 self.agent.on_disconnected();
             }
         }
@@ -250,6 +348,20 @@ impl Daemon {
         if let Some(session) = &self.session {
             // A session that is over has said so, or will: its successor hears everything again.
             let _ = session.send(message);
+        }
+    }
+}
+
+/// The next who asks for the status; none ever without a socket.
+async fn accept(listener: Option<&UnixListener>) -> UnixStream {
+    loop {
+        let Some(listener) = listener else { return std::future::pending().await };
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::debug!(%error, "nobody could be let in to ask for the status");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

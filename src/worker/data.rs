@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream};
 
 use super::link::{self, DATA};
+use super::own::Own;
 use super::read_file;
 use crate::model::ids::Instance;
 use crate::net::client::dial;
@@ -21,11 +22,11 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// Keeps a data connection, as long as this future is not dropped.
-pub async fn keep(credentials: &Credentials, address: &str, instance: Instance) -> Infallible {
+pub async fn keep(own: &Own, address: &str, instance: Instance) -> Infallible {
     let mut failures = 0;
     let addresses = [address.to_owned()];
     loop {
-        match serve(credentials, &addresses, instance).await {
+        match serve(&own.now(), &addresses, instance).await {
             Ok(()) => failures = 1,
             Err(reason) => {
                 failures += 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::link::{self, JOBS};
+use super::own::Own;
 use crate::model::ids::Instance;
 use crate::net::client::dial;
 use crate::net::frame::{FRAME_BYTES_MAX, FrameWriter};
@@ -23,17 +24,12 @@ const REPLIES_WINDOW_BYTES: u32 = 64 << 10;
 pub type Shared = watch::Sender<Option<quinn::Connection>>;
 
 /// Keeps a connection for jobs, as long as this future is not dropped.
-pub async fn keep(
-    credentials: &Credentials,
-    address: &str,
-    instance: Instance,
-    shared: &Shared,
-) -> Infallible {
+pub async fn keep(own: &Own, address: &str, instance: Instance, shared: &Shared) -> Infallible {
     let mut failures = 0;
     let addresses = [address.to_owned()];
     let shared = Published(shared);
     loop {
-        match serve(credentials, &addresses, instance, &shared).await {
+        match serve(&own.now(), &addresses, instance, &shared).await {
             Ok(()) => failures = 1,
             Err(reason) => {
                 failures += 1;

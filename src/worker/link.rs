@@ -4,18 +4,20 @@
 //! second is the hello. While a control connection stands, connections of their own for data and for the commands of
 //! jobs stand beside it, so that no reader of output and no job ever delays an order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
+use super::own::Own;
 use super::supervisor::clock;
 use super::{data, jobs_link};
 use crate::net::client::{Link, dial};
-use crate::net::close::End;
+use crate::net::close::{CloseCode, End};
+use crate::net::dial_error::{CertificateTrouble, DialError};
 use crate::net::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter, Patience};
 use crate::net::reconnect;
-use crate::pki::credentials::Credentials;
 use crate::wire::codec;
 use crate::wire::node::{FromNode, Hello, ToNode, Welcome};
 
@@ -34,19 +36,19 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// What comes from the controller.
 #[derive(Debug)]
 pub enum LinkNews {
-    /// A session has begun; what is sent in it goes this way.
-    Connected(Box<Welcome>, UnboundedSender<FromNode>),
+    /// A session has begun, with the controller at that address; what is sent in it goes this way.
+    Connected(Box<Welcome>, String, UnboundedSender<FromNode>),
     /// A message of that session.
     Received(Box<ToNode>),
-    /// The session is over.
-    Lost,
+    /// There is no session, and why.
+    Lost(String),
 }
 
 /// What a link needs.
 #[derive(Debug)]
 pub struct Way {
     /// Who one is, and whom one believes.
-    pub credentials: Credentials,
+    pub own: Arc<Own>,
     /// Where controllers are.
     pub addresses: Vec<String>,
     /// The hello as it is now; `None` as long as the inventory is not whole.
@@ -60,6 +62,7 @@ pub struct Way {
 /// Keeps a session with the controller, as long as `news` are wanted.
 pub async fn run(mut way: Way, news: Sender<LinkNews>) {
     let mut failures = 0;
+    let mut said = String::new();
     loop {
         if way.hello.wait_for(Option::is_some).await.is_err() || news.is_closed() {
             return;
@@ -68,11 +71,16 @@ pub async fn run(mut way: Way, news: Sender<LinkNews>) {
         match session(&way, &news).await {
             Ended::NotBegun(reason) => {
                 failures += 1;
-                // Once in words; the same again and again helps nobody.
-                if failures == 1 {
+                // Once in words; the same again and again helps nobody. What names a clock is new each time.
+                let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+                if failures == 1 || kind != said {
+                    said = kind;
                     tracing::warn!(%reason, "no session with the controller; trying again for ever");
                 } else {
                     tracing::debug!(%reason, failures, "no session with the controller");
+                }
+                if news.send(LinkNews::Lost(reason)).await.is_err() {
+                    return;
                 }
             }
             Ended::Lost(reason) => {
@@ -81,7 +89,7 @@ pub async fn run(mut way: Way, news: Sender<LinkNews>) {
                     return;
                 }
                 tracing::warn!(%reason, "the session with the controller is over; jobs go on");
-                if news.send(LinkNews::Lost).await.is_err() {
+                if news.send(LinkNews::Lost(reason)).await.is_err() {
                     return;
                 }
             }
@@ -101,13 +109,13 @@ enum Ended {
 }
 
 async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
-    let link = match dial(&way.credentials, &way.addresses).await {
+    let link = match dial(&way.own.now(), &way.addresses).await {
         Ok(link) => link,
-        Err(error) => return Ended::NotBegun(error.to_string()),
+        Err(error) => return Ended::NotBegun(in_words(&error, &way.node)),
     };
     let (welcome, reader, writer) = match greet(way, &link).await {
         Ok(greeted) => greeted,
-        Err(error) => return Ended::NotBegun(reason(&link, &error)),
+        Err(error) => return Ended::NotBegun(reason(&link, &error, &way.node)),
     };
     tracing::info!(
         node = %way.node, address = %link.address(), session = %welcome.session, epoch = %welcome.epoch,
@@ -115,17 +123,17 @@ async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
     );
     let instance = way.hello.borrow().as_ref().map(|hello| hello.instance).unwrap_or_default();
     let (to, from) = unbounded_channel();
-    if news.send(LinkNews::Connected(Box::new(welcome), to)).await.is_err() {
+    if news.send(LinkNews::Connected(Box::new(welcome), link.address().to_owned(), to)).await.is_err() {
         return Ended::Lost("the daemon ends".to_owned());
     }
     let error = tokio::select! {
         error = receive(reader, news) => error,
         error = send(writer, from) => error,
-        never = data::keep(&way.credentials, link.address(), instance) => match never {},
-        never = jobs_link::keep(&way.credentials, link.address(), instance, &way.jobs) => match never {},
+        never = data::keep(&way.own, link.address(), instance) => match never {},
+        never = jobs_link::keep(&way.own, link.address(), instance, &way.jobs) => match never {},
         () = news.closed() => "the daemon ends".to_owned(),
     };
-    let said = reason(&link, &error);
+    let said = reason(&link, &error, &way.node);
     link.finish().await;
     Ended::Lost(said)
 }
@@ -182,10 +190,32 @@ async fn send(mut writer: FrameWriter, mut from: UnboundedReceiver<FromNode>) ->
 }
 
 /// The peer's own words where there are any, else what this side saw.
-fn reason(link: &Link, seen: &str) -> String {
+fn reason(link: &Link, seen: &str, node: &str) -> String {
     match link.connection().close_reason().map(|error| End::of(&error)) {
+        Some(End::ByPeer { code: Some(CloseCode::Revoked), reason }) => {
+            format!("the controller says: {reason}; {}", new_certificate(node))
+        }
         Some(End::ByPeer { reason, .. }) if !reason.is_empty() => format!("the controller says: {reason}"),
-        Some(_) => link.lost().map_or_else(|| seen.to_owned(), |lost| lost.to_string()),
+        Some(_) => link.lost().map_or_else(|| seen.to_owned(), |lost| in_words(&lost, node)),
         None => seen.to_owned(),
     }
+}
+
+/// An error of dialling; if the node's certificate does not do any more, with the commands that give a new one.
+fn in_words(error: &DialError, node: &str) -> String {
+    match error {
+        DialError::Certificate {
+            trouble: CertificateTrouble::OwnOutOfTime { .. } | CertificateTrouble::OwnRefused { .. },
+            ..
+        } => format!("{error}; {}", new_certificate(node)),
+        _ => error.to_string(),
+    }
+}
+
+/// What to do for a new certificate.
+pub fn new_certificate(node: &str) -> String {
+    format!(
+        "an admin says `jnode add {node} --replace`, then here `jworkerd join TOKEN`: this daemon takes it up by \
+         itself, and its jobs go on meanwhile"
+    )
 }

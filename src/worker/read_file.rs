@@ -1,9 +1,11 @@
 //! Reads a window of a job's file for the controller. The file is opened as the user, by the rules of his own
 //! shell, and only a regular one is read; the daemon's rights never open a user's path.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 
 use super::accounts;
 use super::launch::{How, LaunchError, Switch, open_as};
+use crate::model::ids::Uid;
 use crate::model::spec::PATH_BYTES_MAX;
 use crate::wire::data::{CHUNK_BYTES_MAX, FileRead, From, ReadFile};
 
@@ -21,6 +24,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How many lines at most are looked for from the end.
 pub const LAST_LINES_BYTES_MAX: u64 = 64 << 20;
+/// The most threads that may be busy with one user's files at once.
+pub const THREADS_PER_USER_MAX: usize = 8;
 const SCAN_BYTES: u64 = 64 << 10;
 
 /// Reads what was asked for, waiting as long as asked when there is nothing yet.
@@ -29,14 +34,13 @@ pub async fn read(request: ReadFile) -> FileRead {
     let bytes_max = request.bytes.min(CHUNK_BYTES_MAX);
     loop {
         let (user, uid, path, from) = (request.user.clone(), request.uid, request.path.clone(), request.from);
-        let opened = spawn_blocking(move || {
+        let opened = apart(uid, move || {
             let file = open(&user, uid, &path)?;
             window(&file, from, bytes_max).map(|window| (file, window)).map_err(|error| failed(&path, &error))
         });
         let answer = match opened.await {
-            Ok(Ok((file, window))) => wait_for_more(file, window, bytes_max, until).await,
-            Ok(Err(refused)) => refused,
-            Err(error) => FileRead::Failed { missing: false, text: error.to_string() },
+            Ok((file, window)) => wait_for_more(uid, file, window, bytes_max, until).await,
+            Err(refused) => refused,
         };
         // A job that has just been started has no file yet.
         let missing = matches!(answer, FileRead::Failed { missing: true, .. });
@@ -53,23 +57,77 @@ struct Window {
     size: u64,
 }
 
-async fn wait_for_more(file: File, mut window: Window, bytes_max: u32, until: Instant) -> FileRead {
+async fn wait_for_more(uid: Uid, file: File, mut window: Window, bytes_max: u32, until: Instant) -> FileRead {
+    let file = Arc::new(file);
     while window.bytes.is_empty() && bytes_max > 0 && Instant::now() < until {
         tokio::time::sleep(POLL).await;
-        match file.metadata() {
-            // Truncated and written anew, or grown: whoever asked sees both by the size.
-            Ok(metadata) if metadata.len() != window.size => {
-                match self::window(&file, From::Offset(window.offset), bytes_max) {
-                    Ok(now) if now.size < window.offset => return chunk(now),
-                    Ok(now) => window = now,
-                    Err(error) => return FileRead::Failed { missing: false, text: error.to_string() },
+        let (file, offset, size) = (Arc::clone(&file), window.offset, window.size);
+        let looked = apart(uid, move || {
+            let look = || -> io::Result<Option<Window>> {
+                // Truncated and written anew, or grown: whoever asked sees both by the size.
+                if file.metadata()?.len() == size {
+                    return Ok(None);
                 }
-            }
-            Ok(_) => {}
-            Err(error) => return FileRead::Failed { missing: false, text: error.to_string() },
+                self::window(&file, From::Offset(offset), bytes_max).map(Some)
+            };
+            look().map_err(|error| FileRead::Failed { missing: false, text: error.to_string() })
+        });
+        match looked.await {
+            Ok(Some(now)) if now.size < window.offset => return chunk(now),
+            Ok(Some(now)) => window = now,
+            Ok(None) => {}
+            Err(failed) => return failed,
         }
     }
     chunk(window)
+}
+
+/// Touches a user's file on a thread apart. If his file system hangs, the thread hangs with it: he gets only so many
+/// of them, and all others are served as before.
+async fn apart<T: Send + 'static>(
+    uid: Uid,
+    work: impl FnOnce() -> Result<T, FileRead> + Send + 'static,
+) -> Result<T, FileRead> {
+    let failed = |text| FileRead::Failed { missing: false, text };
+    let Some(thread) = Thread::of(uid) else {
+        let text = format!(
+            "{THREADS_PER_USER_MAX} reads of this user's files do not come back; a file system may hang"
+        );
+        return Err(failed(text));
+    };
+    let done = spawn_blocking(move || {
+        let _thread = thread;
+        work()
+    });
+    done.await.unwrap_or_else(|error| Err(failed(error.to_string())))
+}
+
+/// A thread that works for a user, counted as long as it does.
+struct Thread(Uid);
+
+static THREADS: Mutex<BTreeMap<Uid, usize>> = Mutex::new(BTreeMap::new());
+
+impl Thread {
+    fn of(uid: Uid) -> Option<Thread> {
+        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = threads.entry(uid).or_default();
+        let free = *count < THREADS_PER_USER_MAX;
+        *count += usize::from(free);
+        // Made only if it is free: its end would take the lock that is held here.
+        free.then(|| Thread(uid))
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = threads.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                threads.remove(&self.0);
+            }
+        }
+    }
 }
 
 fn chunk(window: Window) -> FileRead {
@@ -77,7 +135,7 @@ fn chunk(window: Window) -> FileRead {
 }
 
 /// Opens the file as the user. Blocks.
-fn open(user: &str, uid: crate::model::ids::Uid, path: &str) -> Result<File, FileRead> {
+fn open(user: &str, uid: Uid, path: &str) -> Result<File, FileRead> {
     let refused = |text: String| FileRead::Failed { missing: false, text };
     if !path.starts_with('/') || path.len() > PATH_BYTES_MAX {
         return Err(refused(format!(
@@ -158,7 +216,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::ids::Uid;
 
     fn request(path: &std::path::Path, from: From, wait_ms: u32) -> ReadFile {
         let uid = Uid(nix::unistd::geteuid().as_raw());
@@ -193,6 +250,29 @@ mod tests {
         file.write_all(b"more").unwrap();
         let FileRead::Chunk { bytes, offset, .. } = waiting.await.unwrap() else { panic!() };
         assert_eq!((offset, &bytes[..]), (size, &b"more"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_files_hang_holds_up_only_himself() {
+        let (slow, other) = (Uid(4_000_000_001), Uid(4_000_000_002));
+        let (release, hung) = std::sync::mpsc::channel::<()>();
+        let hung = Arc::new(Mutex::new(hung));
+        let reads: Vec<_> = (0..THREADS_PER_USER_MAX)
+            .map(|_| {
+                let hung = Arc::clone(&hung);
+                tokio::spawn(apart(slow, move || Ok(hung.lock().is_ok_and(|hung| hung.recv().is_err()))))
+            })
+            .collect();
+        while THREADS.lock().unwrap().get(&slow) != Some(&THREADS_PER_USER_MAX) {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(apart(slow, || Ok(())).await, Err(FileRead::Failed { .. })));
+        assert_eq!(apart(other, || Ok(5)).await, Ok(5));
+        drop(release);
+        for read in reads {
+            assert_eq!(read.await.unwrap(), Ok(true));
+        }
+        assert_eq!(apart(slow, || Ok(6)).await, Ok(6));
     }
 
     #[tokio::test]

@@ -1,11 +1,13 @@
 //! `jworkerd run`: from configuration and hardware to a daemon that serves.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::accounts;
 use super::config::{Config, ConfigError};
 use super::daemon::{self, DaemonError, Settings};
 use super::machine;
+use super::own::Own;
 use super::spool::{SpoolError, make_folder};
 use super::translate::Place;
 use crate::model::identity::Role;
@@ -75,7 +77,7 @@ pub fn run(folder: &Path) -> Result<(), ServeError> {
     };
     let settings = Settings {
         spool: config.spool,
-        credentials,
+        own: Arc::new(Own::new(config.credentials, credentials)),
         addresses: config.controllers,
         hardware: found.hardware,
         boot: found.boot,

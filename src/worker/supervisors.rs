@@ -7,9 +7,11 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::task::spawn_blocking;
 
 use super::callers::Callers;
+use super::cgroup;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::spool::{Contents, Folder, Spool};
+use super::supervisor::prepare::private_folder;
 use super::supervisor::records::{self, Fate};
 use super::translate::Place;
 use super::tree;
@@ -77,6 +79,11 @@ impl Supervisors {
         self.look_after(folder, Some(body), Some(Start { program, place, ahead }));
     }
 
+    /// How many wait for the next jobs.
+    pub fn ahead(&self) -> usize {
+        self.pool.ready()
+    }
+
     /// Looks for one that an earlier daemon has started; `body` is there if the agent knows its job.
     pub fn find(&mut self, folder: Folder, body: Option<Arc<JobBody>>) {
         self.look_after(folder, body, None);
@@ -116,10 +123,22 @@ impl Supervisors {
         });
     }
 
-    /// Forgets one and removes its folder.
+    /// Forgets one and removes its folder, and what is left of its control groups and private folders if it had no time
+    /// to do that.
     pub fn remove(&mut self, id: SupervisorId) {
         let Some(open) = self.open.remove(&id) else { return };
+        let place = Arc::clone(&self.place);
         spawn_blocking(move || {
+            if let Some(trees) = &place.cgroups {
+                cgroup::remove_below(trees, &open.folder.name);
+            }
+            // Gone already as a rule. Links in it are removed, not followed.
+            let private = private_folder(&place.tmp_base, &open.folder.name);
+            if private.exists()
+                && let Err(error) = std::fs::remove_dir_all(&private)
+            {
+                tracing::warn!(folder = %private.display(), %error, "private folders of jobs stay");
+            }
             if let Err(error) = Spool::remove_supervisor(&open.folder) {
                 tracing::warn!(folder = %open.folder.path.display(), %error, "a supervisor's folder stays");
             }

@@ -1,6 +1,8 @@
 //! Between the agent's words, the controller's and the supervisors': each language keeps its own types, since each
 //! lives by its own versions.
 
+use std::collections::BTreeMap;
+
 use crate::agent::{Notice, Said, Tell, Try, tries_of};
 use crate::model::ids::{JobId, NodeId, Ordinal, TaskIndex};
 use crate::model::spec::{MemoryRequest, Request};
@@ -108,7 +110,8 @@ pub fn job(
 /// What is said to a supervisor, in its language.
 pub fn to_supervisor(id: JobId, body: &JobBody, lines: &Lines, tell: Tell) -> Vec<ToSupervisor> {
     match tell {
-        Tell::Run { attempts, slots, not_after } => {
+        Tell::Run { attempts, unstarted, slots, not_after } => {
+            let unstarted: BTreeMap<Try, u32> = unstarted.into_iter().collect();
             let mut messages = vec![ToSupervisor::SetSlots { slots }];
             let (mut tasks, mut bytes) = (Vec::new(), 0);
             for which in tries_of(&attempts) {
@@ -119,7 +122,7 @@ pub fn to_supervisor(id: JobId, body: &JobBody, lines: &Lines, tell: Tell) -> Ve
                     task: attempt_ref(which),
                     index,
                     number: id.task_number(body.indexes.is_some(), which.ordinal),
-                    restarts: which.attempt.0.saturating_sub(1).saturating_sub(body.unstarted_attempts),
+                    restarts: restarts(which, unstarted.get(&which).copied()),
                     line,
                     not_after,
                 });
@@ -150,7 +153,13 @@ pub fn to_supervisor(id: JobId, body: &JobBody, lines: &Lines, tell: Tell) -> Ve
         }
         Tell::Acknowledge(up_to) => vec![ToSupervisor::Acknowledge { up_to }],
         Tell::Finish => vec![ToSupervisor::Finish],
+        Tell::Limit(limit) => vec![ToSupervisor::SetLimit { limit }],
     }
+}
+
+/// How often a task was started before this attempt: an attempt that was withdrawn before its start was none.
+fn restarts(which: Try, unstarted: Option<u32>) -> u32 {
+    which.attempt.0.saturating_sub(1).saturating_sub(unstarted.unwrap_or_default())
 }
 
 /// What a supervisor says, in the agent's words; `None` for what the agent need not know.

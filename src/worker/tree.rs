@@ -5,6 +5,8 @@
 //! the supervisor, which is their subreaper, so that while it lives nothing gets out of its tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -84,14 +86,31 @@ pub fn process(pid: i32) -> Option<Process> {
     parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The children of this process; `None` where the kernel does not list them.
-pub fn own_children() -> Option<Vec<i32>> {
-    let mut children = Vec::new();
-    for thread in std::fs::read_dir("/proc/self/task").ok()? {
-        let list = std::fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
-        children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+/// The kernel's list of the children of a process that has one thread.
+#[derive(Debug)]
+pub struct Children(Option<File>);
+
+impl Children {
+    /// Of the calling thread, which must be the process's only one.
+    pub fn own() -> Children {
+        Children(File::open("/proc/thread-self/children").ok())
     }
-    Some(children)
+
+    /// Who they are now; `None` where the kernel does not list them.
+    pub fn pids(&self) -> Option<Vec<i32>> {
+        let file = self.0.as_ref()?;
+        let mut text = Vec::new();
+        let mut piece = [0; 4_096];
+        loop {
+            let length = file.read_at(&mut piece, text.len() as u64).ok()?;
+            if length == 0 {
+                break;
+            }
+            text.extend_from_slice(piece.get(..length)?);
+        }
+        let text = String::from_utf8(text).ok()?;
+        Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    }
 }
 
 /// `roots`, as far as they are there, and all that descends from them.

@@ -31,7 +31,7 @@ pub fn text(program: &Path, folder: &Path) -> String {
 }
 
 /// As systemd reads it: in quotes, with its specials escaped.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let escaped: String = text
         .chars()

@@ -6,12 +6,16 @@
 mod harness;
 
 mod arrays;
+mod audit;
 mod batch;
 mod environment;
 mod inside;
+mod network;
 mod records;
 mod refusals;
 mod scheduling;
+mod verbs;
+mod views;
 mod waiting;
 
 use std::fs;

@@ -127,9 +127,7 @@ fn changes(cluster: &Cluster) {
     until(cluster, &id, "suspended");
     cluster.run("jqueue", ["resume", &id]).ok();
     until(cluster, &id, "running");
-    let said = cluster.run("jqueue", ["set", &id, "time=1s"]);
-    said.expect(1);
-    holds(&said.stderr, &["not supported yet"]);
+    cluster.run("jqueue", ["set", &id, "cpus=1"]).expect(1);
     cluster.run("jqueue", ["requeue", &id]).ok();
     cluster.wait_until("the second attempt", || show(cluster, &id)["attempt"] == 2);
     write(cluster, "changed", "");

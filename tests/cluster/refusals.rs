@@ -58,10 +58,10 @@ fn wrong_requests(cluster: &Cluster) {
         (65, &["-N", "2", "--wrap", "true"], &["not supported yet", "--nodes=2"]),
         (65, &["--gres", "gpu:1", "--wrap", "true"], &["not supported yet", "--gres=gpu:1"]),
         (65, &["--checkpoint", "x", "--wrap", "true"], &["not supported yet", "--checkpoint"]),
-        (65, &["--tied", "--wrap", "true"], &["not supported yet", "--tied"]),
+        (65, &["--keep-copies=2", "--wrap", "true"], &["not supported yet", "--keep-copies"]),
         (65, &["--reservation", "r", "--wrap", "true"], &["not supported yet", "--reservation"]),
         (65, &["-L", "l", "--wrap", "true"], &["not supported yet", "--licenses"]),
-        (65, &["-C", "f", "--wrap", "true"], &["not supported yet", "--constraint"]),
+        (1, &["-C", "f", "--wrap", "true"], &["no node of partition main may run it"]),
     ];
     for (code, args, said) in cases {
         refused(&cluster.run("jsubmit", *args), *code, said);

@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
 mod processes;
+pub mod relay;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -321,6 +322,11 @@ pub fn finish(mut command: Command, input: &str) -> Output {
     };
     writer.join().unwrap();
     Output { code: code_of(status), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Ends all processes that belong to a folder; says how many would not go.
+pub fn end_all(folder: &Path) -> usize {
+    processes::end_all(folder, STOP_PATIENCE).len()
 }
 
 /// Looks again and again until the condition holds; panics with `what` after `PATIENCE`.

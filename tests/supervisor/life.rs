@@ -52,7 +52,11 @@ fn exit_code_environment_and_output() {
     }
     assert!(!out.contains("SLURM_ARRAY_TASK_ID") && !out.contains("forged"));
     let tmp = out.lines().find_map(|line| line.strip_prefix("TMPDIR=")).unwrap();
-    assert!(!std::path::Path::new(tmp).exists() && tmp.starts_with(node.root.path().to_str().unwrap()));
+    assert!(tmp.starts_with(node.root.path().to_str().unwrap()));
+    assert!(
+        std::fs::read_dir(tmp).is_ok_and(|mut left| left.next().is_none()),
+        "kept for the next, and empty"
+    );
     assert_eq!(started.output, node.work().join("out").to_str().unwrap());
     node.finish();
 }

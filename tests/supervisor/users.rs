@@ -126,6 +126,41 @@ fn remove(trees: &Cgroups) {
 }
 
 #[test]
+fn the_kernel_limits_memory_where_it_can() {
+    let name = format!("jsched-test-memory-{}", std::process::id());
+    let folders =
+        ["freezer", "cpuacct", "memory"].map(|tree| Path::new("/sys/fs/cgroup").join(tree).join(&name));
+    if !folders.iter().all(|folder| std::fs::create_dir(folder).is_ok()) {
+        folders.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+        println!("skipped: no memory control groups of version 1 can be made here");
+        return;
+    }
+    let pair = |folder: &std::path::PathBuf| {
+        let tree = folder.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        (tree.to_owned(), folder.to_str().unwrap().to_owned())
+    };
+    let trees = Cgroups::V1 { trees: folders.iter().map(pair).collect() };
+    let mut node = Node::start();
+    node.cgroups = Some(trees.clone());
+    let lines = "[ $SLURM_ARRAY_TASK_ID = 2 ] && exit 0
+        head -c 400000000 /dev/zero | tail -c 300000000 > /dev/null; exit 5";
+    let mut job = as_array(node.job(lines), 3, 1);
+    job.granted.memory_bytes = 100 << 20;
+    node.send(ToSupervisor::Job(Box::new(job)));
+    node.send(ToSupervisor::Run { tasks: vec![array_run(1), array_run(2)] });
+    let end = node.end_of(&array_run(1));
+    assert_eq!((end.state, end.exit_code), (State::OutOfMemory, 5), "{end:?}");
+    assert!(end.cause.text.contains("the kernel killed"), "{}", end.cause.text);
+    let peak = end.usage.memory_peak_bytes;
+    assert!((50 << 20..=101 << 20).contains(&peak), "{peak}");
+    let end = node.end_of(&array_run(2));
+    assert_eq!(end.state, State::Completed, "the next attempt inherits nothing: {end:?}");
+    assert!(end.usage.memory_peak_bytes < 50 << 20, "{end:?}");
+    node.finish();
+    remove(&trees);
+}
+
+#[test]
 fn control_groups_hold_what_hides() {
     for trees in trees(&format!("jsched-test-hold-{}", std::process::id())) {
         let mut node = Node::start();
@@ -136,7 +171,7 @@ fn control_groups_hold_what_hides() {
         let job = node.job(lines);
         let end = node.run_one(job);
         assert_eq!((end.state, end.exit_code), (State::Failed, 2));
-        assert!(node.read("out").contains(&format!("{}/1-1", node.id)), "{}", node.read("out"));
+        assert!(node.read("out").contains(&format!("{}/0", node.id)), "{}", node.read("out"));
         assert!(end.usage.cpu_ms > 0);
         node.finish();
         remove(&trees);
@@ -154,7 +189,7 @@ fn control_groups_freeze_and_outlive_their_supervisor() {
         node.send(ToSupervisor::Run { tasks: vec![run(1)] });
         wait_for(|| (!node.read("beat").is_empty()).then_some(()));
         node.send(ToSupervisor::Suspend { which: Which::All });
-        let group = jsched::worker::cgroup::Group::create(&trees, &node.id, "1-1", 0).unwrap();
+        let group = jsched::worker::cgroup::Group::create(&trees, &node.id, "0", 0).unwrap();
         wait_for(|| group.is_frozen().then_some(()));
         assert!(group.pids().len() >= 3);
         let mut process = node.process.take().unwrap();

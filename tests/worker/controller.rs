@@ -148,6 +148,14 @@ impl Cluster {
         self.daemon = Some(command.spawn().unwrap());
     }
 
+    /// What `jworkerd status` says.
+    pub fn status(&self) -> serde_json::Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jworkerd"));
+        let output = command.arg("--dir").arg(self.node()).args(["status", "--json"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["data"].clone()
+    }
+
     /// As kill -9 does.
     pub fn kill_daemon(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
@@ -178,6 +186,7 @@ impl Cluster {
             session: number,
             cluster: "test".to_owned(),
             beat: Seconds(5),
+            comes_over: false,
             lease: Seconds(60),
         };
         session.push(&codec::encode(&welcome).unwrap()).await;
@@ -229,6 +238,7 @@ impl Cluster {
             body: Some(body),
             contents,
             attempts: vec![run(first, last)],
+            unstarted: Vec::new(),
             slots,
             not_after: None,
         })
@@ -374,6 +384,5 @@ fn body(work: &Path, script: ContentHash, environment: ContentHash) -> JobBody {
         indexes: Some(IndexSet::parse("0-99").unwrap()),
         lines: None,
         submit_time: WallTime(0),
-        unstarted_attempts: 0,
     }
 }

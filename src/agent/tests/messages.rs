@@ -36,7 +36,6 @@ pub(super) fn body() -> Box<JobBody> {
         indexes: None,
         lines: None,
         submit_time: WallTime(0),
-        unstarted_attempts: 0,
     })
 }
 
@@ -52,7 +51,14 @@ pub(super) fn run(which: Try) -> TaskRun {
 
 pub(super) fn launch(which: Try) -> Act {
     let (body, contents) = (Some(body()), contents());
-    Act::Launch(Launch { body, contents, attempts: vec![run(which)], slots: 2, not_after: None })
+    Act::Launch(Launch {
+        body,
+        contents,
+        attempts: vec![run(which)],
+        unstarted: Vec::new(),
+        slots: 2,
+        not_after: None,
+    })
 }
 
 pub(super) fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> Welcome {
@@ -64,5 +70,6 @@ pub(super) fn welcome(incarnation: Incarnation, epoch: u64, position: u64) -> We
         cluster: "c".to_owned(),
         beat: Seconds(5),
         lease: Seconds(60),
+        comes_over: false,
     }
 }

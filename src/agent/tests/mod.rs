@@ -54,7 +54,10 @@ fn a_supervisor_is_given_so_many_and_no_more() {
     let last = Ordinal(GIVEN_MAX as u32);
     let attempts = vec![TaskRun { first: Ordinal(0), last, attempt: Attempt(1) }];
     let (body, contents) = (Some(body()), contents());
-    world.order(JobId(1), Act::Launch(Launch { body, contents, attempts, slots: 2, not_after: None }));
+    world.order(
+        JobId(1),
+        Act::Launch(Launch { body, contents, attempts, unstarted: Vec::new(), slots: 2, not_after: None }),
+    );
     for ordinal in 0..=last.0 {
         let which = Try { attempt: Attempt(1), ordinal: Ordinal(ordinal) };
         world.ordered.insert((JobId(1), which), world.instance.boot);

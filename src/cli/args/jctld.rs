@@ -167,25 +167,32 @@ pub enum Verb {
         #[arg(long)]
         verify: bool,
     },
-    /// Back up through the running daemon
+    /// Write a backup through the running daemon
+    ///
+    /// It holds everything that was acknowledged before: queue, history, scripts, and the identity of the cluster with
+    /// the key of its CA. `jctld restore` makes a controller from it.
     Backup {
-        /// Where to
+        /// A folder on the controller's host, new or empty, named from the root
         #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
+        dir: PathBuf,
     },
-    /// Write the state as text
-    Export {
-        /// Where to
-        #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-    /// Put a backup back
+    /// Write the state anew now, as the daemon does by itself when the journal has grown enough
+    Export,
+    /// Make a controller from a backup
+    ///
+    /// It is another incarnation of the cluster: numbers of new jobs go on a million above, and nodes obey it only
+    /// after `jctld accept`.
     Restore {
-        /// Which
+        /// The backup's folder
         #[arg(long, value_name = "DIR")]
-        from: Option<PathBuf>,
+        from: PathBuf,
+        /// Under which name or address others reach this machine, if no settings are here yet
+        #[arg(long, value_name = "HOST[:PORT]")]
+        advertise: Option<String>,
     },
     /// Let nodes obey this incarnation after a restore
+    ///
+    /// All unfinished jobs are held then, since some may have run after the backup; `jqueue release` lets them go.
     Accept,
     /// Rolling upgrade
     Upgrade {
@@ -217,9 +224,9 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         starts: PathBuf,
     },
-    /// What would start when
+    /// Put jobs of known times on nodes so that all are done as early as can be; prints JSON
     Plan {
-        /// The situation
+        /// Jobs and nodes, in TOML or JSON: see examples/plan
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -349,14 +356,8 @@ impl Definition for JCtld {
         "qos remove",
         "config export",
         "config apply",
-        "backup",
-        "export",
-        "restore",
-        "accept",
         "upgrade",
         "reload",
-        "doctor",
         "replay",
-        "plan",
     ];
 }

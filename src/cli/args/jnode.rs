@@ -271,7 +271,7 @@ const PARTITION_KEYS: &[&str] = &[
 ];
 
 impl Definition for JNode {
-    const LATER: &'static [&'static str] = &["top", "reserve create", "reserve list", "reserve remove"];
+    const LATER: &'static [&'static str] = &["reserve create", "reserve list", "reserve remove"];
 
     fn check(&self) -> Result<(), CliError> {
         match &self.verb {

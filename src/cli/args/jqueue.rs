@@ -228,19 +228,19 @@ pub enum Verb {
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
     },
-    /// Bring its files here
+    /// Bring its output and error files here
     Fetch {
         /// Which
         #[arg(value_name = "JOB")]
         job: Jobs,
-        /// Which files
+        /// Which of them, by their names; all by default
         #[arg(value_name = "GLOB")]
         glob: Option<String>,
-        /// Where to
+        /// Into this folder; here by default
         #[arg(value_name = "DIR")]
         dir: Option<std::path::PathBuf>,
     },
-    /// Live view
+    /// Live view of everybody's jobs
     Top,
     /// Who the controller takes you for, and what you may use
     Whoami,
@@ -300,7 +300,7 @@ impl Verb {
 }
 
 impl Definition for JQueue {
-    const LATER: &'static [&'static str] = &["fetch", "top"];
+    const LATER: &'static [&'static str] = &[];
 
     fn definition() -> clap::Command {
         super::finish(<JQueue as clap::CommandFactory>::command(), Self::LATER).mut_args(|arg| {

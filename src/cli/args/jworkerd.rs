@@ -34,6 +34,9 @@ pub enum Verb {
         /// From `jnode add`; carries addresses, the CA's fingerprint, the name and a secret
         #[arg(value_name = "TOKEN")]
         token: String,
+        /// With a token for several names: which of them; by default this host's name
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
     /// Serve
     Run {
@@ -53,5 +56,5 @@ pub enum Verb {
 }
 
 impl Definition for JWorkerd {
-    const LATER: &'static [&'static str] = &["doctor"];
+    const LATER: &'static [&'static str] = &[];
 }

@@ -4,7 +4,6 @@ use super::jcancel::JCancel;
 use super::jctld::JCtld;
 use super::jnode::JNode;
 use super::jqueue::{JQueue, Verb};
-use super::jworkerd::JWorkerd;
 use super::*;
 use crate::cli::error::ExitCode;
 use crate::model::ids::JobId;
@@ -72,11 +71,7 @@ fn usage_errors_are_64_and_say_what_to_do() {
 
 #[test]
 fn verbs_to_come_say_so() {
-    for error in [
-        read::<JCtld>("ca rotate").unwrap_err(),
-        read::<JNode>("reserve list").unwrap_err(),
-        read::<JWorkerd>("doctor").unwrap_err(),
-    ] {
+    for error in [read::<JCtld>("ca rotate").unwrap_err(), read::<JNode>("reserve list").unwrap_err()] {
         assert_eq!((error.word, error.code), ("not_supported", ExitCode::BadScript));
     }
     let help = JCtld::definition().render_long_help().to_string();

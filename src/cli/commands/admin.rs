@@ -1,13 +1,12 @@
 //! What `jctld` does through the running daemon, from anywhere, with an admin's certificate.
 
-use super::admin_user;
-use super::context::{Context, moment};
+use super::context::Context;
 use super::node_act::done;
+use super::{admin_audit, admin_user};
 use crate::cli::args::General;
 use crate::cli::args::jctld::{Ca, User, Verb};
 use crate::cli::error::{CliError, ExitCode};
-use crate::cli::moment::Towards;
-use crate::cli::render::lines::{lines_json, lines_table, rows_where, time_in};
+use crate::cli::render::lines::{lines_json, lines_table};
 use crate::cli::render::status::{status as status_text, status_json};
 use crate::cli::table::terminal_width;
 use crate::cli::text::print;
@@ -45,12 +44,15 @@ pub fn admin(general: &General, verb: &Verb) -> Result<Option<ExitCode>, CliErro
         }
         Verb::Ca(Ca::List) => lines(&context, Admin::CertificateList)?,
         Verb::Ca(Ca::Revoke { which }) => revoke(&context, which)?,
-        Verb::Audit { verify: true, .. } => {
-            return Err(
-                CliError::script("not_supported", "not supported yet: audit --verify").option("--verify")
-            );
+        Verb::Accept => plain(&context, Admin::Accept)?,
+        Verb::Export => plain(&context, Admin::Export)?,
+        Verb::Backup { dir } => {
+            // A relative path is meant from here, as far as the controller is on this host.
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            plain(&context, Admin::Backup { folder: dir.to_string_lossy().into_owned() })?
         }
-        Verb::Audit { .. } => audit(&context, verb)?,
+        Verb::Audit { verify: true, .. } => plain(&context, Admin::AuditVerify)?,
+        Verb::Audit { .. } => admin_audit::audit(&context, verb)?,
         _ => return Ok(None),
     };
     Ok(Some(code))
@@ -79,31 +81,6 @@ fn status(context: &Context) -> Result<ExitCode, CliError> {
 fn lines(context: &Context, admin: Admin) -> Result<ExitCode, CliError> {
     context.with_client(async |client| {
         let table = ask_lines(client, admin).await?;
-        give(context, &table)
-    })
-}
-
-/// The audit lines, narrowed by what the columns of the same names hold.
-fn audit(context: &Context, verb: &Verb) -> Result<ExitCode, CliError> {
-    let Verb::Audit { start, end, who, what, job, node, .. } = verb else { return Ok(ExitCode::Done) };
-    let place = |text: &Option<String>, option| {
-        text.as_deref().map(|text| moment(text, &context.clock, Towards::Past, option)).transpose()
-    };
-    let since = place(start, "--start")?;
-    let until = place(end, "--end")?;
-    let since = since.unwrap_or_else(|| super::selection::a_day_before(context.clock.now));
-    let wanted = [("who", who), ("what", what), ("job", job), ("node", node)];
-    context.with_client(async |client| {
-        let mut table = ask_lines(client, Admin::Audit { since }).await?;
-        for (column, value) in wanted {
-            if let Some(value) = value {
-                table = rows_where(table, column, |cell| cell == value).ok_or_else(|| no_column(column))?;
-            }
-        }
-        if let Some(until) = until {
-            let earlier = |cell: &str| time_in(cell).is_some_and(|time| time < until);
-            table = rows_where(table, "time", earlier).ok_or_else(|| no_column("time"))?;
-        }
         give(context, &table)
     })
 }
@@ -148,11 +125,6 @@ fn give(context: &Context, table: &[Vec<String>]) -> Result<ExitCode, CliError> 
         print(&lines_table(table, &context.clock).text(false, terminal_width()))?;
     }
     Ok(ExitCode::Done)
-}
-
-fn no_column(column: &str) -> CliError {
-    let words = format!("the controller's answer has no column `{column}`");
-    CliError::new(ExitCode::Refused, "protocol", words)
 }
 
 /// A serial as `ca list` prints it: 32 hexadecimal digits.

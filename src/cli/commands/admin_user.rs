@@ -15,6 +15,7 @@ use crate::client::join::join_into;
 use crate::model::identity::Role;
 use crate::model::ids::Uid;
 use crate::model::time::Seconds;
+use crate::pki::token::TokenName;
 use crate::wire::client::{Admin, Request};
 
 /// The configuration's name in a folder that `--out` makes.
@@ -44,7 +45,7 @@ pub(super) fn add(
         secret: hash(&secret),
     });
     context.with_client(async |client| {
-        let issued = tokens(client, request, vec![(name.to_owned(), secret)], role).await?;
+        let issued = tokens(client, request, vec![(TokenName::One(name.to_owned()), secret)], role).await?;
         let Some((_, token)) = issued.tokens.first() else { return Ok(ExitCode::Done) };
         if let Some(folder) = out {
             let file = folder.join(OUT_FILE);
@@ -66,7 +67,8 @@ pub(super) fn add(
         }
         print(&(token.encode() + "\n"))?;
         let until = context.clock.local(issued.expires);
-        say(&format!("good until {until}, once; next, as {name}: jqueue login TOKEN"));
+        say(&format!("good until {until}, once; next, as {name} on the login machine:"));
+        say(&format!("jqueue login {}", token.encode()));
         Ok(ExitCode::Done)
     })
 }

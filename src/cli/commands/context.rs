@@ -11,6 +11,7 @@ use crate::cli::moment::{Towards, place};
 use crate::cli::render::quantity::Clock;
 use crate::cli::text::{print, say};
 use crate::client::config::Search;
+use crate::client::renew::stay_renewed;
 use crate::client::session::{Client, Notice};
 use crate::model::time::WallTime;
 
@@ -61,11 +62,25 @@ pub(super) fn with_client<T>(
 ) -> Result<T, CliError> {
     let way = Search::from_environment(config).way()?;
     run(async {
-        let mut client = Client::new(way);
-        let outcome = work(&mut client).await;
+        let mut client = Client::new(way.clone());
+        let outcome = tokio::select! {
+            outcome = work(&mut client) => outcome,
+            never = stay_renewed(way) => match never {},
+        };
+        if let Some(word) = client.renew_if_due(Clock::system().now).await {
+            say(&format!("warning: {word}"));
+        }
         client.finish().await;
         outcome
     })
+}
+
+/// One client more, with a connection of its own.
+///
+/// # Errors
+/// 78 when there is no usable configuration.
+pub(super) fn new_client(config: Option<PathBuf>) -> Result<Client, CliError> {
+    Ok(Client::new(Search::from_environment(config).way()?))
 }
 
 /// Runs on a runtime of this one thread: making more would take longer than most commands.

@@ -27,7 +27,17 @@ impl From<ClientError> for CliError {
             ClientError::Protocol(_) => "protocol",
             ClientError::System(_) => "system",
         };
-        CliError::new(exit_code(error.exit_code()), word, error.to_string())
+        let hint = match error {
+            ClientError::Certificate(_) | ClientError::NotAdmitted { .. } => Some(
+                "for a new certificate an admin says `jctld user add NAME`, then here `jqueue login TOKEN`",
+            ),
+            _ => None,
+        };
+        let told = CliError::new(exit_code(error.exit_code()), word, error.to_string());
+        match hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
     }
 }
 

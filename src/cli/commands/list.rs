@@ -55,6 +55,12 @@ pub(super) fn list(context: &Context, list: &List) -> Result<ExitCode, CliError>
     })
 }
 
+/// `jqueue top`: everybody's jobs, what runs first, redrawn as they change.
+pub(super) fn everything_live(given: &List) -> List {
+    let sort = given.sort.clone().or_else(|| Some("-start_time".to_owned()));
+    List { all: true, watch: true, sort, ..given.clone() }
+}
+
 /// How the list looks.
 pub(super) struct Look {
     /// Its columns.

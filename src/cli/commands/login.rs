@@ -9,7 +9,8 @@ use crate::cli::args::General;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::text::print;
 use crate::client::config::CONFIG_VARIABLE;
-use crate::client::join::join_into;
+use crate::client::error::ClientError;
+use crate::client::join::{TRY_ANOTHER, join_into};
 use crate::model::identity::Role;
 use crate::pki::token::{JoinToken, TokenName};
 
@@ -25,14 +26,22 @@ pub(super) fn login(context: &Context, general: &General, token: &str) -> Result
         }
     };
     let file = target(general)?;
-    run(async { Ok(join_into(&token, &name, &file).await?) })?;
+    run(async {
+        join_into(&token, &name, &file).await.map_err(|error| match error {
+            ClientError::Certificate(_) => CliError::from(error).hint(TRY_ANOTHER),
+            other => other.into(),
+        })
+    })?;
     if context.json {
         let data =
             json!({"config": file, "name": name, "cluster": token.cluster(), "role": token.role().word()});
         context.print_json(data)?;
     } else {
         let words = format!("logged in to {} as {name} ({})\n", token.cluster(), token.role());
-        print(&format!("{words}configuration: {}\nnext: jqueue whoami\n", file.display()))?;
+        print(&format!(
+            "{words}configuration: {}\nnext: jqueue whoami\nthen: jsubmit --chdir /tmp --wait --wrap hostname\n",
+            file.display()
+        ))?;
     }
     Ok(ExitCode::Done)
 }

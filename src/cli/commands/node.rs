@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, moment};
 use super::node_act::{down, drain, plain};
 use super::node_wait::wait;
-use super::{node_add, node_list, partition};
-use crate::cli::args::jnode::{JNode, Verb};
+use super::{node_add, node_list, node_set, partition};
+use crate::cli::args::jnode::{JNode, List, Verb};
 use crate::cli::error::{CliError, ExitCode};
+use crate::cli::moment::Towards;
 use crate::cli::text::print;
 use crate::model::parse::hostlist;
 use crate::wire::client::NodeAct;
@@ -26,10 +27,9 @@ pub fn jnode(given: JNode) -> Result<ExitCode, CliError> {
         None => node_list::list(&context, &given.list),
         Some(Verb::Show { nodes }) => node_list::show(&context, &nodes.0),
         Some(Verb::Drain { nodes, reason, deadline, wait }) => {
-            if deadline.is_some() {
-                return Err(not_supported("--deadline"));
-            }
-            drain(&context, nodes.0, reason, wait)
+            let at = |text: &str| moment(text, &context.clock, Towards::Future, "--deadline");
+            let deadline = deadline.as_deref().map(at).transpose()?;
+            drain(&context, nodes.0, reason, deadline, wait)
         }
         Some(Verb::Resume { nodes }) => plain(&context, NodeAct::Resume { nodes: nodes.0 }),
         Some(Verb::Down { nodes, confirmed_dead, reason }) => {
@@ -38,17 +38,18 @@ pub fn jnode(given: JNode) -> Result<ExitCode, CliError> {
         Some(Verb::Wait { nodes, what, timeout }) => {
             wait(&context, &nodes.0, what, timeout.map(|span| Duration::from_secs(span.0)))
         }
-        Some(Verb::Add { pool: true, .. }) => Err(not_supported("--pool")),
         Some(Verb::Add { login: true, .. }) => Err(not_supported("--login")),
-        Some(Verb::Add { nodes, ttl, replace, .. }) => node_add::add(&context, nodes.0, ttl, replace),
+        Some(Verb::Add { nodes, ttl, pool, replace, .. }) => {
+            node_add::add(&context, node_add::Wanted { nodes: nodes.0, ttl, pool, replace })
+        }
         Some(Verb::Remove { nodes }) => plain(&context, NodeAct::Remove { nodes: nodes.0 }),
         Some(Verb::Hosts { lists, fold }) => {
             let names: Vec<String> = lists.into_iter().flat_map(|list| list.0).collect();
             hosts(&context, &names, fold)
         }
         Some(Verb::Partition(verb)) => partition::partition(&context, verb),
-        Some(Verb::Set { .. }) => Err(not_supported("set")),
-        Some(Verb::Top) => Err(not_supported("top")),
+        Some(Verb::Set { nodes, settings }) => node_set::set(&context, nodes.0, &settings),
+        Some(Verb::Top) => node_list::list(&context, &List { watch: true, ..given.list }),
         Some(Verb::Reserve(_)) => Err(not_supported("reserve")),
     }
 }

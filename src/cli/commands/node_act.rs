@@ -42,16 +42,20 @@ pub(super) fn drain(
     context: &Context,
     nodes: Vec<String>,
     reason: String,
+    deadline: Option<WallTime>,
     wait: bool,
 ) -> Result<ExitCode, CliError> {
     context.with_client(async |client| {
-        let act = NodeAct::Drain { nodes: nodes.clone(), reason };
+        let act = NodeAct::Drain { nodes: nodes.clone(), reason, deadline };
         done(context, client, Request::NodeAct(act)).await?;
         if !context.json {
             let states = State::ALL.into_iter().filter(|state| state.is_live()).collect();
             let filter = Filter { nodes: nodes.clone(), states, ..Filter::default() };
             let (jobs, _) = rows(client, Selection { selectors: vec![], filter }, true).await?;
             still_there(context, &jobs)?;
+            if let Some(at) = deadline.filter(|_| !jobs.is_empty()) {
+                say(&format!("what is left at {} is ended then", context.clock.local(at)));
+            }
         }
         if wait { until(context, client, &nodes, WaitFor::Drained, None).await } else { Ok(ExitCode::Done) }
     })

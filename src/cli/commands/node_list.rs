@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::context::{Context, tell_of_losses};
-use super::node_wait::ask_on;
 use super::show::found;
 use crate::cli::args::jnode::{List, NodeState};
 use crate::cli::error::{CliError, ExitCode};
@@ -22,9 +20,6 @@ use crate::client::session::Client;
 use crate::client::wait::unexpected;
 use crate::wire::client::{Reply, Request};
 use crate::wire::info::{NodeInfo, PartitionInfo};
-
-/// How often `--watch` looks.
-const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Lists nodes or, with `-s`, partitions.
 pub(super) fn list(context: &Context, list: &List) -> Result<ExitCode, CliError> {
@@ -131,11 +126,7 @@ async fn watch(context: &Context, list: &List, client: &mut Client) -> Result<Ex
     let mut interrupt = Interrupt::listen()?;
     tell_of_losses(client, context.program);
     let mut before: Option<Vec<NodeInfo>> = None;
-    loop {
-        let (nodes, partitions) = tokio::select! {
-            answer = ask_on(client) => answer?,
-            () = interrupt.heard() => return Ok(ExitCode::Done),
-        };
+    let live = client.watch_nodes(|nodes, partitions| {
         let nodes = filtered(nodes, list)?;
         if context.json {
             print(&json_lines(&nodes, before.as_deref()))?;
@@ -149,10 +140,11 @@ async fn watch(context: &Context, list: &List, client: &mut Client) -> Result<Ex
             }
         }
         before = Some(nodes);
-        tokio::select! {
-            () = tokio::time::sleep(WATCH_PAUSE) => {}
-            () = interrupt.heard() => return Ok(ExitCode::Done),
-        }
+        Ok::<Option<ExitCode>, CliError>(None)
+    });
+    tokio::select! {
+        ended = live => ended,
+        () = interrupt.heard() => Ok(ExitCode::Done),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::context::{Context, tell_of_losses};
-use super::node_list::{ask, named};
+use super::node_list::named;
 use super::waiting::time_out;
 use crate::cli::args::jnode::WaitFor;
 use crate::cli::error::{CliError, ExitCode};
@@ -13,10 +13,7 @@ use crate::cli::render::fold_nodes;
 use crate::cli::text::say;
 use crate::client::interrupt::Interrupt;
 use crate::client::session::Client;
-use crate::wire::info::{NodeInfo, PartitionInfo};
-
-/// How often the nodes are looked at.
-const POLL_PAUSE: Duration = Duration::from_millis(500);
+use crate::wire::info::NodeInfo;
 
 /// Waits.
 pub(super) fn wait(
@@ -45,34 +42,16 @@ pub(super) async fn until(
             None => std::future::pending().await,
         }
     };
-    let reached = async {
-        // The first answer must come; names that are not there are told at once.
-        let (mut nodes, _) = ask(client).await?;
-        while !named(nodes, names)?.iter().all(|node| is_so(node, what)) {
-            sleep(POLL_PAUSE).await;
-            (nodes, _) = ask_on(client).await?;
-        }
-        Ok(ExitCode::Done)
-    };
+    let reached = client.watch_nodes(|nodes, _| {
+        let so = named(nodes, names)?.iter().all(|node| is_so(node, what));
+        Ok::<_, CliError>(so.then_some(ExitCode::Done))
+    });
     tokio::select! {
         reached = reached => reached,
         () = over => Err(time_out(&fold_nodes(names))),
         () = interrupt.heard() => {
             say(&format!("no longer waiting for {}: `jnode -w {}`", fold_nodes(names), fold_nodes(names)));
             Ok(ExitCode::Unknown)
-        }
-    }
-}
-
-/// Asks on and on while the controller can't be reached.
-pub(super) async fn ask_on(client: &mut Client) -> Result<(Vec<NodeInfo>, Vec<PartitionInfo>), CliError> {
-    loop {
-        match ask(client).await {
-            Err(error) if matches!(error.code, ExitCode::Unreachable | ExitCode::Unknown) => {
-                say(&format!("jnode: {error}; still trying"));
-                sleep(POLL_PAUSE).await;
-            }
-            other => return other,
         }
     }
 }

@@ -82,6 +82,14 @@ fn one(setting: &Setting, settings: &mut PartitionSettings) -> Result<(), CliErr
             let number = value.parse().map_err(|_| wrong(format!("`{value}` is no whole number")))?;
             settings.priority = Some(number);
         }
+        "max-nodes" => {
+            let most = if value.is_empty() { Ok(0) } else { value.parse::<u32>() };
+            settings.nodes_max = Some(most.map_err(|_| wrong(format!("`{value}` is no whole number")))?);
+        }
+        "accounts" => {
+            let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+            settings.accounts = Some(words.map(str::to_owned).collect());
+        }
         "policy" if value == "priority-easy" => {}
         other => {
             let error = CliError::script("not_supported", format!("not supported yet: {other}={value}"));
@@ -102,8 +110,17 @@ mod tests {
 
     #[test]
     fn settings_are_read_or_refused_with_their_code() {
-        let set = read(&["nodes=n[1-3]", "default=yes", "state=closed", "max-time=UNLIMITED", "priority=-3"])
-            .unwrap();
+        let set = read(&[
+            "nodes=n[1-3]",
+            "default=yes",
+            "state=closed",
+            "max-time=UNLIMITED",
+            "priority=-3",
+            "accounts=a,b",
+            "max-nodes=2",
+        ])
+        .unwrap();
+        assert_eq!((set.accounts.as_ref().map(Vec::len), set.nodes_max), (Some(2), Some(2)));
         assert_eq!(set.nodes.as_ref().map(Vec::len), Some(3));
         assert_eq!(
             (set.default, set.state, set.priority),
@@ -114,7 +131,7 @@ mod tests {
         for word in ["default=maybe", "state=open", "max-time=x", "nodes=n["] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 64, "{word}");
         }
-        for word in ["accounts=a", "policy=smart", "max-nodes=2", "requeue=no"] {
+        for word in ["policy=smart", "requeue=no"] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 65, "{word}");
         }
     }

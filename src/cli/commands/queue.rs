@@ -3,7 +3,7 @@
 use super::act::{Wanted, act};
 use super::context::Context;
 use super::selection::{Ended, select, selection};
-use super::{hist, list, log, login, set, show, usage, wait, why};
+use super::{fetch, hist, list, log, login, set, show, usage, wait, why};
 use crate::cli::args::jqueue::{self, JQueue};
 use crate::cli::error::{CliError, ExitCode};
 use crate::wire::client::Verb;
@@ -36,14 +36,14 @@ pub fn jqueue(given: JQueue) -> Result<ExitCode, CliError> {
         Some(jqueue::Verb::Resume(wanted)) => simple(wanted, Verb::Resume),
         Some(jqueue::Verb::First(wanted)) => simple(wanted, Verb::First),
         Some(jqueue::Verb::Requeue { act, with, dependents }) => {
-            if !with.is_empty() {
-                let error = not_supported("--with");
-                return Err(error.hint("`jqueue set` after `jqueue hold` changes what it asks for"));
+            if with.is_empty() && !dependents {
+                return simple(act, Verb::Requeue);
             }
-            if *dependents {
-                return Err(not_supported("--dependents"));
-            }
-            simple(act, Verb::Requeue)
+            let settings = match with.as_slice() {
+                [] => None,
+                with => Some(Box::new(set::settings(with, &context.clock)?)),
+            };
+            simple(act, Verb::RequeueWith { settings, dependents: *dependents })
         }
         Some(jqueue::Verb::Set { words, filters, names, dry_run, key }) => {
             let (jobs, settings) = jqueue::Verb::set_words(words)?;
@@ -53,8 +53,10 @@ pub fn jqueue(given: JQueue) -> Result<ExitCode, CliError> {
             act(&context, Wanted { verb, selection, dry_run: *dry_run, key: key.as_deref(), is_verb: true })
         }
         Some(jqueue::Verb::Login { token }) => login::login(&context, &given.general, token),
-        Some(jqueue::Verb::Fetch { .. }) => Err(not_supported("fetch")),
-        Some(jqueue::Verb::Top) => Err(not_supported("top")),
+        Some(jqueue::Verb::Fetch { job, glob, dir }) => {
+            fetch::fetch(&context, job, glob.as_deref(), dir.as_deref())
+        }
+        Some(jqueue::Verb::Top) => list::list(&context, &list::everything_live(&given.list)),
     }
 }
 
@@ -62,8 +64,4 @@ fn change(context: &Context, wanted: &jqueue::Act, verb: Verb) -> Result<ExitCod
     let selection = selection(&wanted.selection, Ended::IfAsked, context.clock.now)?;
     let (dry_run, key) = (wanted.dry_run, wanted.key.as_deref());
     act(context, Wanted { verb, selection, dry_run, key, is_verb: true })
-}
-
-fn not_supported(what: &'static str) -> CliError {
-    CliError::script("not_supported", format!("not supported yet: {what}")).option(what)
 }

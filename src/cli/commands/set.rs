@@ -5,7 +5,9 @@ use crate::cli::args::values::Setting;
 use crate::cli::error::CliError;
 use crate::cli::moment::Towards;
 use crate::cli::render::quantity::Clock;
-use crate::model::parse::{hostlist, memory, span};
+use crate::model::parse::memory::Amount;
+use crate::model::parse::{dependency, feature, hostlist, memory, span};
+use crate::model::spec::Dependencies;
 use crate::wire::client::Settings;
 
 /// Reads settings; a later one of the same key wins.
@@ -36,7 +38,33 @@ fn one(setting: &Setting, clock: &Clock, settings: &mut Settings) -> Result<(), 
     match setting.key.as_str() {
         "time" => settings.time = Some(span::limit(value).map_err(|error| wrong(error.to_string()))?),
         "mem" => {
-            settings.memory_bytes = Some(memory::bytes(value).map_err(|error| wrong(error.to_string()))?)
+            let amount = memory::amount(value).map_err(|error| wrong(error.to_string()))?;
+            (settings.memory_bytes, settings.memory_most_bytes) = match amount {
+                Amount::Bytes(bytes) => (Some(bytes), None),
+                Amount::Range(least, most) => (Some(least), Some(most)),
+            };
+        }
+        "nodes" => {
+            let nodes = crate::cli::request::node_range(value).map_err(wrong)?;
+            if nodes.0 > 1 {
+                let error =
+                    CliError::script("not_supported", format!("not supported yet: set nodes={value}"));
+                return Err(error.option("nodes"));
+            }
+            settings.nodes = Some(nodes);
+        }
+        "constraint" => {
+            let wanted = match value {
+                "" => None,
+                _ => Some(feature::constraint(value).map_err(|error| wrong(error.to_string()))?),
+            };
+            settings.constraint = Some(wanted);
+        }
+        "dependency" => {
+            settings.dependencies = Some(match value {
+                "" => Dependencies::default(),
+                _ => dependency::expression(value, None).map_err(|error| wrong(error.to_string()))?,
+            });
         }
         "cpus" => settings.cpus = Some(number()?),
         "partition" => settings.partitions = Some(list()),
@@ -95,11 +123,22 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_64_and_what_is_to_come_65() {
-        for word in ["time=soon", "mem=much", "cpus=-1", "nice=x", "begin=never", "nodelist=n["] {
+        for word in [
+            "time=soon",
+            "mem=much",
+            "cpus=-1",
+            "nice=x",
+            "begin=never",
+            "nodelist=n[",
+            "constraint=a|",
+            "dependency=last",
+        ] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 64, "{word}");
         }
-        for word in ["nodes=2", "constraint=a", "dependency=afterok:1"] {
-            assert_eq!(read(&[word]).unwrap_err().code.number(), 65, "{word}");
-        }
+        assert_eq!(read(&["nodes=2"]).unwrap_err().code.number(), 65);
+        let set = read(&["nodes=1", "constraint=a&b", "dependency=afterok:1", "mem=1G..4G"]).unwrap();
+        assert_eq!((set.nodes, set.memory_most_bytes), (Some((1, 1)), Some(4 << 30)));
+        assert_eq!(set.dependencies.map(|all| all.conditions.len()), Some(1));
+        assert!(matches!(read(&["constraint="]).unwrap().constraint, Some(None)));
     }
 }

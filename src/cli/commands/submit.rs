@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::{tell_of_losses, with_client};
 use super::failure::{refused, repeat, with_repeat};
+use super::tied;
 use super::waiting::{Manner, Waited, interrupted, names, wait, wait_for};
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::json::envelope;
@@ -61,14 +62,35 @@ pub fn jsubmit(mut prepared: Prepared) -> Result<ExitCode, CliError> {
         };
         // Before the id is out: whoever has read it may send the signal.
         let listen = prepared.waiting != Waiting::No;
-        let interrupt = listen.then(Interrupt::listen).transpose()?;
-        tell(&prepared, &jobs, &receipt, &warnings)?;
-        match (prepared.waiting, interrupt) {
-            (Waiting::End, Some(mut interrupt)) => stay(client, &prepared, &jobs, &mut interrupt).await,
-            (Waiting::Follow, Some(mut interrupt)) => follow(client, &prepared, &jobs, &mut interrupt).await,
-            _ => Ok(ExitCode::Done),
+        let mut interrupt = listen.then(Interrupt::listen).transpose()?;
+        let tied = tied::of(&prepared, &jobs);
+        if !tied.is_empty() {
+            interrupt = interrupt.map(Interrupt::with_hangup).transpose()?;
         }
+        tell(&prepared, &jobs, &warnings)?;
+        if let (Some(first), true) = (jobs.first(), for_a_person(&prepared)) {
+            let receipt = with_start(client, receipt, *first).await;
+            say(&receipt::receipt(&receipt, &Clock::system()));
+        }
+        let Some(mut interrupt) = interrupt else { return Ok(ExitCode::Done) };
+        if tied.is_empty() {
+            return remain(client, &prepared, &jobs, &mut interrupt).await;
+        }
+        tied::remain(client, &prepared, &jobs, &tied, &mut interrupt).await
     })
+}
+
+/// Stays until the end, with the output if that was asked for.
+pub(super) async fn remain(
+    client: &mut Client,
+    prepared: &Prepared,
+    jobs: &[JobId],
+    interrupt: &mut Interrupt,
+) -> Result<ExitCode, CliError> {
+    match prepared.waiting {
+        Waiting::Follow => follow(client, prepared, jobs, interrupt).await,
+        Waiting::End | Waiting::No => stay(client, prepared, jobs, interrupt).await,
+    }
 }
 
 /// `--test-only`: what was understood here, and what the controller says to it. A request that this side can't honour
@@ -134,7 +156,7 @@ fn complete(data: &mut Value, answer: Option<&Result<Receipt, CliError>>) {
     }
 }
 
-fn config(prepared: &Prepared) -> Option<PathBuf> {
+pub(super) fn config(prepared: &Prepared) -> Option<PathBuf> {
     prepared.config.as_ref().map(PathBuf::from)
 }
 
@@ -160,8 +182,8 @@ fn request(prepared: &mut Prepared, key: String, test_only: bool) -> Result<Subm
     })
 }
 
-/// The ids, as asked for, out and flushed; then the words for a person.
-fn tell(prepared: &Prepared, jobs: &[JobId], receipt: &Receipt, warnings: &[String]) -> Result<(), CliError> {
+/// The ids, as asked for, out and flushed; then what the user should know.
+fn tell(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> Result<(), CliError> {
     if jobs.len() != prepared.jobs.len() {
         let words = format!("{} jobs were sent and {} numbers came back", prepared.jobs.len(), jobs.len());
         return Err(ClientError::Protocol(words).into());
@@ -173,11 +195,27 @@ fn tell(prepared: &Prepared, jobs: &[JobId], receipt: &Receipt, warnings: &[Stri
         print(&text)?;
     }
     warn(prepared, warnings);
-    let person = io::stderr().is_terminal() && !prepared.quiet && !prepared.json && !prepared.many;
-    if person {
-        say(&receipt::receipt(receipt, &Clock::system()));
-    }
     Ok(())
+}
+
+/// Whether somebody sits there and reads.
+fn for_a_person(prepared: &Prepared) -> bool {
+    io::stderr().is_terminal() && !prepared.quiet && !prepared.json && !prepared.many
+}
+
+/// The receipt with the start, as far as the controller can say. The job is accepted either way.
+async fn with_start(client: &mut Client, mut receipt: Receipt, job: JobId) -> Receipt {
+    let selection = Selection { selectors: vec![Selector::Number(job)], ..Selection::default() };
+    if let Ok(Reply::Detail(details)) = client.ask(&Request::Show(selection)).await
+        && let Some(detail) = details.into_iter().next()
+    {
+        receipt.start = detail.info.start_time.or(detail.estimate);
+        if detail.info.state.is_live() {
+            receipt.start = receipt.start.or(Some(Clock::system().now));
+            receipt.nodes = detail.info.nodes;
+        }
+    }
+    receipt
 }
 
 fn ids(prepared: &Prepared, jobs: &[JobId], warnings: &[String]) -> String {

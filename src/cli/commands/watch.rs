@@ -42,10 +42,12 @@ pub(super) fn watch(
         let mut interrupt = Interrupt::listen()?;
         tell_of_losses(client, context.program);
         let mut screen = Screen::new(keeps_ends);
-        let position = list.position.map(Position);
+        // A table needs the snapshot; lines go on from where they were.
+        let position = list.position.map(Position).filter(|_| context.json);
+        let mut at = position;
         let live = client.watch(&filter, position, |view| {
             if context.json {
-                print(&json_lines(&view, &context.clock))?;
+                print(&json_lines(&view, &mut at, &context.clock))?;
             } else {
                 screen.take(view);
                 print(&screen.draw(look, !list.no_header, &context.clock))?;
@@ -60,21 +62,32 @@ pub(super) fn watch(
     })
 }
 
-/// The lines of one view: a snapshot, or an object for each change. A snapshot after a loss comes as changes, too:
-/// who folds by id then has the latest of everything.
-fn json_lines(view: &View, clock: &Clock) -> String {
+/// The lines of one view: a snapshot, or an object for each change. A snapshot after a loss comes as changes, too (its
+/// ends were told before it): who folds by id then has the latest of everything. `at` is the position reached so far;
+/// of several lines that come together only the last one has the new one, so that whoever goes on from a line that it
+/// has read misses nothing.
+fn json_lines(view: &View, at: &mut Option<Position>, clock: &Clock) -> String {
     let clock = Clock { now: wall_now(), zone: clock.zone.clone() };
     let object = |job: &JobInfo| Value::Object(job_json(job, &clock));
-    match view {
-        View::Snapshot { jobs, position, number: 0, .. } => {
+    let (jobs, position): (Vec<&JobInfo>, Position) = match view {
+        View::Snapshot { jobs, position, .. } if at.is_none() => {
+            *at = Some(*position);
             let rows: Vec<Value> = jobs.iter().map(object).collect();
-            format!("{}\n", json!({"snapshot": rows, "position": position.0}))
+            return format!("{}\n", json!({"snapshot": rows, "position": position.0}));
         }
-        View::Snapshot { jobs, position, .. } | View::Changed { jobs, position } => jobs
-            .iter()
-            .map(|job| format!("{}\n", json!({"position": position.0, "job": object(job)})))
-            .collect(),
-    }
+        View::Snapshot { jobs, position, .. } => {
+            (jobs.iter().filter(|job| !job.state.is_end()).collect(), *position)
+        }
+        View::Changed { jobs, position } => (jobs.iter().collect(), *position),
+    };
+    let before = at.unwrap_or(position);
+    let last = jobs.len().saturating_sub(1);
+    let line = |(number, job): (usize, &&JobInfo)| {
+        let position = if number == last { position } else { before };
+        format!("{}\n", json!({"position": position.0, "job": object(job)}))
+    };
+    *at = Some(position);
+    jobs.iter().enumerate().map(line).collect()
 }
 
 /// What a terminal shows: the latest of each job, folded by id, and the last ends.
@@ -168,11 +181,17 @@ mod tests {
         let jobs = vec![sample::job(JobId(1), State::Running), sample::job(JobId(2), State::Running)];
         let snapshot =
             |number| View::Snapshot { jobs: jobs.clone(), position: Position(5), footer: None, number };
-        let first: Value = serde_json::from_str(&json_lines(&snapshot(0), &clock)).unwrap();
+        let mut at = None;
+        let first: Value = serde_json::from_str(&json_lines(&snapshot(0), &mut at, &clock)).unwrap();
         assert_eq!((first["position"].as_u64(), first["snapshot"][1]["id"].as_str()), (Some(5), Some("2")));
-        let again = json_lines(&snapshot(1), &clock);
-        assert_eq!(again.lines().count(), 2);
-        let line: Value = serde_json::from_str(again.lines().next().unwrap()).unwrap();
-        assert_eq!((line["position"].as_u64(), line["job"]["state"].as_str()), (Some(5), Some("running")));
+        let again = View::Snapshot { jobs: jobs.clone(), position: Position(9), footer: None, number: 1 };
+        let again = json_lines(&again, &mut at, &clock);
+        let lines: Vec<Value> = again.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let positions: Vec<_> = lines.iter().map(|line| line["position"].as_u64().unwrap()).collect();
+        assert_eq!((positions, lines[0]["job"]["state"].as_str()), (vec![5, 9], Some("running")));
+        // Who goes on from a position gets lines alone, and no end a second time.
+        let ended = vec![sample::job(JobId(1), State::Completed), sample::job(JobId(2), State::Running)];
+        let later = View::Snapshot { jobs: ended, position: Position(9), footer: None, number: 0 };
+        assert_eq!(json_lines(&later, &mut Some(Position(3)), &clock).lines().count(), 1);
     }
 }

@@ -76,7 +76,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     slurm("ntasks", Value("N"), Resources, "How many tasks").letter('n').also(&["tasks"]),
     slurm("ntasks-per-node", Value("N"), Resources, "How many tasks on each node").also(&["tasks-per-node"]),
     slurm("cpus-per-task", Value("N"), Resources, "Cpus of each task").letter('c'),
-    slurm("mem", Value("SIZE"), Resources, "Memory on the node: MiB, or with K, M, G, T; 0: all of it").variables(&["SBATCH_MEM_PER_NODE"]),
+    slurm("mem", Value("SIZE"), Resources, "Memory on the node: MiB, or with K, M, G, T; 0: all of it; 4G..16G: twice as much after each end for lack of it").variables(&["SBATCH_MEM_PER_NODE"]),
     slurm("mem-per-cpu", Value("SIZE"), Resources, "Memory for each cpu").variables(&["SBATCH_MEM_PER_CPU"]),
     slurm("mem-per-gpu", Value("SIZE"), Resources, "Memory for each GPU").variables(&["SBATCH_MEM_PER_GPU"]).refused(),
     slurm("gpus", Value("[TYPE:]N"), Resources, "GPUs of the job").letter('G').variables(&["SBATCH_GPUS"]).refused(),
@@ -94,7 +94,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     slurm("partition", Value("A[,B]"), Where, "One of these partitions").letter('p').variables(&["SBATCH_PARTITION"]),
     slurm("nodelist", Value("LIST"), Where, "Only these nodes, as n[001-016,20]").letter('w'),
     slurm("exclude", Value("LIST"), Where, "None of these nodes").letter('x'),
-    slurm("constraint", Value("FEATURES"), Where, "Only nodes with these features").letter('C').variables(&["SBATCH_CONSTRAINT"]).refused(),
+    slurm("constraint", Value("FEATURES"), Where, "Only nodes with these features: a&b|c").letter('C').variables(&["SBATCH_CONSTRAINT"]),
     slurm("reservation", Value("NAME"), Where, "Inside this reservation").variables(&["SBATCH_RESERVATION"]).refused(),
 
     slurm("time", Value("TIME"), When, "Time limit: minutes, HH:MM:SS, D-HH[:MM[:SS]], 1h30m; 0: none").letter('t').variables(&["SBATCH_TIMELIMIT"]),
@@ -129,7 +129,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
 
     slurm("wait", Nothing, Waiting, "Wait for the end; exit as the job did").letter('W').variables(&["SBATCH_WAIT"]),
     ours("follow", Nothing, Waiting, "Wait, and show the output as it comes").letter('f'),
-    ours("tied", Nothing, Waiting, "Cancel the job when this command ends").refused(),
+    ours("tied", Nothing, Waiting, "Wait, and cancel the job when this command ends or is gone for 60 seconds"),
     slurm("test-only", Nothing, Waiting, "Show what was understood and when it would start; submit nothing"),
     ours("key", Value("KEY"), Waiting, "Submit under this key: a repeat gives the same job").command_line_only(),
 

@@ -81,6 +81,7 @@ fn spec() -> JobSpec {
         signal: None,
         comment: String::new(),
         harmless: vec!["--mail-type=END".to_owned()],
+        tied: false,
     }
 }
 
@@ -97,13 +98,24 @@ fn detail(state: State) -> JobDetail {
         ahead: waits.then_some(3),
         conditions: if waits {
             vec![
-                Condition { code: "Resources".to_owned(), nodes: 2, text: "too few free cpus".to_owned() },
-                Condition { code: "Dependency".to_owned(), nodes: 0, text: "waits for 120".to_owned() },
+                Condition {
+                    code: "Resources".to_owned(),
+                    nodes: 2,
+                    text: "too few free cpus".to_owned(),
+                    until: None,
+                },
+                Condition {
+                    code: "Dependency".to_owned(),
+                    nodes: 0,
+                    text: "waits for 120".to_owned(),
+                    until: Some(ago(-60)),
+                },
             ]
         } else {
             vec![]
         },
         estimate: waits.then(|| WallTime(ago(0).0 + 1_800_000_000)),
+        advice: vec![wire_info::Advice { change: "time=30:00".to_owned(), start: Some(ago(-120)) }],
     }
 }
 
@@ -281,6 +293,7 @@ fn the_cluster_and_the_caller() {
         log_bytes: 7 << 20,
         memory_bytes: 30 << 20,
         warnings: vec!["UDP buffers are small".to_owned()],
+        refused: vec![("failed handshake".to_owned(), 3), ("malformed request".to_owned(), 1)],
     };
     text += &status::status(&status, &clock);
     let table = [["TIME", "WHO"], ["1795362116", "ali\u{7}ce"]].map(|row| row.map(str::to_owned).to_vec());

@@ -161,7 +161,9 @@ pub fn task_words(job: &JobInfo) -> String {
         (sum(&|s| s == State::Completed), "done"),
         (sum(&|s| s.is_bad()), "failed"),
         (sum(&|s| s == State::Cancelled), "cancelled"),
-        (sum(&|s| matches!(s, State::Running | State::Starting | State::Completing)), "running"),
+        // As `-t R` and `-t CF` pick them: who reads "running" here must find them there.
+        (sum(&|s| s == State::Starting), "starting"),
+        (sum(&|s| matches!(s, State::Running | State::Completing)), "running"),
         (sum(&|s| s == State::Suspended), "suspended"),
         (sum(&|s| s == State::Unreachable), "unreachable"),
         (sum(&|s| s == State::Held), "held"),

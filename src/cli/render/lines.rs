@@ -35,20 +35,8 @@ pub fn lines_json(lines: &[Vec<String>]) -> Value {
     Value::Array(rows.iter().map(object).collect())
 }
 
-/// The rows whose cell in that column passes, heads kept; `None` if there is no such column.
-pub fn rows_where(
-    lines: Vec<Vec<String>>,
-    column: &str,
-    passes: impl Fn(&str) -> bool,
-) -> Option<Vec<Vec<String>>> {
-    let at = lines.first()?.iter().position(|head| head.eq_ignore_ascii_case(column))?;
-    let mut heads = true;
-    let keep = |row: &Vec<String>| std::mem::take(&mut heads) || row.get(at).is_some_and(|cell| passes(cell));
-    Some(lines.into_iter().filter(keep).collect())
-}
-
 /// The moment in a cell of a time column.
-pub fn time_in(cell: &str) -> Option<WallTime> {
+fn time_in(cell: &str) -> Option<WallTime> {
     cell.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000_000)).map(WallTime)
 }
 

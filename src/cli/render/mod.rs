@@ -1,6 +1,7 @@
 //! Turns what the controller says into tables, sentences and JSON. Pure: no terminal, no clock, no colour.
 
 pub mod act;
+pub mod doctor;
 pub mod eff;
 pub mod format;
 #[cfg(test)]

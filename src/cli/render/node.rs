@@ -58,6 +58,13 @@ pub fn node_show(node: &NodeInfo, clock: &Clock) -> String {
     lines.push(("jobs", node.jobs.to_string()));
     lines.push(("load", load(node)));
     lines.push(("partitions", node.partitions.join(",")));
+    if !node.features.is_empty() {
+        lines.push(("features", node.features.join(",")));
+    }
+    lines.push(("weight", node.weight.to_string()));
+    if let Some(at) = node.drain_until {
+        lines.push(("drained until", format!("{}; what is left is ended then", clock.local(at))));
+    }
     lines.push(("limits kept by", node.limits.clone()));
     if let Some(uid) = node.only_uid {
         lines.push(("serves only", format!("uid {uid} (its daemon has no root)")));
@@ -89,7 +96,9 @@ pub fn node_json(node: &NodeInfo) -> Map<String, Value> {
     put("version", json!(node.version));
     put("certificate_expires", time(node.certificate_expires));
     put("partitions", json!(node.partitions));
-    put("features", json!([]));
+    put("features", json!(node.features));
+    put("weight", json!(node.weight));
+    put("drain_until", time(node.drain_until));
     put("tmp_bytes", json!(node.total.tmp_bytes));
     put("limits", json!(node.limits));
     put("only_uid", json!(node.only_uid.map(|uid| uid.0)));

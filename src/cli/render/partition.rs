@@ -57,6 +57,10 @@ pub fn partition_json(partition: &PartitionInfo, nodes: &[NodeInfo]) -> Map<Stri
     put("max_time_seconds", json!(partition.max_time.0.map(|span| span.0)));
     put("default_time_seconds", json!(partition.default_time.and_then(|limit| limit.0).map(|span| span.0)));
     put("priority", json!(partition.priority));
+    put("default_mem_per_cpu_bytes", json!(partition.default_memory_per_cpu_bytes));
+    put("max_nodes", json!(partition.nodes_max));
+    put("accounts", json!(partition.accounts));
+    put("policy", json!("priority-easy"));
     put("nodes", json!(partition.nodes));
     put("nodes_allocated", json!(allocated));
     put("nodes_idle", json!(idle));

@@ -35,6 +35,7 @@ pub fn request_json(spec: &JobSpec) -> Value {
         MemoryRequest::PerNode(bytes) => (json!(bytes), None),
         MemoryRequest::PerCpu(bytes) => (Value::Null, Some(bytes)),
         MemoryRequest::WholeNode => (json!("all"), None),
+        MemoryRequest::Range(least, most) => (json!(memory_range(least, most)), None),
     };
     put("mem_bytes", per_node);
     put("mem_per_cpu_bytes", json!(per_cpu));
@@ -44,6 +45,7 @@ pub fn request_json(spec: &JobSpec) -> Value {
     put("partition", json!(spec.place.partitions));
     put("nodelist", json!(spec.place.nodes));
     put("exclude", json!(spec.place.exclude));
+    put("constraint", json!(spec.place.constraint.as_ref().map(ToString::to_string)));
     put("time_seconds", json!(spec.times.limit.and_then(|limit| limit.0).map(|span| span.0)));
     put("time_min_seconds", json!(spec.times.minimum.map(|span| span.0)));
     put("begin", json!(spec.times.begin.and_then(rfc3339)));
@@ -58,6 +60,7 @@ pub fn request_json(spec: &JobSpec) -> Value {
     put("each_line", json!(spec.array.as_ref().is_some_and(|array| array.lines.is_some())));
     put("on_dep_fail", json!(on_failure(spec)));
     put("hold", json!(spec.hold));
+    put("tied", json!(spec.tied));
     put("requeue", json!(lost_words(spec.restart.lost)));
     put("retry", json!(Some(spec.restart.retries).filter(|n| *n > 0)));
     put("retry_on", json!(retry_words(&spec.restart.on)));
@@ -65,6 +68,10 @@ pub fn request_json(spec: &JobSpec) -> Value {
     put("comment", json!(spec.comment));
     put("harmless", json!(spec.harmless));
     Value::Object(object)
+}
+
+fn memory_range(least: u64, most: u64) -> String {
+    format!("{}..{}", crate::model::parse::memory::write(least), crate::model::parse::memory::write(most))
 }
 
 /// The request in words for `jqueue show`: what was set, a line each.
@@ -86,6 +93,7 @@ pub fn request_lines(spec: &JobSpec) -> Vec<(&'static str, String)> {
         MemoryRequest::PerNode(bytes) => put("--mem", Some(size(bytes))),
         MemoryRequest::PerCpu(bytes) => put("--mem-per-cpu", Some(size(bytes))),
         MemoryRequest::WholeNode => put("--mem", Some("0 (the whole node's)".to_owned())),
+        MemoryRequest::Range(least, most) => put("--mem", Some(memory_range(least, most))),
     }
     put("--tmp", Some(spec.request.tmp_bytes).filter(|n| *n > 0).map(size));
     put("--mincpus", Some(spec.request.cpus_min).filter(|n| *n > 0).map(|n| n.to_string()));
@@ -93,12 +101,14 @@ pub fn request_lines(spec: &JobSpec) -> Vec<(&'static str, String)> {
     put("-p", Some(spec.place.partitions.join(",")));
     put("-w", Some(super::fold_nodes(&spec.place.nodes)));
     put("-x", Some(super::fold_nodes(&spec.place.exclude)));
+    put("-C", spec.place.constraint.as_ref().map(ToString::to_string));
     put("-t", spec.times.limit.map(limit));
     put("--time-min", spec.times.minimum.map(span_words));
     put("--nice", Some(spec.nice).filter(|n| *n != 0).map(|n| n.to_string()));
     put("--array", spec.array.as_ref().map(array_words));
     put("--on-dep-fail", on_failure(spec).map(str::to_owned));
     put("--hold", spec.hold.then(|| "yes".to_owned()));
+    put("--tied", spec.tied.then(|| "yes".to_owned()));
     put("--requeue", Some(lost_words(spec.restart.lost)));
     put("--retry", Some(spec.restart.retries).filter(|n| *n > 0).map(|n| n.to_string()));
     put("--retry-on", Some(retry_words(&spec.restart.on).join(",")));

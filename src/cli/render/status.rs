@@ -27,6 +27,9 @@ pub fn status(status: &ClusterStatus, clock: &Clock) -> String {
         ("connections", status.connections.to_string()),
         ("memory", size_words(status.memory_bytes)),
     ];
+    for (kind, count) in &status.refused {
+        lines.push(("refused", format!("{count} × {kind}")));
+    }
     for warning in &status.warnings {
         lines.push(("warning", warning.clone()));
     }
@@ -53,5 +56,6 @@ pub fn status_json(status: &ClusterStatus) -> Value {
         "log_bytes": status.log_bytes,
         "memory_bytes": status.memory_bytes,
         "warnings": status.warnings,
+        "refused": status.refused.iter().cloned().collect::<std::collections::BTreeMap<String, u64>>(),
     })
 }

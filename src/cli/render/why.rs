@@ -31,16 +31,18 @@ pub fn why(detail: &JobDetail, tail: &str, clock: &Clock) -> String {
         text.push_str(&format!("  {}\n", escape(reason)));
     }
     for condition in &detail.conditions {
-        let nodes = match condition.nodes {
-            0 => String::new(),
-            nodes => format!(" ({})", count(nodes, "node")),
-        };
-        text.push_str(&format!("  {}{nodes}: {}\n", escape(&condition.code), escape(&condition.text)));
+        let until = condition.until.map_or_else(String::new, |at| format!(", until {}", clock.near(at)));
+        text.push_str(&format!("  {}: {}{until}\n", escape(&condition.code), escape(&condition.text)));
     }
     text.push_str(&rank(detail));
     match detail.estimate {
         Some(start) => text.push_str(&format!("  starts about {}\n", clock.near(start))),
         None => text.push_str("  when it starts is not known\n"),
+    }
+    for one in &detail.advice {
+        let start =
+            one.start.map_or_else(String::new, |at| format!(" it would start about {}", clock.near(at)));
+        text.push_str(&format!("  with {}{start}: jqueue set {} {}\n", one.change, job.id, one.change));
     }
     text
 }
@@ -51,13 +53,16 @@ pub fn why_json(detail: &JobDetail, tail: &str) -> Value {
     let conditions: Vec<Value> = detail
         .conditions
         .iter()
-        .map(|one| json!({"code": one.code, "nodes": one.nodes, "until": null, "text": one.text}))
+        .map(|one| json!({"code": one.code, "nodes": one.nodes, "until": one.until.and_then(rfc3339), "text": one.text}))
         .collect();
+    let sooner =
+        detail.advice.iter().map(|one| json!({"change": one.change, "start": one.start.and_then(rfc3339)}));
     let advice: Vec<Value> = job
         .end
         .iter()
         .filter_map(|end| advice(job, end))
         .map(|(change, _)| json!({"change": change, "start": null}))
+        .chain(sooner)
         .collect();
     json!({
         "id": job.id,
@@ -101,7 +106,7 @@ pub fn prio_json(detail: &JobDetail) -> Value {
 
 fn rank(detail: &JobDetail) -> String {
     match detail.ahead {
-        Some(0) => "  it is the next in line\n".to_owned(),
+        Some(0) => "  rank 1: it is the next in line\n".to_owned(),
         Some(ahead) => {
             format!("  rank {}: {} ahead of it\n", ahead.saturating_add(1), count(ahead, "unfinished job"))
         }

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::rc::Rc;
 
+pub use self::needs::node_range;
 pub(in crate::cli) use self::needs::{COUNT_MAX, hosts, names};
 use self::program::Program;
 pub use self::surroundings::{Surroundings, Variables};
@@ -279,6 +280,8 @@ fn finish(call: &Merged, jobs: Vec<PreparedJob>, workshop: Workshop<'_>) -> Resu
     let waiting = match (said(|talk| talk.follow), said(|talk| talk.wait)) {
         (true, _) => Waiting::Follow,
         (false, true) => Waiting::End,
+        // A job that ends with its command needs one that stays.
+        (false, false) if jobs.iter().any(|job| job.spec.tied) => Waiting::End,
         (false, false) => Waiting::No,
     };
     if waiting == Waiting::Follow && jobs.len() > 1 {

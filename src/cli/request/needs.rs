@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::understanding::{Understanding, count};
 use crate::cli::error::CliError;
 use crate::model::identity::name_is_valid;
-use crate::model::parse::hostlist;
 use crate::model::parse::memory::{self, Amount};
-use crate::model::spec::{MemoryRequest, Place, Request};
+use crate::model::parse::{feature, hostlist};
+use crate::model::spec::{Constraint, MemoryRequest, Place, Request};
 
 /// The most tasks, or cpus, that a request can name.
 pub const COUNT_MAX: u32 = 1_000_000;
@@ -80,10 +80,7 @@ impl Understanding<'_> {
         Ok(match (per_node, per_cpu) {
             (Some(Amount::Bytes(0)), _) => MemoryRequest::WholeNode,
             (Some(Amount::Bytes(bytes)), _) => MemoryRequest::PerNode(bytes),
-            (Some(Amount::Range(least, _)), _) => {
-                self.refuse("mem");
-                MemoryRequest::PerNode(least)
-            }
+            (Some(Amount::Range(least, most)), _) => MemoryRequest::Range(least, most),
             // As for Slurm, none for each cpu means as for `--mem=0`.
             (None, Some(0)) => MemoryRequest::WholeNode,
             (None, Some(bytes)) => MemoryRequest::PerCpu(bytes),
@@ -123,8 +120,14 @@ impl Understanding<'_> {
         {
             return Err(given.error("no_node_left", "--exclude takes away every node of --nodelist"));
         }
+        let read = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => feature::constraint(text).map(Some),
+        };
+        let show = |wanted: &Option<Constraint>| json!(wanted.as_ref().map(ToString::to_string));
+        let constraint = self.look("constraint", read, show, Value::Null)?.flatten();
         self.trivial_of_one_node()?;
-        Ok(Place { partitions, nodes, exclude })
+        Ok(Place { partitions, nodes, exclude, constraint })
     }
 
     /// What is true of any job on one node; looked at, so that nonsense is seen.
@@ -146,7 +149,7 @@ impl Understanding<'_> {
 }
 
 /// `MIN`, `MIN-`, or `MIN-MAX`.
-fn node_range(text: &str) -> Result<(u32, u32), String> {
+pub fn node_range(text: &str) -> Result<(u32, u32), String> {
     let (least, most) = match text.split_once('-') {
         Some((least, "")) => (count(least, 1, COUNT_MAX)?, COUNT_MAX),
         Some((least, most)) => (count(least, 1, COUNT_MAX)?, count(most, 1, COUNT_MAX)?),

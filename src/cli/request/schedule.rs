@@ -7,7 +7,8 @@ use crate::cli::error::CliError;
 use crate::model::parse::dependency::{self, Labels};
 use crate::model::parse::{signal, span};
 use crate::model::spec::{
-    Dependencies, DependencyKind, LostPolicy, OnDependencyFailure, Parent, Restart, RetryOn, Times, Warning,
+    Dependencies, DependencyKind, LostPolicy, MemoryRequest, OnDependencyFailure, Parent, Restart, RetryOn,
+    Times, Warning,
 };
 use crate::model::time::TimeLimit;
 
@@ -94,7 +95,7 @@ impl Understanding<'_> {
     ///
     /// # Errors
     /// Words that are not known.
-    pub fn restart(&mut self) -> Result<Restart, CliError> {
+    pub fn restart(&mut self, memory: MemoryRequest) -> Result<Restart, CliError> {
         let lost = match self.merged.has("no-requeue") {
             true => {
                 self.flag("no-requeue");
@@ -108,13 +109,23 @@ impl Understanding<'_> {
         };
         let retries = self.count("retry", 0, RETRIES_MAX, json!(0))?;
         let on = self.look("retry-on", retry_on, write_causes, Value::Null)?;
+        let grows = doublings(memory);
+        // A range of memory asks to be tried again by itself, as often as it can grow.
+        let on = match (on, grows) {
+            (None, Some(_)) => Some(RetryOn { fail: retries.is_some(), ..RetryOn::default() }),
+            (on, _) => on,
+        };
+        let on = on.map(|on| RetryOn { oom: on.oom || grows.is_some(), ..on });
+        if let (Some(on), Some(_)) = (&on, grows) {
+            self.amend("retry-on", write_causes(on));
+        }
         let restart = match (retries, on) {
             (None, None) => Restart { lost, ..Restart::default() },
             (Some(retries), Some(on)) => Restart { lost, retries, on },
             (Some(retries), None) => {
                 Restart { lost, retries, on: RetryOn { fail: true, ..RetryOn::default() } }
             }
-            (None, Some(on)) => Restart { lost, retries: RETRIES_DEFAULT, on },
+            (None, Some(on)) => Restart { lost, retries: RETRIES_DEFAULT.max(grows.unwrap_or(0)), on },
         };
         self.amend("retry", json!(restart.retries));
         Ok(restart)
@@ -131,6 +142,13 @@ impl Understanding<'_> {
         };
         self.look("signal", signal::warning, show, Value::Null)
     }
+}
+
+/// How often a range of memory can be doubled; `None`: it is no range.
+fn doublings(memory: MemoryRequest) -> Option<u32> {
+    let MemoryRequest::Range(least, most) = memory else { return None };
+    let steps = std::iter::successors(Some(least.max(1)), |at| at.checked_mul(2)).take_while(|at| *at < most);
+    Some(steps.count() as u32)
 }
 
 fn show_limit(limit: &TimeLimit) -> Value {

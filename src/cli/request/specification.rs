@@ -47,7 +47,7 @@ pub(super) fn specify(
     let hold = u.flag("hold");
     let (account, qos) = (u.name("account")?, u.name("qos")?);
     let (nice, priority) = u.rank()?;
-    let restart = u.restart()?;
+    let restart = u.restart(request.memory)?;
     let signal = u.warning_signal()?;
     let talk = Talk {
         wait: u.flag("wait"),
@@ -57,6 +57,7 @@ pub(super) fn specify(
         verbose: u.flag("verbose"),
         parsable: u.flag("parsable"),
     };
+    let tied = u.flag("tied");
     u.standings()?;
     workshop.warn(std::mem::take(&mut u.warnings));
     let spec = JobSpec {
@@ -83,6 +84,7 @@ pub(super) fn specify(
         signal,
         comment,
         harmless: u.harmless,
+        tied,
     };
     Ok(PreparedJob { spec, label: None, fields: u.fields, refused: u.refused, talk })
 }

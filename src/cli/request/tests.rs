@@ -150,8 +150,7 @@ fn nothing_is_ignored_in_silence() {
     {
         assert!(submit(&[none, "--wrap=x"], &around("/"), "").is_ok(), "{none}");
     }
-    let refused =
-        ["--mem=4G..16G", "--threads-per-core=2", "-C gpu", "--exclusive=user", "--tied", "--checkpoint=x"];
+    let refused = ["--threads-per-core=2", "--exclusive=user", "--checkpoint=x"];
     for refused in refused {
         assert_eq!(
             submit(&[refused, "--wrap=x"], &around("/"), "").unwrap_err().word,
@@ -163,6 +162,21 @@ fn nothing_is_ignored_in_silence() {
         submit(&["-n8", "--ntasks-per-node=4", "--wrap=x"], &around("/"), "").unwrap_err().word,
         "not_supported"
     );
+}
+
+#[test]
+fn a_range_of_memory_asks_to_be_tried_again() {
+    let restart = |args: &[&str]| {
+        let prepared = submit(args, &around("/"), "").unwrap();
+        let spec = &prepared.jobs[0].spec;
+        (spec.request.memory, spec.restart.retries, spec.restart.on.oom, spec.restart.on.fail)
+    };
+    let range = MemoryRequest::Range(4 << 30, 16 << 30);
+    assert_eq!(restart(&["--mem=4G..16G", "--wrap=x"]), (range, 3, true, false));
+    assert_eq!(restart(&["--mem=4G..16G", "--retry=1", "--wrap=x"]), (range, 1, true, true));
+    let wide = MemoryRequest::Range(1 << 20, 1 << 30);
+    assert_eq!(restart(&["--mem=1M..1G", "--retry-on=timeout", "--wrap=x"]), (wide, 10, true, false));
+    assert_eq!(restart(&["--mem=1G", "--wrap=x"]), (MemoryRequest::PerNode(1 << 30), 0, false, false));
 }
 
 #[test]

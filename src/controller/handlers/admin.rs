@@ -1,23 +1,21 @@
 //! What admins read: status, users, certificates, audit, and the check of everything on disk.
 
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{refuse, tables_failed};
+use crate::controller::audit::{Chain, Reading, verify};
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::state::View;
-use crate::model::change::AuditRecord;
 use crate::model::ids::Position;
-use crate::model::time::WallTime;
-use crate::store::tables::{Order, Table, TablesError};
-use crate::wire::client::{Admin, Refusal, RefusalCode, Reply};
-use crate::wire::codec::decode;
+use crate::wire::client::{Admin, AuditQuery, Refusal, RefusalCode, Reply};
 use crate::wire::info::ClusterStatus;
 
-/// The most audit lines of one answer.
-const AUDIT_LINES_MAX: usize = 10_000;
+/// How long the tables may take to reach what is durable.
+const TABLES_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two looks at how far they are.
+const TABLES_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Answers an admin's question.
 ///
@@ -29,20 +27,19 @@ pub async fn admin(office: &Arc<Office>, admin: &Admin, replies: &mut Replies) -
         Admin::Status => Reply::Status(Box::new(status(office, &view))),
         Admin::UserList => users(&view),
         Admin::CertificateList => certificates(&view),
-        Admin::Audit { since } => match audit(office, *since) {
-            Ok(reply) => reply,
-            Err(error) => return refuse(replies, tables_failed(&error)).await,
-        },
-        Admin::Verify => {
-            let office = office.clone();
-            let verified = tokio::task::spawn_blocking(move || verify(&office)).await;
-            verified.unwrap_or_else(|error| {
-                Reply::Refused(Refusal::new(RefusalCode::Conflict, error.to_string(), ""))
-            })
-        }
+        Admin::Audit(query) => return audit(office, query, replies).await,
+        Admin::Verify => aside(office, verify_all).await,
+        Admin::AuditVerify => aside(office, verify_audit).await,
         _ => Reply::Refused(Refusal::new(RefusalCode::Invalid, "not a question", "")),
     };
     replies.last(&reply).await
+}
+
+/// On a thread of its own: it reads much.
+async fn aside(office: &Arc<Office>, work: fn(&Office) -> Reply) -> Reply {
+    let office = office.clone();
+    let worked = tokio::task::spawn_blocking(move || work(&office)).await;
+    worked.unwrap_or_else(|error| Reply::Refused(Refusal::new(RefusalCode::Conflict, error.to_string(), "")))
 }
 
 fn status(office: &Office, view: &View) -> ClusterStatus {
@@ -65,10 +62,11 @@ fn status(office: &Office, view: &View) -> ClusterStatus {
         pending: view.cluster.totals.pending,
         live: view.cluster.totals.live,
         nodes: (view.cluster.nodes.len() as u64, reachable),
-        connections: office.connection_count() as u64,
+        connections: office.quotas.connection_count() as u64,
         log_bytes: folder_bytes(&office.state_folder.join("journal")),
         memory_bytes: resident_bytes(),
         warnings,
+        refused: office.strangers.counts(),
     }
 }
 
@@ -112,27 +110,58 @@ fn certificates(view: &View) -> Reply {
     Reply::Lines(lines)
 }
 
-fn audit(office: &Office, since: WallTime) -> Result<Reply, TablesError> {
-    let low = since.0.max(0).to_be_bytes();
-    let rows = office.tables.range(
-        Table::AUDIT,
-        Bound::Included(&low),
-        Bound::Unbounded,
-        Order::Up,
-        AUDIT_LINES_MAX,
-    )?;
-    let mut lines = vec![words(["TIME", "WHO", "FROM", "WHAT", "ALLOWED"])];
-    for (_, value) in rows {
-        let record: AuditRecord =
-            decode(&value).map_err(|error| TablesError::Broken { what: error.to_string() })?;
-        let at = record.at.unix_seconds().to_string();
-        let allowed = if record.allowed { "yes" } else { "no" };
-        lines.push(words([at.as_str(), &record.who, &record.from, &record.what, allowed]));
+/// Pages of the audit, as they are read.
+async fn audit(office: &Office, query: &AuditQuery, replies: &mut Replies) -> Result<(), Undelivered> {
+    // Whoever has just done something finds it here: the tables follow the log by some milliseconds.
+    let position = office.published.view().position;
+    let begun = std::time::Instant::now();
+    while office.gauges.tables.load(Ordering::Relaxed) < position.0 && begun.elapsed() < TABLES_PATIENCE {
+        tokio::time::sleep(TABLES_PAUSE).await;
     }
-    Ok(Reply::Lines(lines))
+    let mut reading = Reading::new(query.clone());
+    loop {
+        match reading.page(&*office.tables) {
+            Ok(Some(records)) if records.is_empty() => {}
+            Ok(Some(records)) => {
+                replies.push(&Reply::Audit { records, last: false }).await?;
+                replies.flush().await?;
+            }
+            Ok(None) => return replies.last(&Reply::Audit { records: Vec::new(), last: true }).await,
+            Err(error) => return refuse(replies, tables_failed(&error)).await,
+        }
+        // Others on this thread want their turn, too.
+        tokio::task::yield_now().await;
+    }
 }
 
-fn verify(office: &Office) -> Reply {
+/// Checks the chain. The tables follow the log, so what they lack at first may be on its way.
+fn verify_audit(office: &Office) -> Reply {
+    let head = office.published.view();
+    let begun = std::time::Instant::now();
+    while office.gauges.tables.load(Ordering::Relaxed) < head.position.0 && begun.elapsed() < TABLES_PATIENCE
+    {
+        std::thread::sleep(TABLES_PAUSE);
+    }
+    match verify(&*office.tables, head.cluster.audit) {
+        Ok(Chain::Whole(None)) => done("the audit has no record yet".to_owned()),
+        Ok(Chain::Whole(Some((first, last)))) => done(format!(
+            "the audit is whole: records {first} to {last}, each with the hash of the one before"
+        )),
+        Ok(Chain::Broken(text)) => {
+            tracing::error!(target: "audit", text, "the audit's chain is broken");
+            let hint = "somebody or something has changed the tables; the journal still has the records: \
+                        `jctld verify DIR` reads it";
+            Reply::Refused(Refusal::new(RefusalCode::Conflict, text, hint))
+        }
+        Err(error) => Reply::Refused(tables_failed(&error)),
+    }
+}
+
+fn done(line: String) -> Reply {
+    Reply::Done { lines: vec![line], warnings: Vec::new() }
+}
+
+fn verify_all(office: &Office) -> Reply {
     match crate::controller::check::verify_disk(&*office.disk) {
         Ok(lines) => Reply::Done { lines, warnings: Vec::new() },
         Err(message) => Reply::Refused(Refusal::new(RefusalCode::Conflict, message, "")),

@@ -30,7 +30,7 @@ pub async fn ended(
         Ok(history) => history,
         Err(error) => return refuse(replies, tables_failed(&error)).await,
     };
-    let chosen = match choose(&view.cluster, &history, &caller.identity, selection) {
+    let chosen = match choose(&view.cluster, &view.nodes, &history, &caller.identity, selection) {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };

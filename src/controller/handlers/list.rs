@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{found, refuse, tables_failed};
 use crate::controller::clock;
 use crate::controller::office::Office;
-use crate::controller::server::{Replies, Undelivered, heavy};
+use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
@@ -15,8 +15,8 @@ use crate::model::time::{Seconds, WallTime};
 use crate::wire::client::{Footer, LIST_ROWS_MAX, List, Reply};
 use crate::wire::info::{JobInfo, Reason};
 
-/// What looking at one job weighs.
-const JOB_BYTES: usize = 64;
+/// From so many jobs on they are gone through aside.
+const LONG: usize = 2_000;
 /// What counts as lately in the footer.
 const LATELY: Seconds = Seconds(3_600);
 
@@ -31,13 +31,14 @@ pub async fn list(
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
     let view = office.published.view();
-    let weight = if list.selection.selectors.is_empty() { view.cluster.jobs.len() * JOB_BYTES } else { 0 };
-    let chosen = heavy(weight, || {
-        let history = found::jobs(office, &view, &caller.identity, &list.selection);
-        let history = history.map_err(|error| tables_failed(&error))?;
-        choose(&view.cluster, &history, &caller.identity, &list.selection)
-    });
-    let chosen = match chosen {
+    let history = match found::jobs(office, &view, &caller.identity, &list.selection) {
+        Ok(history) => history,
+        Err(error) => return refuse(replies, tables_failed(&error)).await,
+    };
+    let select = || choose(&view.cluster, &view.nodes, &history, &caller.identity, &list.selection);
+    // A long listing must not keep the others of this thread waiting.
+    let long = view.cluster.jobs.len() + history.len() > LONG;
+    let chosen = match if long { tokio::task::block_in_place(select) } else { select() } {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -52,6 +53,7 @@ pub async fn list(
                 let jobs = std::mem::replace(&mut rows, rest);
                 replies.push(&Reply::Jobs { jobs, position: view.position, footer: None }).await?;
             }
+            tokio::task::yield_now().await;
         }
     }
     let footer = Some(footer(office, &view, caller));
@@ -89,7 +91,7 @@ pub fn explain<'a>(office: &'a Office) -> Box<dyn Fn(JobId) -> Option<Reason> + 
     })
 }
 
-fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
+pub fn footer(office: &Office, view: &View, caller: &Caller) -> Footer {
     if caller.identity.within.is_some() {
         // A job hears of nothing but what it reaches.
         return Footer::default();

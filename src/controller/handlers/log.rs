@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::act::pattern_of;
+use crate::core::audit::Deed;
 use crate::core::authorise::may_see;
 use crate::core::job::Job;
 use crate::core::select::choose;
@@ -151,7 +152,7 @@ async fn continue_at_once(
 fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job, Ordinal), Refusal> {
     let selection = Selection { selectors: vec![log.selector.clone()], ..Selection::default() };
     let history = found::jobs(office, view, &caller.identity, &selection).map_err(|e| tables_failed(&e))?;
-    let mut chosen = choose(&view.cluster, &history, &caller.identity, &selection)?;
+    let mut chosen = choose(&view.cluster, &view.nodes, &history, &caller.identity, &selection)?;
     // Of several jobs of one name the newest is meant.
     chosen.sort_by_key(|one| one.job.id());
     let Some(one) = chosen.pop() else {
@@ -160,12 +161,16 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     let id = one.job.id();
     if !may_see(&caller.identity, &one.job.record) {
         let message = format!("the output of job {id} belongs to {}", one.job.record.user);
+        super::note(office, caller, Deed::of(format!("read output (refused: {message})")), false);
         return Err(Refusal::new(RefusalCode::NotAllowed, message, ""));
     }
     let set = one.set();
     let mut tasks = set.iter();
     match (tasks.next(), tasks.next()) {
-        (Some(ordinal), None) => Ok((Arc::unwrap_or_clone(one.job), ordinal)),
+        (Some(ordinal), None) => {
+            note_foreign(office, caller, "read output", &[&one.job]);
+            Ok((Arc::unwrap_or_clone(one.job), ordinal))
+        }
         _ => Err(Refusal::new(
             RefusalCode::Invalid,
             format!("job {id} is an array: say which task"),

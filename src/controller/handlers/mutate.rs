@@ -4,22 +4,29 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{found, refuse, tables_failed};
+use crate::controller::driver::Answer;
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
-use crate::controller::server::{Replies, Undelivered, heavy};
+use crate::controller::server::{Replies, Undelivered};
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
-use crate::model::spec::{DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX};
+use crate::model::spec::{
+    Dependencies, DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX,
+};
+use crate::sched::Start;
 use crate::store::tables::TablesError;
 use crate::wire::client::{
-    KEY_BYTES_MAX, Refusal, RefusalCode, Request, SELECTORS_MAX, Selection, Selector, Submit,
+    KEY_BYTES_MAX, Refusal, RefusalCode, Reply, Request, SELECTORS_MAX, Selection, Selector, Submit, Verb,
 };
 use crate::wire::codec::encode;
 
 /// The most bytes of one piece of content.
 const CONTENT_BYTES_MAX: usize =
     if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
+
+/// From so many jobs on a submission is prepared aside.
+const LARGE_JOBS: usize = 64;
 
 /// Answers a request that changes something.
 ///
@@ -31,31 +38,40 @@ pub async fn mutate(
     request: Request,
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
-    let prepared = heavy(size_of_request(&request), || {
+    let prepare = || {
         check(office, &request)?;
         let found = look_up(office, &caller, &request).map_err(|error| tables_failed(&error))?;
         keep_content(office, &caller, &request, found)
-    });
+    };
+    // Hashes, tables and files take long for many jobs: the others of this thread go on elsewhere.
+    let prepared = if is_large(&request) { tokio::task::block_in_place(prepare) } else { prepare() };
     let found = match prepared {
         Ok(found) => found,
         Err(refusal) => return refuse(replies, refusal).await,
     };
     let command = Command::Client { caller, request: Box::new(request), found: Box::new(found) };
-    match office.driver.ask(command, None).await.and_then(|answer| answer.reply) {
-        Some(reply) => replies.last(&reply).await,
-        None => {
+    match office.driver.ask(command, None).await {
+        Some(Answer { reply: Some(mut reply), demand, .. }) => {
+            if let (Reply::Submitted { receipt, .. }, Some(demand)) = (&mut reply, demand) {
+                let start = office.explainer.start_of(&demand);
+                receipt.start = start.map(|start| start.at);
+                let name = |start: Start| office.published.view().node_name(start.node);
+                receipt.nodes = start.map(name).into_iter().collect();
+            }
+            replies.last(&reply).await
+        }
+        _ => {
             let hint = "repeat the command with its --key";
             refuse(replies, Refusal::new(RefusalCode::Stopping, "the controller is stopping", hint)).await
         }
     }
 }
 
-/// About how many bytes of a request have to be looked at.
-fn size_of_request(request: &Request) -> usize {
-    const SPEC_BYTES: usize = 256;
-    let Request::Submit(submit) = request else { return 0 };
-    let contents: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
-    contents + submit.specs.len() * SPEC_BYTES
+/// Whether a request is so large that preparing it takes milliseconds.
+fn is_large(request: &Request) -> bool {
+    let Request::Submit(submit) = request else { return false };
+    let bytes: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
+    submit.specs.len() > LARGE_JOBS || bytes > CONTENT_LOG_BYTES_MAX
 }
 
 fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
@@ -108,17 +124,29 @@ fn look_up(office: &Office, caller: &Caller, request: &Request) -> Result<Found,
             found.key = history::answer(tables, &key_owner(caller), &submit.key)?;
             let Some(uid) = caller.identity.uid else { return Ok(found) };
             for hash in hashes_of(submit) {
-                if history::content(tables, uid, hash)?.is_some() {
+                let here = history::content(tables, uid, hash)?.is_some();
+                if here && !history::is_orphan(tables, uid, hash)? {
                     found.contents.insert(hash);
                 }
             }
-            let selection = Selection { selectors: parents_of(&submit.specs), ..Selection::default() };
+            let selection = Selection {
+                selectors: parents_of(submit.specs.iter().map(|spec| &spec.dependencies)),
+                ..Selection::default()
+            };
             found.jobs = found::jobs(office, &view, &caller.identity, &selection)?;
         }
         Request::Act(act) => {
             found.request_hash = hash_of(request);
             found.key = history::answer(tables, &key_owner(caller), &act.key)?;
             found.jobs = found::jobs(office, &view, &caller.identity, &act.selection)?;
+            if matches!(act.verb, Verb::RequeueWith { dependents: true, .. }) {
+                found::dependents(office, &view, &caller.identity, &act.selection, &mut found.jobs)?;
+            }
+            if let Some(wanted) = new_dependencies(&act.verb) {
+                let selectors = parents_of(std::iter::once(wanted));
+                let selection = Selection { selectors, ..Selection::default() };
+                found.jobs.append(&mut found::jobs(office, &view, &caller.identity, &selection)?);
+            }
         }
         _ => {}
     }
@@ -153,8 +181,17 @@ fn hashes_of(submit: &Submit) -> BTreeSet<ContentHash> {
     submit.specs.iter().flat_map(of_spec).flatten().collect()
 }
 
-fn parents_of(specs: &[Arc<JobSpec>]) -> Vec<Selector> {
-    let conditions = specs.iter().flat_map(|spec| &spec.dependencies.conditions);
+fn new_dependencies(verb: &Verb) -> Option<&Dependencies> {
+    match verb {
+        Verb::Set(settings) | Verb::RequeueWith { settings: Some(settings), .. } => {
+            settings.dependencies.as_ref()
+        }
+        _ => None,
+    }
+}
+
+fn parents_of<'a>(all: impl Iterator<Item = &'a Dependencies>) -> Vec<Selector> {
+    let conditions = all.flat_map(|dependencies| &dependencies.conditions);
     let conditions = conditions.filter(|condition| condition.kind != DependencyKind::Singleton);
     let mut selectors: Vec<Selector> = Vec::new();
     for condition in conditions {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{found, refuse, tables_failed};
+use super::{found, note_foreign, refuse, tables_failed};
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
-use crate::controller::{handlers::list::explain, history};
+use crate::controller::{clock, handlers::list::explain, history};
 use crate::core::Caller;
 use crate::core::authorise::may_see;
 use crate::core::info::put_end;
@@ -16,9 +16,10 @@ use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
 use crate::model::record::JobRecord;
 use crate::model::state::{CauseKind, End, State};
-use crate::sched::{Explanation, Reason as Why};
+use crate::model::time::{Seconds, WallTime};
+use crate::sched::{Demand, Explanation, MemoryDemand, Reason as Why};
 use crate::wire::client::{Reply, Selection};
-use crate::wire::info::{Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
+use crate::wire::info::{Advice, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
 
 /// Answers with the whole records.
 ///
@@ -35,44 +36,131 @@ pub async fn show(
         Ok(history) => history,
         Err(error) => return refuse(replies, tables_failed(&error)).await,
     };
-    let chosen = match choose(&view.cluster, &history, &caller.identity, selection) {
+    let chosen = match choose(&view.cluster, &view.nodes, &history, &caller.identity, selection) {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
-    let details = chosen.iter().map(|one| detail(office, &view, caller, one)).collect();
+    let private: Vec<&Job> = chosen.iter().map(|one| &*one.job).collect();
+    note_foreign(office, caller, "show with what is private", &private);
+    // Looking ahead takes its time, and whoever asks for a long list gets it for the first of them alone.
+    let details = tokio::task::block_in_place(|| {
+        let depth = |at: usize| match (chosen.len(), at < ESTIMATED_MAX) {
+            (1, _) => Depth::Advice,
+            (_, true) => Depth::Estimate,
+            _ => Depth::Plain,
+        };
+        chosen.iter().enumerate().map(|(at, one)| detail(office, &view, caller, one, depth(at))).collect()
+    });
     replies.last(&Reply::Detail(details)).await
 }
 
-fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen) -> JobDetail {
+/// The most jobs of one answer whose starts are estimated.
+const ESTIMATED_MAX: usize = 50;
+
+/// How far ahead is looked for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Plain,
+    /// When it starts.
+    Estimate,
+    /// And what would let it start sooner.
+    Advice,
+}
+
+fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: Depth) -> JobDetail {
     let job = &one.job;
     let explain = explain(office);
     let mut rows = super::list::complete(office, view, Some(&caller.identity), one, false, &*explain);
     let info = rows.swap_remove(0);
-    let waiting = matches!(info.state, State::Pending);
-    let explanation = waiting.then(|| office.explainer.explain(job.id()));
+    let waits = matches!(info.state, State::Pending | State::Held) || job.pending() > 0;
+    let explanation = waits.then(|| office.explainer.explain(job.id()));
+    let listed = explanation.as_ref().filter(|explanation| explanation.reason != Why::NotWaiting);
+    let demand = listed.filter(|_| depth >= Depth::Estimate);
+    let demand = demand.and_then(|_| office.explainer.demand(job.id()));
+    let start = demand.as_ref().and_then(|demand| office.explainer.start_of(demand)).map(|start| start.at);
     let record = &job.record;
+    let mut conditions = if waits { view.conditions(job) } else { Vec::new() };
+    conditions.extend(listed.map(on_nodes).unwrap_or_default());
     JobDetail {
         spec: may_see(&caller.identity, record).then(|| Box::new((*record.spec).clone())),
         dependencies: record
-            .waits_for
-            .iter()
+            .open_waits()
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
         timeline: timeline(office, view, one),
-        ahead: explanation.as_ref().map(|explanation| u64::from(explanation.ahead)),
-        conditions: explanation.as_ref().map(conditions).unwrap_or_default(),
-        estimate: explanation.and_then(|explanation| explanation.start),
+        ahead: listed.map(|explanation| u64::from(explanation.ahead)),
+        conditions,
+        estimate: start.or(listed.and_then(|explanation| explanation.start)),
+        advice: demand
+            .filter(|_| depth == Depth::Advice)
+            .map(|demand| advice(office, &demand, start))
+            .unwrap_or_default(),
         info,
     }
 }
 
-fn conditions(explanation: &Explanation) -> Vec<Condition> {
+/// A change is worth a word if it brings the start forward by more than this.
+const SOONER_MICROS: i64 = 1_000_000;
+
+/// What would let a job start sooner: a shorter limit, less memory, fewer cpus, each by half.
+fn advice(office: &Office, demand: &Demand, start: Option<WallTime>) -> Vec<Advice> {
+    if start.is_some_and(|start| start.0 <= clock::wall().0 + SOONER_MICROS) {
+        return Vec::new();
+    }
+    let mut tries: Vec<(String, Demand)> = Vec::new();
+    if let Some(limit) = demand.limit.filter(|limit| limit.0 >= 120) {
+        let half = Seconds(limit.0 / 2);
+        tries.push((format!("time={}s", half.0), Demand { limit: Some(half), ..demand.clone() }));
+    }
+    if let MemoryDemand::Fixed(bytes) = demand.memory
+        && bytes >= 2 << 20
+    {
+        let memory = MemoryDemand::Fixed(bytes / 2);
+        tries.push((format!("mem={}M", bytes >> 21), Demand { memory, ..demand.clone() }));
+    }
+    if demand.cpus > 1 {
+        let cpus = demand.cpus / 2;
+        tries.push((format!("cpus={cpus}"), Demand { cpus, ..demand.clone() }));
+    }
+    let sooner = |at: WallTime| start.is_none_or(|start| at.0 + SOONER_MICROS < start.0);
+    let tried = tries.into_iter().filter_map(|(change, demand)| {
+        let at = office.explainer.start_of(&demand)?.at;
+        sooner(at).then_some(Advice { change, start: Some(at) })
+    });
+    tried.collect()
+}
+
+/// What keeps it from the nodes, counted; who has room for it is not told.
+fn on_nodes(explanation: &Explanation) -> Vec<Condition> {
+    let told = explanation.conditions.iter().filter(|condition| condition.reason != Why::None);
     let one = |condition: &crate::sched::Condition| Condition {
         code: condition.reason.word().to_owned(),
         nodes: u64::from(condition.nodes),
-        text: sentence(condition.reason).to_owned(),
+        text: counted(condition.reason, condition.nodes, explanation),
+        until: None,
     };
-    explanation.conditions.iter().map(one).collect()
+    told.map(one).collect()
+}
+
+/// `3 of 12 nodes are down, unreachable, drained or draining`.
+fn counted(reason: Why, nodes: u32, of: &Explanation) -> String {
+    let many = nodes != 1;
+    let (are, fit) = if many { ("are", "fit") } else { ("is", "fits") };
+    let said = match reason {
+        Why::ReqNodes => format!("{are} ruled out by --nodelist, --exclude, --constraint or for this user"),
+        Why::ReqNodeNotAvail => format!("{are} down, unreachable, drained or draining"),
+        Why::PartitionConfig => format!("{are} too small for it, even empty"),
+        Why::Resources => format!("{fit} it by size, but too little is free there now"),
+        Why::Priority => match of.behind {
+            Some(job) => {
+                format!("{fit} it, but what is free there is kept for job {job}, which is ahead of it")
+            }
+            None => format!("{fit} it, but what is free there is kept for jobs ahead of it"),
+        },
+        other => sentence(other).to_owned(),
+    };
+    let all = if of.nodes == 1 { "node" } else { "nodes" };
+    format!("{nodes} of {} {all} {said}", of.nodes)
 }
 
 /// The scheduler's one reason that counts most.

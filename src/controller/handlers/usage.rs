@@ -1,11 +1,13 @@
-//! Use by user, account or partition, of what is unfinished.
+//! Use by user, account or partition: of what is unfinished now, and what ended attempts had.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::{refuse, tables_failed};
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::job::Job;
+use crate::store::used;
 use crate::wire::client::{Reply, UsageBy};
 use crate::wire::info::UsageRow;
 
@@ -25,6 +27,19 @@ pub async fn usage(office: &Arc<Office>, by: UsageBy, replies: &mut Replies) -> 
             row.cpus += u64::from(slots.charge.cpus) * u64::from(slots.count);
             row.memory_bytes += slots.charge.memory_bytes * u64::from(slots.count);
         }
+    }
+    let sums = match used::sums(&*office.tables) {
+        Ok(sums) => sums,
+        Err(error) => return refuse(replies, tables_failed(&error)).await,
+    };
+    for sum in sums {
+        let name = match by {
+            UsageBy::User => sum.user,
+            UsageBy::Account => sum.account,
+            UsageBy::Partition => sum.partition,
+        };
+        let row = rows.entry(name.clone()).or_insert_with(|| UsageRow { name, ..UsageRow::default() });
+        row.cpu_ms = row.cpu_ms.saturating_add(sum.cpu_ms);
     }
     replies.last(&Reply::Usage(rows.into_values().collect())).await
 }

@@ -1,6 +1,7 @@
 //! Waiting: level-triggered, so a job that has ended already answers at once; otherwise told by push.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{found, refuse, tables_failed};
 use crate::controller::history;
@@ -11,9 +12,12 @@ use crate::core::act::chosen_id;
 use crate::core::job::{Job, waiting_code};
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
-use crate::model::ids::{Ordinal, TaskRef};
+use crate::model::ids::{JobId, Ordinal, TaskRef};
 use crate::model::state::State;
 use crate::wire::client::{Refusal, Reply, Selection, Selector, Wait, WaitOutcome};
+
+/// Between two pictures of a bar.
+const PICTURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers when what was waited for has happened.
 ///
@@ -25,8 +29,7 @@ pub async fn wait(
     wait: &Wait,
     replies: &mut Replies,
 ) -> Result<(), Undelivered> {
-    let view = office.published.view();
-    let chosen = match look(office, &view, caller, &wait.selection) {
+    let chosen = match look(office, &office.published.view(), caller, &wait.selection) {
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
@@ -35,33 +38,114 @@ pub async fn wait(
     if fixed.selectors.is_empty() {
         return replies.last(&Reply::Waited { outcomes: Vec::new() }).await;
     }
-    let listening = office.published.listen(chosen.iter().map(|one| one.job.id()));
+    let ids: Vec<JobId> = chosen.iter().map(|one| one.job.id()).collect();
+    drop(chosen);
+    loop {
+        let over = if wait.progress {
+            with_progress(office, caller, &ids, &fixed, wait.start, replies).await?
+        } else {
+            one_by_one(office, caller, &ids, &fixed, wait.start, replies).await?
+        };
+        match over {
+            Over::Done => {}
+            Over::Gone => return Ok(()),
+            Over::Refused(refusal) => return refuse(replies, refusal).await,
+        }
+        match outcomes(office, caller, &fixed, wait.start) {
+            Ok(Some(outcomes)) => return replies.last(&Reply::Waited { outcomes }).await,
+            // One of them is wanted again meanwhile.
+            Ok(None) => {}
+            Err(refusal) => return refuse(replies, refusal).await,
+        }
+    }
+}
+
+/// How all of them came out; `None` if one is not done.
+fn outcomes(
+    office: &Office,
+    caller: &Caller,
+    fixed: &Selection,
+    start: bool,
+) -> Result<Option<Vec<WaitOutcome>>, Refusal> {
+    let view = office.published.view();
+    let chosen = look(office, &view, caller, fixed)?;
+    if !chosen.iter().all(|one| is_done(one, start)) {
+        return Ok(None);
+    }
+    Ok(Some(chosen.iter().map(|one| outcome(office, &view, one, start)).collect()))
+}
+
+/// How a waiting came to its end.
+enum Over {
+    Done,
+    Gone,
+    Refused(Refusal),
+}
+
+/// Each job is looked at when it is its turn, and again only when it changes: of ten thousand that are waited for, an
+/// end costs one look.
+async fn one_by_one(
+    office: &Arc<Office>,
+    caller: &Caller,
+    ids: &[JobId],
+    fixed: &Selection,
+    start: bool,
+    replies: &mut Replies,
+) -> Result<Over, Undelivered> {
+    for (id, selector) in ids.iter().zip(&fixed.selectors) {
+        let listening = office.published.listen([*id]);
+        let selection = Selection { selectors: vec![selector.clone()], ..Selection::default() };
+        loop {
+            // No view is held while nothing happens: it would keep in memory what has changed since.
+            match look(office, &office.published.view(), caller, &selection) {
+                Ok(chosen) if chosen.iter().all(|one| is_done(one, start)) => break,
+                Ok(_) => {}
+                Err(refusal) => return Ok(Over::Refused(refusal)),
+            }
+            tokio::select! {
+                () = listening.changed() => {}
+                () = replies.gone() => return Ok(Over::Gone),
+            }
+        }
+    }
+    Ok(Over::Done)
+}
+
+/// All of them at once, with a picture of how far they are.
+async fn with_progress(
+    office: &Arc<Office>,
+    caller: &Caller,
+    ids: &[JobId],
+    fixed: &Selection,
+    start: bool,
+    replies: &mut Replies,
+) -> Result<Over, Undelivered> {
+    let listening = office.published.listen(ids.iter().copied());
     let mut told = None;
     loop {
-        let view = office.published.view();
-        let chosen = match look(office, &view, caller, &fixed) {
+        let chosen = match look(office, &office.published.view(), caller, fixed) {
             Ok(chosen) => chosen,
-            Err(refusal) => return refuse(replies, refusal).await,
+            Err(refusal) => return Ok(Over::Refused(refusal)),
         };
-        if chosen.iter().all(|one| is_done(one, wait.start)) {
-            let outcomes = chosen.iter().map(|one| outcome(office, &view, one, wait.start)).collect();
-            return replies.last(&Reply::Waited { outcomes }).await;
+        if chosen.iter().all(|one| is_done(one, start)) {
+            return Ok(Over::Done);
         }
-        if wait.progress {
-            let progress = progress(&chosen);
-            if told.as_ref() != Some(&progress) {
-                replies.push(&progress).await?;
-                replies.flush().await?;
-                told = Some(progress);
-            }
+        let progress = progress(&chosen);
+        drop(chosen);
+        if told.as_ref() != Some(&progress) {
+            replies.push(&progress).await?;
+            replies.flush().await?;
+            told = Some(progress);
         }
         tokio::select! {
             () = listening.changed() => {}
-            () = replies.gone() => return Ok(()),
+            () = replies.gone() => return Ok(Over::Gone),
         }
-        if wait.progress {
-            // A bar needs no more than ten pictures a second.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        // A bar needs no more than ten pictures a second, and the end is not held up by it.
+        let done = one_by_one(office, caller, ids, fixed, start, replies);
+        tokio::select! {
+            () = tokio::time::sleep(PICTURE_PAUSE) => {}
+            over = done => return over,
         }
     }
 }
@@ -74,7 +158,7 @@ fn look(
 ) -> Result<Vec<Chosen>, Refusal> {
     let history =
         found::jobs(office, view, &caller.identity, selection).map_err(|error| tables_failed(&error))?;
-    choose(&view.cluster, &history, &caller.identity, selection)
+    choose(&view.cluster, &view.nodes, &history, &caller.identity, selection)
 }
 
 fn fix(one: &Chosen) -> Selector {

@@ -82,6 +82,9 @@ impl World {
                 admin: NodeAdmin::Up,
                 reason: None,
                 version_number: 1,
+                features: vec![],
+                weight: 1,
+                drain_until: None,
             })));
         }
         for change in first {
@@ -128,7 +131,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Welcome { node, session } => {
+            Effect::Welcome { node, session, .. } => {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.session = Some(session);
                     node.report = 0;
@@ -349,7 +352,7 @@ fn obey(model: &mut ModelNode, job: JobId, act: OrderAct) {
                 }
             }
         }
-        OrderAct::Signal { .. } | OrderAct::Suspend { .. } => {}
+        OrderAct::Signal { .. } | OrderAct::Suspend { .. } | OrderAct::Limit { .. } => {}
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::fmt::Write;
 
-use super::model::World;
+use super::model::{World, caller};
+use crate::core::Command;
 use crate::core::job::Job;
 use crate::core::tests_spec::spec;
-use crate::model::ids::{JobId, NodeId};
+use crate::core::tie::Held;
+use crate::model::ids::{Epoch, Incarnation, JobId, NodeId};
 use crate::model::spec::{Dependency, DependencyKind, LostPolicy, Parent, RetryOn};
 use crate::model::state::State;
 use crate::model::time::Seconds;
@@ -68,6 +70,11 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
         "submit" => world.submit(read_spec(&words[1..])),
         "cancel" => world.act(Verb::Cancel { reason: String::new() }, JobId(number(1)), states(words)),
         "requeue" => world.act(Verb::Requeue, JobId(number(1)), states(words)),
+        "requeue-dependents" => {
+            let verb = Verb::RequeueWith { settings: None, dependents: true };
+            world.act(verb, JobId(number(1)), states(words))
+        }
+        "first" => world.act(Verb::First, JobId(number(1)), Vec::new()),
         "hold" => world.act(Verb::Hold, JobId(number(1)), states(words)),
         "release" => world.act(Verb::Release, JobId(number(1)), states(words)),
         "plan" => {
@@ -82,6 +89,17 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
             world.end(node, number(2) as usize, words.get(3).map_or(0, |word| word.parse().unwrap()));
             return None;
         }
+        "come" | "go" => {
+            let held = if words[0] == "come" { Held::Here } else { Held::Gone(Seconds(number(2) - 1)) };
+            let command = Command::Tie { caller: caller(), jobs: vec![JobId(number(1))], held };
+            world.apply(command);
+            return None;
+        }
+        "office" => {
+            let (incarnation, epoch) = (Incarnation([7; 16]), Epoch(number(1)));
+            world.apply(Command::Office { incarnation, epoch });
+            return None;
+        }
         "reboot" => {
             world.reboot(node);
             return None;
@@ -90,7 +108,7 @@ fn act(world: &mut World, words: &[&str]) -> Option<String> {
             let span = Seconds(number(1));
             world.now.wall = world.now.wall.plus(span);
             world.now.boot = world.now.boot.plus(span);
-            world.apply(crate::core::Command::Tick);
+            world.apply(Command::Tick);
             return None;
         }
         other => panic!("no such command: {other}"),
@@ -119,6 +137,7 @@ fn read_spec(words: &[&str]) -> crate::model::spec::JobSpec {
     let cpus = value("cpus").map_or(1, |text| text.parse().unwrap());
     let mut made = spec(cpus, value("limit").map(|text| text.parse().unwrap()), value("array"));
     made.hold = words.contains(&"hold");
+    made.tied = words.contains(&"tied");
     if words.contains(&"no-requeue") {
         made.restart.lost = LostPolicy::Never;
     }
@@ -131,6 +150,7 @@ fn read_spec(words: &[&str]) -> crate::model::spec::JobSpec {
         ("afternotok", DependencyKind::AfterNotOk),
         ("afterany", DependencyKind::AfterAny),
         ("after", DependencyKind::After),
+        ("aftercorr", DependencyKind::AfterCorrelated),
     ] {
         if let Some(parent) = value(key) {
             let parent = Parent::Job(JobId(parent.parse().unwrap()));

@@ -4,6 +4,7 @@
 pub mod array;
 pub mod day;
 pub mod dependency;
+pub mod feature;
 pub mod hostlist;
 pub mod memory;
 pub mod selector;

@@ -14,6 +14,16 @@ const COPY_BYTES: u64 = 1024 * 1024;
 
 /// Makes an empty journal.
 pub(super) fn create(disk: &dyn Disk, incarnation: Incarnation) -> Result<(), LogError> {
+    create_behind(disk, incarnation, Epoch(0), Position(0))
+}
+
+/// Makes an empty journal that goes on behind `after`.
+pub(super) fn create_behind(
+    disk: &dyn Disk,
+    incarnation: Incarnation,
+    epoch: Epoch,
+    after: Position,
+) -> Result<(), LogError> {
     disk.make_folder(FOLDER)?;
     for sequence in segment::sequences(disk)? {
         let path = segment::path(sequence);
@@ -23,8 +33,8 @@ pub(super) fn create(disk: &dyn Disk, incarnation: Incarnation) -> Result<(), Lo
         }
         disk.remove(&path)?;
     }
-    MarkFile::create(disk, &Mark { incarnation, position: Position(0), crc: 0 })?;
-    let header = Header { incarnation, epoch: Epoch(0), sequence: 1, first: Position(1), previous: 0 };
+    MarkFile::create(disk, &Mark { incarnation, position: after, crc: 0 })?;
+    let header = Header { incarnation, epoch, sequence: 1, first: Position(after.0 + 1), previous: 0 };
     let mut file = disk.create(SPARE_FILE)?;
     file.allocate(0, HEADER_BYTES)?;
     file.write_at(0, &header.encode())?;

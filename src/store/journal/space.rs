@@ -53,6 +53,11 @@ impl Space {
         Ok(())
     }
 
+    /// Bytes in the current file.
+    pub fn written_bytes(&self) -> u64 {
+        self.current.written_bytes
+    }
+
     /// Makes the current file durable.
     pub fn sync(&mut self) -> Result<(), DiskError> {
         self.current.file.sync_data()

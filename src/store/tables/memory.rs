@@ -5,7 +5,10 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::ledger::{Digest, Ledger};
-use super::{Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check, full_bounds, full_key};
+use super::{
+    Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check, check_fill, full_bounds,
+    full_key,
+};
 use crate::model::ids::{Incarnation, Position};
 
 /// Rows in a map.
@@ -81,9 +84,8 @@ impl TablesRead for MemoryTables {
     }
 }
 
-impl Tables for MemoryTables {
-    fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
-        check(rows, self.ledger.position, position)?;
+impl MemoryTables {
+    fn put(&mut self, rows: &[Row]) -> Result<(), TablesError> {
         let mut map = self.shared.write();
         let map = map.as_mut().ok_or(TablesError::Closed)?;
         for row in rows {
@@ -94,8 +96,21 @@ impl Tables for MemoryTables {
             };
             self.ledger.note(row.table, &row.key, old.as_deref(), row.value.as_deref());
         }
+        Ok(())
+    }
+}
+
+impl Tables for MemoryTables {
+    fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
+        check(rows, self.ledger.position, position)?;
+        self.put(rows)?;
         self.ledger.position = position;
         Ok(())
+    }
+
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError> {
+        check_fill(rows, self.ledger.position)?;
+        self.put(rows)
     }
 
     fn position(&self) -> Position {

@@ -22,7 +22,7 @@ use self::folder::Note;
 use super::ledger::{Digest, LEDGER_KEY, Ledger};
 use super::{
     Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
-    full_bounds, full_key,
+    check_fill, full_bounds, full_key,
 };
 use crate::model::ids::{BootId, Incarnation, Position};
 
@@ -30,6 +30,8 @@ use crate::model::ids::{BootId, Incarnation, Position};
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How long sled may keep writes to itself. What the end of the process takes is read again from the log.
 const FLUSH_EVERY_MILLISECONDS: u64 = 5000;
+/// How many rows are read at a time while loading.
+const PAGE_ROWS: usize = 1024;
 
 /// How many rows stand in one batch of sled.
 const BATCH_ROWS: usize = 256;
@@ -97,10 +99,35 @@ impl SledTables {
         Ok((SledTables { folder: folder.to_owned(), boot: fit.boot, shared, ledger }, found))
     }
 
-    /// One batch of sled, with the ledger that fits to it. sled goes through a batch in the order of a hash: in a
-    /// long one it would hardly ever find the page at hand in its cache. As long as rows are missing the position
-    /// stays what it was; the log from there on leads to the same rows.
-    fn apply_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
+    /// Sets the folder aside, as `tables.aside` in place of an older one, and begins anew, empty: what is done when
+    /// `load_live` says [`TablesError::Distrusted`]. Readers follow.
+    pub fn set_aside(&mut self) -> Result<(), TablesError> {
+        self.shared.close();
+        folder::set_aside(&self.folder)?;
+        self.begin(self.ledger.incarnation)
+    }
+
+    /// Puts all rows in place, and then the position. sled goes through a batch in the order of a hash, and keeps what
+    /// it replaces until the batch ends: a long one would hardly ever find the page at hand in its cache, and takes
+    /// memory without bound. So rows go in short batches, each with the ledger that fits to it; as long as rows are
+    /// missing the position stays what it was, and the log from there on leads to the same rows.
+    fn put(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
+        // The last row of a key counts.
+        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
+            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
+        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
+        let mut rest = last.into_iter().rev().peekable();
+        loop {
+            let part: Vec<KeyedRow<'_>> = rest.by_ref().take(BATCH_ROWS).collect();
+            let whole = rest.peek().is_none();
+            self.put_part(&part, if whole { position } else { self.ledger.position })?;
+            if whole {
+                return Ok(());
+            }
+        }
+    }
+
+    fn put_part(&mut self, rows: &[KeyedRow<'_>], position: Position) -> Result<(), TablesError> {
         let mut ledger = self.ledger.clone();
         ledger.position = position;
         let mut batch = Batch::default();
@@ -121,14 +148,6 @@ impl SledTables {
         })?;
         self.ledger = ledger;
         Ok(())
-    }
-
-    /// Sets the folder aside, as `tables.aside` in place of an older one, and begins anew, empty: what is done when
-    /// `load_live` says [`TablesError::Distrusted`]. Readers follow.
-    pub fn set_aside(&mut self) -> Result<(), TablesError> {
-        self.shared.close();
-        folder::set_aside(&self.folder)?;
-        self.begin(self.ledger.incarnation)
     }
 
     fn begin(&mut self, incarnation: Incarnation) -> Result<(), TablesError> {
@@ -271,19 +290,12 @@ impl TablesRead for SledTables {
 impl Tables for SledTables {
     fn apply(&mut self, rows: &[Row], position: Position) -> Result<(), TablesError> {
         check(rows, self.ledger.position, position)?;
-        // The last row of a key counts.
-        let last: BTreeMap<(Table, &[u8]), Option<&[u8]>> =
-            rows.iter().map(|row| ((row.table, row.key.as_slice()), row.value.as_deref())).collect();
-        // From the highest table down: what belongs to a job comes before the job itself, and goes before it.
-        let mut rest = last.into_iter().rev().peekable();
-        loop {
-            let part: Vec<_> = rest.by_ref().take(BATCH_ROWS).collect();
-            let whole = rest.peek().is_none();
-            self.apply_part(&part, if whole { position } else { self.ledger.position })?;
-            if whole {
-                return Ok(());
-            }
-        }
+        self.put(rows, position)
+    }
+
+    fn fill(&mut self, rows: &[Row]) -> Result<(), TablesError> {
+        check_fill(rows, self.ledger.position)?;
+        self.put(rows, Position(0))
     }
 
     fn position(&self) -> Position {
@@ -300,22 +312,24 @@ impl Tables for SledTables {
 
     fn load_live(&self, visit: Visit<'_>) -> Result<(), TablesError> {
         let mut found = BTreeMap::<Table, Digest>::new();
-        let all = (Bound::Included(vec![1]), Bound::Excluded(vec![128]));
-        let read = self.shared.with(|db| {
-            for row in db.range::<Vec<u8>, _>(all) {
-                let (full, value) = row?;
+        let mut from = Bound::Included(vec![1]);
+        loop {
+            let bounds = (from, Bound::Excluded(vec![128]));
+            let page = self.shared.pairs(bounds, Order::Up, PAGE_ROWS).map_err(|error| match error {
+                TablesError::Broken { what } => Distrust::Broken(what).into(),
+                other => other,
+            })?;
+            for (full, value) in &page {
                 let Some((table, key)) = full.split_first() else { continue };
                 let table = Table(*table);
-                found.entry(table).or_default().add(table, key, &value);
-                visit(table, key, &value);
+                found.entry(table).or_default().add(table, key, value);
+                visit(table, key, value);
             }
-            Ok(())
-        });
-        read.map_err(|error| match error {
-            TablesError::Broken { what } => Distrust::Broken(what).into(),
-            other => other,
-        })?;
-        Ok(self.ledger.compare(&found)?)
+            match page.into_iter().last() {
+                Some((full, _)) => from = Bound::Excluded(full),
+                None => return Ok(self.ledger.compare(&found)?),
+            }
+        }
     }
 
     fn reset(&mut self, incarnation: Incarnation) -> Result<(), TablesError> {

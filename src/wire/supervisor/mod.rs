@@ -104,6 +104,11 @@ pub enum ToSupervisor {
     },
     /// Exit as soon as nothing runs, waits, or is unacknowledged.
     Finish,
+    /// How long a task may run: those that run, from their own starts, and those to come.
+    SetLimit {
+        /// So long.
+        limit: TimeLimit,
+    },
 }
 
 /// Which attempts a message means.

@@ -109,6 +109,10 @@ pub struct RawStream {
 
 /// All that a child needs. It reads it, and writes only `digits`, `step` and `errno`.
 pub struct Plan<'a> {
+    /// Ends in a null.
+    pub places: *const *const libc::c_char,
+    pub direct_argv: *const *const libc::c_char,
+    pub signals: u64,
     pub program: *const libc::c_char,
     pub argv: *const *const libc::c_char,
     pub envp: *const *const libc::c_char,
@@ -155,7 +159,7 @@ pub fn errno() -> i32 {
 
 /// Returns only when a step failed.
 fn become_program(plan: &Plan<'_>) -> Step {
-    if !reset_signals() {
+    if !reset_signals(plan.signals) {
         return Step::Signals;
     }
     // SAFETY: these calls take numbers, and pointers into the plan, which is valid; each is a bare system call
@@ -200,18 +204,46 @@ fn become_program(plan: &Plan<'_>) -> Step {
         }
         let none = 0u64;
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, SIGNAL_SET_BYTES);
+        let mut place = plan.places;
+        while !(*place).is_null() {
+            libc::syscall(libc::SYS_execve, *place, plan.direct_argv, plan.envp);
+            place = place.add(1);
+        }
         libc::syscall(libc::SYS_execve, plan.program, plan.argv, plan.envp);
     }
     Step::Exec
 }
 
-/// Sets every signal to its default. Ignored signals would stay ignored in the job.
-fn reset_signals() -> bool {
+/// The signals that do not have their default action in this process, a bit each, the lowest for signal 1.
+pub fn not_default() -> u64 {
+    let mut found = 0;
+    for signal in 1..=SIGNALS_MAX {
+        let mut action = [0u64; 4];
+        // SAFETY: writes `action`, which is as large as the kernel's structure; changes nothing.
+        let rc = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                0,
+                (&raw mut action).cast::<c_void>(),
+                SIGNAL_SET_BYTES,
+            )
+        };
+        if rc < 0 || action[0] != 0 {
+            found |= 1 << (signal - 1);
+        }
+    }
+    found
+}
+
+/// Sets these signals to their default. Ignored ones would stay ignored in the job, and a handler of ours must not
+/// run in this child.
+fn reset_signals(signals: u64) -> bool {
     // The kernel's own layout: handler, flags, restorer, mask; all zero means the default. It is made by hand
     // because glibc's call refuses two of the numbers.
     let default = [0u64; 4];
     for signal in 1..=SIGNALS_MAX {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+        if signals & (1 << (signal - 1)) == 0 {
             continue;
         }
         // SAFETY: reads `default`, which is as large as the kernel's structure; changes this child's table only.

@@ -53,9 +53,29 @@ pub enum Stream {
     SameAsOutput,
 }
 
+/// A command that is tried before the program, which would only look for it and become it.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where it may lie, in this order; what is relative counts from the working directory.
+    pub places: Vec<CString>,
+    /// Its arguments, the name it is called by first.
+    pub arguments: Strings,
+}
+
+/// The control groups that a process is put into.
+#[derive(Clone, Debug, Default)]
+pub struct Groups<'a> {
+    /// The folder of a group of version 2 to be born in: joining it later waits for all processors.
+    pub into: Option<BorrowedFd<'a>>,
+    /// Files of groups to join by writing to them; if the process could be born in its group, it does not.
+    pub joins: Vec<BorrowedFd<'a>>,
+}
+
 /// A process to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
+    /// Executed instead of the program, if one of its places can be.
+    pub direct: Option<&'a Direct>,
     /// What is executed: a program, or a script with a `#!` line. Absolute.
     pub program: &'a str,
     /// Its arguments, the name it is called by first.
@@ -78,8 +98,8 @@ pub struct Launch<'a> {
     pub output: &'a Stream,
     /// Standard error.
     pub error: &'a Stream,
-    /// Open `cgroup.procs` files of the groups to join.
-    pub groups: &'a [BorrowedFd<'a>],
+    /// The control groups to be in.
+    pub groups: &'a Groups<'a>,
     /// Gives back the protection from the out-of-memory killer that this process has.
     pub reset_oom_score: bool,
     /// Resource limits to set: resource, soft, hard.
@@ -131,12 +151,14 @@ impl fmt::Display for Place<'_> {
 #[derive(Debug)]
 pub struct Launcher {
     stack: Stack,
+    /// Signals that do not have their default action here, a bit each.
+    signals: u64,
 }
 
 impl Launcher {
-    /// With a stack for its children. Fails when there is no memory.
+    /// With a stack for its children. Fails when there is no memory. The actions of signals must not change later.
     pub fn new() -> Result<Launcher, LaunchError> {
-        Ok(Launcher { stack: Stack::new().map_err(LaunchError::Clone)? })
+        Ok(Launcher { stack: Stack::new().map_err(LaunchError::Clone)?, signals: child::not_default() })
     }
 
     /// Starts a process. When this returns it has executed its program, or has not been started at all.
@@ -153,6 +175,12 @@ impl Launcher {
         let mut pid_entry =
             launch.pid_variable.map(|name| format!("{name}={}", "\0".repeat(12)).into_bytes());
         let argv = pointers(launch.arguments, std::ptr::null());
+        let direct = launch.direct.filter(|direct| !direct.arguments.is_empty());
+        let direct_argv =
+            pointers(&direct.map_or(vec![], |direct| vec![&direct.arguments]), std::ptr::null());
+        let mut places: Vec<_> =
+            direct.map_or(vec![], |direct| direct.places.iter().map(|place| place.as_ptr()).collect());
+        places.push(std::ptr::null());
         let pid_pointer = pid_entry.as_ref().map_or(std::ptr::null(), |entry| entry.as_ptr().cast());
         let envp = pointers(launch.environment, pid_pointer);
         let digits = match (&mut pid_entry, launch.pid_variable) {
@@ -160,17 +188,20 @@ impl Launcher {
             (Some(entry), Some(name)) => unsafe { entry.as_mut_ptr().add(name.len() + 1) },
             _ => std::ptr::null_mut(),
         };
-        let cgroups: Vec<i32> = launch.groups.iter().map(AsRawFd::as_raw_fd).collect();
-        let plan = child::Plan {
+        let cgroups: Vec<i32> = launch.groups.joins.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut plan = child::Plan {
+            places: places.as_ptr(),
+            direct_argv: direct_argv.as_ptr(),
             program: program.as_ptr(),
             argv: argv.as_ptr(),
+            signals: self.signals,
             envp: envp.as_ptr(),
             digits,
             switch: launch.switch.map_or(std::ptr::null(), std::ptr::from_ref),
             umask: launch.umask,
             work_dir: work_dir.as_ptr(),
             streams: [input.raw(), output.raw(), error.raw()],
-            cgroups: &cgroups,
+            cgroups: &[],
             reset_oom_score: launch.reset_oom_score,
             limits: launch.limits,
             step: AtomicU32::new(0),
@@ -179,8 +210,18 @@ impl Launcher {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
         // SAFETY: `run` makes bare system calls only and never returns into our code; `plan` and all that it
         // points to outlive the call, because CLONE_VFORK keeps us here until the child has left our memory.
-        let (pid, pidfd) = unsafe { self.stack.clone(child::run, std::ptr::from_ref(&plan).cast(), flags) }
-            .map_err(LaunchError::Clone)?;
+        let born = launch.groups.into.and_then(|group| unsafe {
+            self.stack.clone_into(child::run, std::ptr::from_ref(&plan).cast(), flags, group.as_raw_fd()).ok()
+        });
+        let (pid, pidfd) = match born {
+            Some(born) => born,
+            None => {
+                plan.cgroups = &cgroups;
+                // SAFETY: as above.
+                unsafe { self.stack.clone(child::run, std::ptr::from_ref(&plan).cast(), flags) }
+                    .map_err(LaunchError::Clone)?
+            }
+        };
         let Some(step) = Step::from_number(plan.step.load(Ordering::Acquire)) else {
             return Ok(Child { pid, pidfd: PidFd::from_raw(pidfd) });
         };

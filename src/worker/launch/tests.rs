@@ -44,6 +44,7 @@ impl Setting {
         let mut argv = Strings::new();
         arguments.iter().for_each(|argument| argv.push(argument.as_bytes()));
         let child = Launcher::new()?.spawn(&Launch {
+            direct: None,
             program,
             arguments: &[&argv],
             environment: &[&self.environment],
@@ -55,7 +56,7 @@ impl Setting {
             input: &self.input,
             output: &self.output,
             error: &self.error,
-            groups: &[],
+            groups: &Groups::default(),
             reset_oom_score: true,
             limits: &[(libc::RLIMIT_CORE as i32, 0, 0)],
         })?;

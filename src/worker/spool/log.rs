@@ -84,6 +84,11 @@ impl Log {
         Ok(())
     }
 
+    /// How long it is.
+    pub fn bytes(&self) -> u64 {
+        self.length
+    }
+
     /// Whether it should be written anew.
     pub fn is_long(&self) -> bool {
         self.length >= REWRITE_BYTES && self.length / GROWTH >= self.rewritten

@@ -134,6 +134,11 @@ impl Spool {
         Ok((spool, Contained { log: found, contents, supervisors }))
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its id.
     pub fn id(&self) -> SpoolId {
         self.id
@@ -153,6 +158,11 @@ impl Spool {
     /// As [`Log::rewrite`].
     pub fn tidy(&mut self, snapshot: impl FnOnce() -> Vec<Record>) -> Result<(), SpoolError> {
         if self.log.is_long() { self.log.rewrite(&snapshot()) } else { Ok(()) }
+    }
+
+    /// How long the agent's log is.
+    pub fn log_bytes(&self) -> u64 {
+        self.log.bytes()
     }
 
     /// Its contents.

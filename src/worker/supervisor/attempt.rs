@@ -161,7 +161,7 @@ impl Attempt {
     }
 
     fn note_group(&mut self) {
-        let Some(usage) = self.group.as_ref().map(Group::usage) else { return };
+        let Some(usage) = self.group.as_mut().map(Group::usage) else { return };
         self.seen_cpu_ms = self.seen_cpu_ms.max(usage.cpu_ms.unwrap_or(0));
         self.memory_bytes = usage.memory_bytes.unwrap_or(self.memory_bytes);
         self.memory_peak_bytes = usage.memory_peak_bytes.unwrap_or(0).max(self.memory_peak_bytes);

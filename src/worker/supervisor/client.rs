@@ -65,7 +65,12 @@ impl SocketPath {
     /// To be connected to. `NotFound` while the supervisor has not come up, and after it has finished;
     /// `ConnectionRefused` when it has died.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{SOCKET_FILE}", self.folder.as_raw_fd()))
+        self.to(SOCKET_FILE)
+    }
+
+    /// The same for another file in that folder.
+    pub fn to(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
     }
 }
 

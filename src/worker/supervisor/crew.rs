@@ -9,11 +9,11 @@ use super::prepare::{NotStarted, Prepared};
 use super::verdict;
 use super::{clock, family, signals};
 use crate::model::state::{Cause, CauseKind, End};
-use crate::model::time::{BootTime, Now, Seconds};
+use crate::model::time::{BootTime, Now, Seconds, TimeLimit};
 use crate::wire::supervisor::{AttemptRef, KillReason, StartedAttempt, TaskRun, UsageNow, Which};
 use crate::worker::cgroup::Group;
-use crate::worker::launch::{How, Launch, LaunchError, Launcher, Reaped, Stream, Strings, reap};
-use crate::worker::tree::{self, Process};
+use crate::worker::launch::{Groups, How, Launch, LaunchError, Launcher, Reaped, Stream, Strings, reap};
+use crate::worker::tree::{self, Children, Process};
 
 /// How often running attempts are measured.
 pub const SAMPLE_EVERY: Seconds = Seconds(1);
@@ -34,6 +34,10 @@ pub struct Crew {
     pub prepared: Prepared,
     supervisor: String,
     launcher: Launcher,
+    children: Children,
+    /// Empty control groups, for the next attempts.
+    groups: Vec<Group>,
+    groups_made: u64,
     attempts: BTreeMap<AttemptRef, Attempt>,
     firsts: BTreeMap<i32, AttemptRef>,
     /// Children that belong to no attempt: removers of folders, and what could not be killed.
@@ -58,6 +62,9 @@ impl Crew {
             prepared,
             supervisor: supervisor.to_owned(),
             launcher: Launcher::new()?,
+            children: Children::own(),
+            groups: Vec::new(),
+            groups_made: 0,
             attempts: BTreeMap::new(),
             firsts: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -207,6 +214,18 @@ impl Crew {
         self.resume_tasks(&meant, now);
     }
 
+    /// How long tasks may run from now on: those that run, from their own starts, and those to come.
+    pub fn set_limit(&mut self, limit: TimeLimit, now: BootTime) {
+        if self.prepared.job.time_limit == limit {
+            return;
+        }
+        self.prepared.job.time_limit = limit;
+        let warning = self.prepared.job.warning;
+        for attempt in self.attempts.values_mut() {
+            attempt.ladder.set_limit(attempt.start, limit, warning, now);
+        }
+    }
+
     /// What the running attempts use.
     pub fn usages(&self) -> Vec<UsageNow> {
         self.attempts.values().map(Attempt::usage_now).collect()
@@ -235,29 +254,35 @@ impl Crew {
     }
 
     fn try_start(&mut self, run: &TaskRun, now: Now) -> Result<Attempt, NotStarted> {
-        let job = &self.prepared.job;
-        let name = format!("{}-{}", run.task.ordinal, run.task.attempt);
-        let group = match &job.cgroups {
-            None => None,
-            Some(trees) => {
-                Some(Group::create(trees, &self.supervisor, &name, job.granted.memory_bytes).map_err(
-                    |error| self.prepared.broken(&format!("no control group could be made: {error}")),
-                )?)
-            }
-        };
-        let joins = group.as_ref().map_or(Vec::new(), Group::joins);
+        let group = self.take_group()?;
+        let joins = group.as_ref().map_or_else(Groups::default, Group::joins);
         let started = self.prepared.start(&mut self.launcher, run, &joins, now.wall);
         drop(joins);
         let (child, files) = match started {
             Ok(started) => started,
             Err(failure) => {
-                group.into_iter().for_each(Group::remove);
+                self.give_group_back(group);
                 return Err(failure);
             }
         };
+        let job = &self.prepared.job;
         let ladder = Ladder::new(now.boot, job.time_limit, job.warning);
         let ticks = tree::process(child.pid).map_or(0, |process| process.start_ticks);
         Ok(Attempt::new(run.clone(), child, files, group, ladder, now, ticks))
+    }
+
+    fn take_group(&mut self) -> Result<Option<Group>, NotStarted> {
+        let job = &self.prepared.job;
+        let (Some(trees), None) = (&job.cgroups, self.groups.last()) else { return Ok(self.groups.pop()) };
+        let name = self.groups_made.to_string();
+        let made = Group::create(trees, &self.supervisor, &name, job.granted.memory_bytes);
+        self.groups_made += 1;
+        let broken = |error| self.prepared.broken(&format!("no control group could be made: {error}"));
+        made.map(Some).map_err(broken)
+    }
+
+    fn give_group_back(&mut self, group: Option<Group>) {
+        self.groups.extend(group.and_then(Group::renewed));
     }
 
     /// An orphan counts for the attempt that it was last seen in, or for the only one there is.
@@ -312,9 +337,12 @@ impl Crew {
         let ended: Vec<AttemptRef> =
             self.attempts.values().filter(|attempt| attempt.status.is_some()).map(|a| a.run.task).collect();
         if !ended.is_empty() {
-            let orphans =
-                family::has_orphans(|pid| self.firsts.contains_key(&pid) || self.strangers.contains(&pid));
-            let left = family::left(&mut self.attempts, &ended, orphans, &self.strangers);
+            let is_known = |pid| self.firsts.contains_key(&pid) || self.strangers.contains(&pid);
+            let left = if family::has_orphans(&self.children, is_known) {
+                family::left(&mut self.attempts, &ended, &self.strangers)
+            } else {
+                BTreeMap::new()
+            };
             for task in ended {
                 match left.get(&task) {
                     Some(processes) => self.leave(task, processes, now.boot),
@@ -355,13 +383,17 @@ impl Crew {
     fn finish(&mut self, task: AttemptRef, now: Now, remains: Option<String>) -> Option<Finished> {
         let mut attempt = self.attempts.remove(&task)?;
         self.firsts.remove(&attempt.child.pid);
+        let is_gone = remains.is_none();
         let end = attempt.end(&self.prepared, now.wall, remains);
         write_last_line(&self.prepared, &attempt.run, &attempt.files.error, &end);
-        if let Some(group) = attempt.group.take() {
-            group.remove();
+        let group = attempt.group.take();
+        if is_gone {
+            self.give_group_back(group);
+        } else {
+            group.into_iter().for_each(Group::remove);
         }
-        if std::fs::remove_dir(&attempt.files.tmp).is_err() {
-            self.remove_folder(attempt.files.tmp);
+        if let Some(folder) = self.prepared.folders.give_back(attempt.files.tmp) {
+            self.remove_folder(folder);
         }
         if let Some(folder) = attempt.files.private {
             self.kept.insert(task, folder);
@@ -376,6 +408,7 @@ impl Crew {
             .iter()
             .for_each(|word| arguments.push(word.as_bytes()));
         let launched = self.launcher.spawn(&Launch {
+            direct: None,
             program: "/bin/rm",
             arguments: &[&arguments],
             environment: &[],
@@ -387,7 +420,7 @@ impl Crew {
             input: &Stream::Null,
             output: &Stream::Null,
             error: &Stream::File("/dev/null".to_owned(), How::AppendExisting),
-            groups: &[],
+            groups: &Groups::default(),
             reset_oom_score: false,
             limits: &[],
         });

@@ -100,6 +100,11 @@ impl Desk {
         batch
     }
 
+    /// Whether there are reports that this connection has not had.
+    pub fn has_unsent(&self) -> bool {
+        self.last_sent < self.last_number
+    }
+
     /// All reports, for a new connection, which has had them with that.
     pub fn all_reports(&mut self) -> Vec<Report> {
         self.last_sent = self.last_number;

@@ -182,7 +182,7 @@ fn asked_pairs(job: &Job, tasks: &str, pairs: &mut Vec<(&'static str, String)>) 
     match request.memory {
         MemoryRequest::Default => {}
         MemoryRequest::PerCpu(bytes) => pairs.push(("SLURM_MEM_PER_CPU", (bytes / MIB).to_string())),
-        MemoryRequest::PerNode(_) | MemoryRequest::WholeNode => {
+        MemoryRequest::PerNode(_) | MemoryRequest::WholeNode | MemoryRequest::Range(..) => {
             pairs.push(("SLURM_MEM_PER_NODE", (job.granted.memory_bytes / MIB).to_string()));
         }
     }
@@ -197,6 +197,7 @@ fn name(entry: &[u8]) -> Option<&[u8]> {
 fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"JSCHED_")
         || name == b"TMPDIR"
+        || name == b"PWD"
         || std::str::from_utf8(name).is_ok_and(|name| SLURM_NAMES.binary_search(&name).is_ok())
 }
 

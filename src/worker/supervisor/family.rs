@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attempt::Attempt;
 use crate::wire::supervisor::AttemptRef;
 use crate::worker::cgroup::Group;
-use crate::worker::tree::{self, Process, Table};
+use crate::worker::tree::{self, Children, Process, Table};
 
 /// How often new processes are looked for while stopping all.
 const STOP_PASSES_MAX: u32 = 20;
@@ -18,8 +18,8 @@ const STOP_PASSES_MAX: u32 = 20;
 const ANCESTORS_MAX: u32 = 1_024;
 
 /// Whether there are children that `is_expected` does not know; yes where the kernel does not say.
-pub fn has_orphans(is_expected: impl Fn(i32) -> bool) -> bool {
-    tree::own_children().is_none_or(|children| children.into_iter().any(|pid| !is_expected(pid)))
+pub fn has_orphans(children: &Children, is_expected: impl Fn(i32) -> bool) -> bool {
+    children.pids().is_none_or(|children| children.into_iter().any(|pid| !is_expected(pid)))
 }
 
 /// The attempt in whose tree a process is: the first of its ancestors that is a child of this process decides, since
@@ -64,12 +64,11 @@ pub fn members(
     found
 }
 
-/// Of the attempts whose first process is gone, those of which something is left. `orphans`: whether there is
-/// any unknown child at all.
+/// Of the attempts whose first process is gone, those of which something is left: there are children that nobody
+/// knows.
 pub fn left(
     attempts: &mut BTreeMap<AttemptRef, Attempt>,
     ended: &[AttemptRef],
-    orphans: bool,
     strangers: &BTreeSet<i32>,
 ) -> BTreeMap<AttemptRef, Vec<Process>> {
     let asked: Vec<AttemptRef> = ended
@@ -77,7 +76,7 @@ pub fn left(
         .copied()
         .filter(|task| match attempts.get(task).map(|attempt| &attempt.group) {
             Some(Some(group)) => !group.pids().is_empty(),
-            _ => orphans,
+            _ => true,
         })
         .collect();
     if asked.is_empty() {

@@ -35,6 +35,8 @@ pub struct Ladder {
     warn_at: Option<BootTime>,
     limit_at: Option<BootTime>,
     frozen_since: Option<BootTime>,
+    /// How long it stood still in all, in microseconds.
+    stood_micros: u64,
 }
 
 impl Ladder {
@@ -45,7 +47,16 @@ impl Ladder {
             .0
             .zip(warning)
             .map(|(span, warning)| start.plus(Seconds(span.0.saturating_sub(warning.before.0))));
-        Ladder { stage: Stage::Running, warn_at, limit_at, frozen_since: None }
+        Ladder { stage: Stage::Running, warn_at, limit_at, frozen_since: None, stood_micros: 0 }
+    }
+
+    /// Another limit, counted from the same start. A warning that was given already is given again only if it is
+    /// due later now.
+    pub fn set_limit(&mut self, start: BootTime, limit: TimeLimit, warning: Option<Warning>, now: BootTime) {
+        let moved = Ladder::new(BootTime(start.0.saturating_add(self.stood_micros)), limit, warning);
+        let again = |at: &BootTime| self.warn_at.is_some() || *at > now;
+        self.warn_at = moved.warn_at.filter(again);
+        self.limit_at = moved.limit_at;
     }
 
     /// What is due now. It counts as done; ask until nothing is.
@@ -108,6 +119,7 @@ impl Ladder {
         for at in [&mut self.warn_at, &mut self.limit_at].into_iter().flatten() {
             at.0 = at.0.saturating_add(span);
         }
+        self.stood_micros = self.stood_micros.saturating_add(span);
         true
     }
 
@@ -165,6 +177,23 @@ mod tests {
         assert_eq!((ladder.due(at(1_000)), ladder.deadline()), (None, None));
         assert!(ladder.thaw(at(1_000)) && !ladder.thaw(at(1_001)));
         assert_eq!((ladder.due(at(1_009)), ladder.due(at(1_010))), (None, Some(Act::Limit)));
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_same_start() {
+        let limit = |seconds| TimeLimit(Some(Seconds(seconds)));
+        let mut ladder = Ladder::new(at(0), limit(60), warning(10));
+        assert_eq!(ladder.due(at(50)), Some(Act::Warn));
+        ladder.freeze(at(50));
+        ladder.thaw(at(70));
+        ladder.set_limit(at(0), limit(61), warning(11), at(71));
+        assert_eq!((ladder.due(at(80)), ladder.due(at(81))), (None, Some(Act::Limit)), "warned once");
+        let mut ladder = Ladder::new(at(0), limit(60), warning(10));
+        assert_eq!(ladder.due(at(50)), Some(Act::Warn));
+        ladder.set_limit(at(0), limit(100), warning(10), at(51));
+        assert_eq!((ladder.due(at(89)), ladder.due(at(90))), (None, Some(Act::Warn)));
+        ladder.set_limit(at(0), limit(5), warning(1), at(95));
+        assert_eq!(ladder.due(at(95)), Some(Act::Limit), "what has passed already is due at once");
     }
 
     #[test]

@@ -23,6 +23,7 @@ const READ_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Link {
     listener: UnixListener,
+    bytes: Vec<u8>,
     peer: Option<Peer>,
 }
 
@@ -66,7 +67,7 @@ impl Link {
         if let Some(stream) = &first {
             stream.set_nonblocking(true)?;
         }
-        Ok(Link { listener, peer: first.map(Peer::new) })
+        Ok(Link { listener, bytes: vec![0; READ_BYTES], peer: first.map(Peer::new) })
     }
 
     /// The listening socket.
@@ -96,12 +97,15 @@ impl Link {
     pub fn receive(&mut self) -> Result<Vec<ToSupervisor>, FrameError> {
         let mut messages = Vec::new();
         let Some(peer) = &mut self.peer else { return Ok(messages) };
-        let mut bytes = vec![0; READ_BYTES];
-        let mut is_over = false;
-        loop {
-            match peer.stream.read(&mut bytes) {
+        let (mut is_over, mut is_empty) = (false, false);
+        while !is_empty {
+            match peer.stream.read(&mut self.bytes) {
                 Ok(0) => is_over = true,
-                Ok(count) => peer.decoder.push(bytes.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    peer.decoder.push(self.bytes.get(..count).unwrap_or_default());
+                    // More than that was not there; what comes, the end included, wakes us again.
+                    is_empty = count < READ_BYTES;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => is_over = true,

@@ -7,10 +7,12 @@
 pub mod attempt;
 pub mod client;
 pub mod clock;
+mod command;
 pub mod crew;
 pub mod desk;
 pub mod environment;
 mod family;
+pub mod folders;
 pub mod gate;
 pub mod ladder;
 pub mod link;

@@ -2,14 +2,15 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid};
 
+use super::command;
 use super::environment::{self, PID_VARIABLE};
+use super::folders::Folders;
 use super::gate::Gate;
 use crate::model::pattern::{self, Facts};
 use crate::model::spec::{ENVIRONMENT_BYTES_MAX, Output, SCRIPT_BYTES_MAX, WorkDir};
@@ -17,7 +18,9 @@ use crate::model::state::State;
 use crate::model::time::WallTime;
 use crate::wire::inside::SOCKET_VARIABLE;
 use crate::wire::supervisor::{GROUPS_MAX, Job, SLOTS_MAX, TaskRun};
-use crate::worker::launch::{Child, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch};
+use crate::worker::launch::{
+    Child, Direct, Groups, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch,
+};
 use crate::worker::tree::MARK_VARIABLE;
 
 /// The name of the script in the supervisor's folder.
@@ -76,7 +79,9 @@ pub struct Prepared {
     pub gate: Gate,
     supervisor: String,
     script: String,
-    folders: PathBuf,
+    direct: Option<Direct>,
+    /// The private folders of its attempts.
+    pub folders: Folders,
     arguments: Strings,
     environment: Strings,
     reset_oom_score: bool,
@@ -94,7 +99,6 @@ impl Prepared {
         let script = folder.join(SCRIPT_FILE);
         write_script(&script, &job).map_err(|error| PrepareError::Io { path: script.clone(), error })?;
         let script = script.to_str().ok_or(PrepareError::Refused("its folder's path is no text"))?.to_owned();
-        let folders = Path::new(&job.tmp_base).join(format!("jsched-{supervisor}"));
         let mut arguments = Strings::new();
         arguments.push(script.as_bytes());
         job.arguments.iter().for_each(|argument| arguments.push(argument.as_bytes()));
@@ -103,16 +107,17 @@ impl Prepared {
         for (name, value) in environment::of_job(&job) {
             environment.push_pair(name, &value);
         }
+        let direct = command::direct(&job.script, &job.arguments, &environment);
         // What is large is kept in one form only.
         (job.script, job.environment, job.arguments) = (Vec::new(), Vec::new(), Vec::new());
         let user = &job.user;
         let groups = user.groups.clone();
         let switch = user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups });
-        let io = |error| PrepareError::Io { path: folders.clone(), error };
-        // Only the daemon can change this folder, so names inside it can't be taken by others.
-        std::fs::DirBuilder::new().mode(0o711).create(&folders).map_err(io)?;
-        std::fs::set_permissions(&folders, PermissionsExt::from_mode(0o711)).map_err(io)?;
-        let gate = Gate::listen(&folders, switch.as_ref()).map_err(io)?;
+        let base = private_folder(&job.tmp_base, supervisor);
+        let folders = Folders::create(base.clone(), switch.as_ref())
+            .map_err(|error| PrepareError::Io { path: base.clone(), error })?;
+        let gate =
+            Gate::listen(&base, switch.as_ref()).map_err(|error| PrepareError::Io { path: base, error })?;
         environment.push_pair(SOCKET_VARIABLE, &gate.path().to_string_lossy());
         let supervisor = supervisor.to_owned();
         Ok(Prepared {
@@ -121,6 +126,7 @@ impl Prepared {
             gate,
             supervisor,
             script,
+            direct,
             folders,
             arguments,
             environment,
@@ -130,22 +136,25 @@ impl Prepared {
 
     /// Starts a task.
     pub fn start(
-        &self,
+        &mut self,
         launcher: &mut Launcher,
         run: &TaskRun,
-        groups: &[BorrowedFd<'_>],
+        groups: &Groups<'_>,
         now: WallTime,
     ) -> Result<(Child, TaskFiles), NotStarted> {
-        let made = self.make_folders(run);
+        let made = self.take_folders();
         let (tmp, private) = made.map_err(|(path, error)| self.broken(&format!("{path}: {error}")))?;
         let started = self.launch(launcher, run, groups, now, &tmp, private.as_deref());
-        if started.is_err() {
-            let _ = std::fs::remove_dir(&tmp);
-            private.iter().for_each(|folder| {
-                let _ = std::fs::remove_dir(folder);
-            });
-        }
-        let (child, mut files) = started?;
+        let (child, mut files) = match started {
+            Ok(started) => started,
+            Err(failure) => {
+                // Nothing has run in them.
+                [Some(tmp), private].into_iter().flatten().for_each(|folder| {
+                    self.folders.give_back(folder);
+                });
+                return Err(failure);
+            }
+        };
         (files.tmp, files.private) = (tmp, private);
         Ok((child, files))
     }
@@ -163,16 +172,16 @@ impl Prepared {
     }
 
     /// Removes what `new` made, as far as it is empty.
-    pub fn remove_folders(&self) {
+    pub fn remove_folders(&mut self) {
         self.gate.remove();
-        let _ = std::fs::remove_dir(&self.folders);
+        self.folders.remove();
     }
 
     fn launch(
         &self,
         launcher: &mut Launcher,
         run: &TaskRun,
-        groups: &[BorrowedFd<'_>],
+        groups: &Groups<'_>,
         now: WallTime,
         tmp: &str,
         private: Option<&str>,
@@ -192,9 +201,11 @@ impl Prepared {
             own.push_pair(name, &value);
         }
         own.push_pair("TMPDIR", tmp);
+        own.push_pair("PWD", work_dir);
         let (ordinal, attempt) = (run.task.ordinal, run.task.attempt);
         own.push_pair(MARK_VARIABLE, &format!("{}.{ordinal}.{attempt}", self.supervisor));
         let launched = launcher.spawn(&Launch {
+            direct: self.direct.as_ref(),
             program: &self.script,
             arguments: &[&self.arguments],
             environment: &[&self.environment, &own],
@@ -276,28 +287,19 @@ impl Prepared {
         NotStarted { state: State::Failed, text, had_files: *step == Step::Exec }
     }
 
-    /// The private folders of an attempt, owned by the user.
-    fn make_folders(&self, run: &TaskRun) -> Result<(String, Option<String>), (String, io::Error)> {
-        let name = format!("{}-{}", run.task.ordinal, run.task.attempt);
-        let tmp = self.make_folder(&name)?;
+    /// The private folders of an attempt. A working directory is always a new one: its path is part of the output's.
+    fn take_folders(&mut self) -> Result<(String, Option<String>), (String, io::Error)> {
+        let tmp = self.folders.take()?;
         match self.job.work_dir {
             WorkDir::Path(_) => Ok((tmp, None)),
-            WorkDir::Private => Ok((tmp, Some(self.make_folder(&format!("{name}-work"))?))),
+            WorkDir::Private => Ok((tmp, Some(self.folders.make()?))),
         }
     }
+}
 
-    fn make_folder(&self, name: &str) -> Result<String, (String, io::Error)> {
-        let folder = self.folders.join(name);
-        let path = folder.to_string_lossy().into_owned();
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|error| (path.clone(), error))?;
-        if let Some(switch) = &self.switch {
-            let (uid, gid) = (Uid::from_raw(switch.uid), Gid::from_raw(switch.gid));
-            let at = nix::fcntl::AT_FDCWD;
-            nix::unistd::fchownat(at, &folder, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
-                .map_err(|errno| (path.clone(), errno.into()))?;
-        }
-        Ok(path)
-    }
+/// The folder around the private folders of a supervisor's attempts.
+pub fn private_folder(tmp_base: &str, supervisor: &str) -> PathBuf {
+    Path::new(tmp_base).join(format!("jsched-{supervisor}"))
 }
 
 fn check(job: &Job) -> Result<(), PrepareError> {

@@ -1,14 +1,12 @@
 //! The supervisor's loop: messages in, processes and records, news out.
 
-use std::os::fd::AsFd;
+mod waiting;
+
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::{TimeSpec, TimeValLike};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
 use super::clock;
 use super::crew::{Crew, Finished};
@@ -29,6 +27,8 @@ use crate::wire::supervisor::{
 pub const IDLE_PATIENCE: Seconds = Seconds(600);
 /// How often the daemon is told what running attempts use.
 pub const USAGE_EVERY: Seconds = Seconds(10);
+/// While tasks end in quick succession and others wait, the daemon hears of them together, this often.
+pub const GATHER_MILLIS: u8 = 2;
 /// How long it waits after a failed write before it tries again.
 const RETRY_AFTER: Seconds = Seconds(1);
 
@@ -52,6 +52,10 @@ pub struct Service {
     finishing: bool,
     unsaid: Unsaid,
     usage_said: BootTime,
+    /// When the daemon was last told something.
+    told: BootTime,
+    /// What the timer is set to.
+    timer_at: Option<BootTime>,
     alone_since: BootTime,
     retry_at: Option<BootTime>,
 }
@@ -114,6 +118,8 @@ impl Service {
             finishing: false,
             unsaid: Unsaid::default(),
             usage_said: now,
+            told: now,
+            timer_at: None,
             alone_since: now,
             retry_at: None,
         })
@@ -122,12 +128,13 @@ impl Service {
     /// Works until there is nothing more to do.
     pub fn run(mut self) -> Result<(), SupervisorError> {
         loop {
-            self.wait()?;
-            self.drain_wakers();
+            let ready = self.wait()?;
             let now = clock::now();
             // What the old connection still holds was said before the new one was made.
-            self.obey(now);
-            if self.link.accept() {
+            if ready.peer || ready.listener {
+                self.obey(now);
+            }
+            if ready.listener && self.link.accept() {
                 self.greeted = false;
                 self.obey(now);
             }
@@ -143,49 +150,6 @@ impl Service {
                 return Ok(());
             }
         }
-    }
-
-    fn wait(&mut self) -> Result<(), SupervisorError> {
-        self.set_timer();
-        let mut fds = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.link.listener(), PollFlags::POLLIN),
-        ];
-        if let Some((fd, has_output)) = self.link.peer() {
-            let write = if has_output { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(fd, PollFlags::POLLIN | write));
-        }
-        if let Some(crew) = self.crew().filter(|_| self.can_pass_calls_on()) {
-            fds.push(PollFd::new(crew.prepared.gate.listener(), PollFlags::POLLIN));
-        }
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(SupervisorError::Kernel(errno)),
-        }
-    }
-
-    fn drain_wakers(&mut self) {
-        // A request to terminate is no reason to leave the jobs alone: `Finish` and `Kill` are the ways to that.
-        while let Ok(Some(_)) = self.signals.read_signal() {}
-        let mut count = [0; 8];
-        let _ = nix::unistd::read(&self.timer, &mut count);
-    }
-
-    fn set_timer(&self) {
-        let crew = self.crew().and_then(Crew::deadline);
-        let is_waiting = self.link.peer().is_none() && self.is_idle();
-        let idle = is_waiting.then(|| self.alone_since.plus(IDLE_PATIENCE));
-        let at = [crew, idle, self.retry_at].into_iter().flatten().min();
-        let set = match at {
-            None => self.timer.unset(),
-            Some(at) => {
-                let micros = i64::try_from(at.0.max(1)).unwrap_or(i64::MAX);
-                let expiration = Expiration::OneShot(TimeSpec::microseconds(micros));
-                self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
-            }
-        };
-        debug_assert!(set.is_ok());
     }
 
     /// Reads and obeys what the daemon says.
@@ -251,6 +215,7 @@ impl Service {
             ToSupervisor::Signal { which, signal, batch_only } => crew.signal(&which, signal, batch_only),
             ToSupervisor::Suspend { which } => crew.suspend(&which, now.boot),
             ToSupervisor::Resume { which } => crew.resume(&which, now.boot),
+            ToSupervisor::SetLimit { limit } => crew.set_limit(limit, now.boot),
             _ => {}
         }
     }
@@ -397,6 +362,13 @@ impl Service {
         if !self.greeted {
             self.link.flush();
             return;
+        }
+        if self.unsaid.kept.is_empty() && self.gathers(now.boot) {
+            self.link.flush();
+            return;
+        }
+        if self.has_news() {
+            self.told = now.boot;
         }
         let Unsaid { started, kept } = std::mem::take(&mut self.unsaid);
         if !started.is_empty() {

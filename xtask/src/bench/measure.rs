@@ -89,6 +89,23 @@ pub fn first_instruction_back_to_back(dev: &Dev) -> Result<f64, Failure> {
     Ok(median(times))
 }
 
+/// From the clock that the job reads last to the exit of the `jqueue wait` that waited for it, by push.
+pub fn end_to_waiter(dev: &Dev) -> Result<f64, Failure> {
+    let file = dev.root().join("ending");
+    let mut times = Vec::new();
+    for _ in 0..RUNS / 4 {
+        let output = format!("--output={}", file.display());
+        let id = jsubmit_id(dev, &[&output, "--wrap", "sleep 0.2; exec date +%s.%N"])?;
+        dev.run(dev.root(), &["jqueue", "wait", &id])?;
+        let told = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let text = fs::read_to_string(&file).map_err(Failure::file(&file))?;
+        let ending: f64 =
+            text.trim().parse().map_err(|_| Failure::Wrong(format!("`date` of job {id} said {text:?}")))?;
+        times.push((told - ending) * 1_000.0);
+    }
+    Ok(median(times))
+}
+
 pub fn array_without_output(dev: &Dev) -> Result<f64, Failure> {
     array_rate(dev, 10_000, "none".to_owned())
 }

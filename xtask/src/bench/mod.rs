@@ -68,6 +68,12 @@ const ROWS: &[Row] = &[
         measure::first_instruction_back_to_back,
     ),
     row("jsubmit --wait of true, whole process", 10.0, Unit::Milliseconds, measure::submit_and_wait),
+    row(
+        "last instruction of a job to the exit of jqueue wait",
+        20.0,
+        Unit::Milliseconds,
+        measure::end_to_waiter,
+    ),
     row("array of 10,000 true, no output", 2_500.0, Unit::PerSecond, measure::array_without_output),
     row("array of 5,000 true, a file each", 1_500.0, Unit::PerSecond, measure::array_with_files),
     not_yet("array of empty tasks on virtual nodes", 50_000.0, Unit::PerSecond),

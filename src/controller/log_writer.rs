@@ -1,0 +1,67 @@
+//! The log's thread: appends what has gathered, syncs once, and says so; lets go of what exports hold.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use super::driver::{Driver, Gauges, Message};
+use crate::model::change::Group;
+use crate::model::ids::{Epoch, Position};
+use crate::store::log::{Log, LogError, Room};
+use crate::wire::codec::encode;
+
+/// What the log's thread is given.
+pub(super) enum LogWork {
+    /// Append a group.
+    Append(Position, Group),
+    /// Let go of the groups up to there.
+    Trim(Position),
+}
+
+/// Appends what has gathered, syncs once, and says so.
+pub(super) fn write_log<L: Log>(
+    log: &mut L,
+    epoch: Epoch,
+    frames: &Receiver<LogWork>,
+    driver: &Driver,
+    gauges: &Gauges,
+) {
+    let fatal = |error: LogError| driver.send(Message::Fatal(format!("the journal failed: {error}")));
+    // Encoded here rather than on the core's thread, which has enough to do.
+    let append = |log: &mut L, position: Position, group: &Group| {
+        let frame = encode(group).map_err(|error| format!("a group can't be encoded: {error}"))?;
+        gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
+    };
+    while let Ok(first) = frames.recv() {
+        let mut last = None;
+        let mut next = Some(first);
+        while let Some(work) = next {
+            let result = match work {
+                LogWork::Append(position, group) => {
+                    last = Some(position);
+                    append(log, position, &group)
+                }
+                LogWork::Trim(position) => {
+                    log.trim(Position(position.0 + 1)).map_err(|error| format!("the journal failed: {error}"))
+                }
+            };
+            if let Err(why) = result {
+                return driver.send(Message::Fatal(why));
+            }
+            next = frames.try_recv().ok();
+        }
+        if let Err(error) = log.sync() {
+            return fatal(error);
+        }
+        if let Some(last) = last {
+            driver.send(Message::LogDurable(last));
+        }
+        match log.room() {
+            Ok(room) => gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed),
+            Err(error) => return fatal(error),
+        }
+    }
+    if let Err(error) = log.close() {
+        tracing::error!(%error, "the journal was not closed in order");
+    }
+}
