@@ -213,6 +213,10 @@ fn waiting_gives_the_highest_code_and_following_the_output_alone() {
                     bytes,
                     size: 14,
                     note,
+                    start: 0,
+                    over: state.is_end(),
+                    latest: Attempt(1),
+                    node: Default::default(),
                 };
                 Answer::Replies(vec![Reply::Output(output)])
             }

@@ -2,7 +2,6 @@
 
 pub mod audit;
 pub mod backup;
-pub mod bulk;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -14,6 +13,7 @@ pub mod history;
 pub mod init;
 pub mod job_link;
 pub mod join;
+pub mod kept;
 pub mod log;
 mod log_writer;
 pub mod node_link;
@@ -27,6 +27,8 @@ pub mod renew;
 pub mod restore;
 pub mod run;
 pub mod server;
+pub mod shipments;
 pub mod strangers;
 pub mod tables_writer;
 pub mod unit;
+pub mod windows;

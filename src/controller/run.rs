@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
+use super::kept::Keeper;
 use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
@@ -21,6 +22,7 @@ use super::recovery::{RecoveryError, recover};
 use super::renew::OwnError;
 use super::strangers::Strangers;
 use super::tables_writer::{ExportRule, TablesWriter};
+use super::windows::Windows;
 use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
@@ -142,6 +144,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         published,
         tables: reader,
         content,
+        kept: Keeper::start(recovered.output, driver.clone())?,
+        windows: Windows::default(),
+        unanswered: Mutex::default(),
+        data_links_changed: tokio::sync::watch::channel(()).0,
         disk: recovered.disk,
         explainer,
         settings: core_settings,

@@ -111,7 +111,7 @@ impl TablesWriter {
     ) -> std::io::Result<TablesWriter> {
         let basket = Arc::<Basket>::default();
         let shared = Arc::clone(&basket);
-        let mut writer = Writer { tables, content, rule, driver, pruned: None, export_after: None };
+        let mut writer = Writer::new(tables, content, rule, driver);
         let thread =
             std::thread::Builder::new().name("tables".to_owned()).spawn(move || writer.run(&shared))?;
         Ok(TablesWriter { basket, thread })
@@ -147,7 +147,8 @@ impl TablesWriter {
     }
 }
 
-struct Writer<T: Tables> {
+/// What the thread does, step by step.
+pub struct Writer<T: Tables> {
     tables: Fed<T>,
     content: Arc<Content>,
     rule: ExportRule,
@@ -158,10 +159,20 @@ struct Writer<T: Tables> {
 }
 
 impl<T: Tables> Writer<T> {
+    /// A writer that reports to the driver.
+    pub fn new(tables: Fed<T>, content: Arc<Content>, rule: ExportRule, driver: Driver) -> Writer<T> {
+        Writer { tables, content, rule, driver, pruned: None, export_after: None }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &Fed<T> {
+        &self.tables
+    }
+
     fn run(&mut self, basket: &Basket) {
         while let Some((durable, mut asked)) = basket.take() {
             let written = durable.map_or(Ok(()), |durable| self.write(durable));
-            if let Err(error) = written.and_then(|()| self.export_if_due(&mut asked)) {
+            if let Err(error) = written.and_then(|()| self.export_if_due(&mut asked, super::clock::wall())) {
                 self.driver.send(Message::Fatal(error));
                 return;
             }
@@ -171,7 +182,11 @@ impl<T: Tables> Writer<T> {
         }
     }
 
-    fn write(&mut self, durable: Durable) -> Result<(), String> {
+    /// Writes what has become durable, and says so.
+    ///
+    /// # Errors
+    /// In words; the process has to end.
+    pub fn write(&mut self, durable: Durable) -> Result<(), String> {
         let Durable { touched, view } = durable;
         self.tables.at(view.at);
         let outdated = outdated_by(&touched, &view.cluster);
@@ -200,8 +215,10 @@ impl<T: Tables> Writer<T> {
 
     /// Makes an export if the log has grown enough or somebody has asked. That there is no room for it is no reason
     /// to stop: it is said, and tried again later.
-    fn export_if_due(&mut self, asked: &mut Vec<ExportAnswer>) -> Result<(), String> {
-        let now = super::clock::wall();
+    ///
+    /// # Errors
+    /// In words; the process has to end.
+    pub fn export_if_due(&mut self, asked: &mut Vec<ExportAnswer>, now: WallTime) -> Result<(), String> {
         let live = self.tables.exports().newest().map_or(0, |newest| newest.live.bytes);
         let grown = self.rule.gauges.log_grown.load(Ordering::Relaxed);
         let due = grown >= self.rule.bytes.max(live) && self.export_after.is_none_or(|after| after <= now);

@@ -19,6 +19,7 @@ pub mod invariants;
 pub mod job;
 pub mod node_act;
 pub mod notes;
+pub mod pipeline;
 pub mod presence;
 pub mod report;
 pub mod resolve;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use command::{Caller, Command, Effect, Found, Outcome, Settings};
+pub use pipeline::Pipeline;
 pub use sight::NodeSight;
 pub use state::{Cluster, View};
 

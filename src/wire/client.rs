@@ -255,11 +255,12 @@ pub struct Watch {
 pub struct Log {
     /// Whose.
     pub selector: Selector,
-    /// Which try; `None`: the last.
+    /// Which try; `None`: the last one's file, whole. With `wait_ms` one that is not there yet is waited for, and the next
+    /// later one stands for one that never started.
     pub attempt: Option<Attempt>,
     /// Standard error's file.
     pub error: bool,
-    /// From where.
+    /// From where in the file; with an attempt, 0 means where that attempt's part begins.
     pub from: super::data::From,
     /// At most so many bytes.
     pub bytes: u32,
