@@ -1,11 +1,11 @@
 //! The core's thread: commands in, groups to the log, and only what is durable out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,29 +14,27 @@ use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
 use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
-use crate::commit::Committer;
-use crate::core::state::{Outdated, Touched};
-use crate::core::{Command, Core, Effect, Outcome, View};
-use crate::model::change::{Change, Group};
-use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Position, SessionId};
+use crate::core::pipeline::{Held, Pipeline};
+use crate::core::state::Outdated;
+use crate::core::{Command, Core, Effect};
+use crate::model::change::Group;
+use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::Demand;
 use crate::store::log::Log;
 use crate::wire::client::Reply;
-use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
 
-/// How often time is looked at when nothing happens.
-const TICK: Duration = Duration::from_millis(500);
+/// Groups of reports alone are closed no faster than this: nobody waits for them so urgently, and each costs a sync
+/// and wakes half a dozen threads.
+const REPORTS_PACE: Duration = Duration::from_millis(2);
+/// How often time is looked at when nothing happens and no job's time comes up.
+const TICK: Duration = Duration::from_secs(1);
+/// How soon it is looked at again at the earliest.
+const TICK_MIN: Duration = Duration::from_millis(10);
 /// The most messages that one turn takes before the group is closed.
 const TURN_MESSAGES_MAX: usize = 4_096;
-/// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
-/// still find them here.
-const JOBS_LINGER: Seconds = Seconds(5);
-/// The same for keys and content.
-const KEYS_LINGER: Seconds = Seconds(60);
-
 /// A message to the driver.
 #[derive(Debug)]
 pub enum Message {
@@ -138,25 +136,16 @@ pub struct Gauges {
     pub reserve: std::sync::atomic::AtomicBool,
 }
 
-/// What waits for the log.
-struct Held {
+/// Who waits for what comes of a command.
+#[derive(Debug, Default)]
+struct Waiter {
     answer: Option<oneshot::Sender<Answer>>,
     link: Option<NodeSender>,
-    outcome: Outcome,
-}
-
-/// A closed group that is not durable yet.
-struct Flying {
-    position: Position,
-    view: View,
-    touched: Touched,
-    jobs: BTreeSet<JobId>,
 }
 
 /// The thread's own things.
 struct Loop<O: Outside> {
-    core: Core,
-    committer: Committer<Change, Held>,
+    pipeline: Pipeline<Waiter>,
     log: Sender<LogWork>,
     tables: Option<TablesWriter>,
     planner: Planner,
@@ -164,12 +153,12 @@ struct Loop<O: Outside> {
     gauges: Arc<Gauges>,
     outside: O,
     sessions: BTreeMap<SessionId, NodeSender>,
-    flying: VecDeque<Flying>,
-    jobs: BTreeSet<JobId>,
-    looked: bool,
-    lingering: VecDeque<(WallTime, Outdated)>,
     welcome: WelcomeFacts,
     stopping: bool,
+    /// Whether the open group holds anything but reports.
+    urgent: bool,
+    /// When the last group was closed.
+    closed: Instant,
 }
 
 /// What every welcome says.
@@ -219,17 +208,16 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
     planner: Planner,
     outside: O,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (log, frames) = channel();
+    let (log, groups) = channel();
     let epoch = parts.welcome.epoch;
     let reporter = driver.clone();
     let mut writer = parts.log;
     let gauges = parts.gauges.clone();
     let log_thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_log(&mut writer, epoch, &frames, &reporter, &gauges))?;
+        .spawn(move || write_log(&mut writer, epoch, &groups, &reporter, &gauges))?;
     let mut this = Loop {
-        core: parts.core,
-        committer: Committer::new(parts.end),
+        pipeline: Pipeline::new(parts.core, parts.end),
         log,
         tables: Some(tables),
         planner,
@@ -237,12 +225,10 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         gauges: parts.gauges,
         outside,
         sessions: BTreeMap::new(),
-        flying: VecDeque::new(),
-        jobs: BTreeSet::new(),
-        looked: false,
-        lingering: VecDeque::new(),
         welcome: parts.welcome,
         stopping: false,
+        urgent: false,
+        closed: Instant::now(),
     };
     std::thread::Builder::new().name("core".to_owned()).spawn(move || {
         this.run(&receiver);
@@ -259,19 +245,19 @@ impl<O: Outside> Loop<O> {
         let mut waiting: VecDeque<Message> = VecDeque::new();
         loop {
             self.turn_out();
-            if self.stopping && self.committer.is_idle() {
+            if self.stopping && self.pipeline.is_idle() {
                 return;
             }
             let mut taken = 0;
-            while taken < TURN_MESSAGES_MAX && self.committer.accepts() {
+            while taken < TURN_MESSAGES_MAX && self.pipeline.accepts() {
                 let Some(message) = waiting.pop_front() else { break };
                 self.take(message);
                 taken += 1;
             }
-            let patience = if taken > 0 { Duration::ZERO } else { TICK };
+            let patience = if taken > 0 { Duration::ZERO } else { self.patience() };
             match receiver.recv_timeout(patience) {
                 Ok(message) => self.take_in_turn(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) if taken > 0 => {}
+                Err(RecvTimeoutError::Timeout) if taken > 0 || self.pipeline.could_close() => {}
                 Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -286,7 +272,7 @@ impl<O: Outside> Loop<O> {
 
     /// Commands keep their order: while one waits for room in the log, later ones wait behind it.
     fn take_in_turn(&mut self, message: Message, waiting: &mut VecDeque<Message>) {
-        let full = !waiting.is_empty() || !self.committer.accepts();
+        let full = !waiting.is_empty() || !self.pipeline.accepts();
         match message {
             Message::Command { .. } if full => waiting.push_back(message),
             _ => self.take(message),
@@ -312,73 +298,58 @@ impl<O: Outside> Loop<O> {
     }
 
     fn apply(&mut self, command: Command, answer: Option<oneshot::Sender<Answer>>, link: Option<NodeSender>) {
-        let now = clock::now();
-        let due = self.core.next_timer().is_some_and(|at| at <= now.wall);
-        if due && !matches!(command, Command::Tick) {
-            self.apply(Command::Tick, None, None);
+        self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
+        self.pipeline.apply(clock::now(), command, Waiter { answer, link });
+    }
+
+    /// How long to wait for the next message.
+    fn patience(&self) -> Duration {
+        if self.pipeline.could_close() && !self.urgent {
+            return REPORTS_PACE.saturating_sub(self.closed.elapsed());
         }
-        let mut outcome = self.core.apply(now, self.committer.position(), command);
-        self.jobs.append(&mut outcome.jobs);
-        let changes = std::mem::take(&mut outcome.changes);
-        let bytes = changes.iter().map(rough_bytes).sum();
-        self.committer.stage(changes, bytes, Held { answer, link, outcome });
+        let until = |at: WallTime| Duration::from_micros(at.micros_since(clock::wall()));
+        self.pipeline.core().next_timer().map_or(TICK, |at| until(at).clamp(TICK_MIN, TICK))
     }
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
     fn turn_out(&mut self) {
-        let notes = self.core.take_notes();
+        let notes = self.pipeline.take_notes();
         if !notes.is_empty() {
             self.planner.note(notes);
         }
-        if let Some(group) = self.committer.close() {
-            let view = self.core.view(group.position, clock::wall());
-            let mut touched = self.core.take_unwritten();
-            touched.stamp(group.position);
-            let jobs = std::mem::take(&mut self.jobs);
-            self.flying.push_back(Flying { position: group.position, view, touched, jobs });
-            match encode(&Group { changes: group.changes }) {
-                Ok(bytes) => {
-                    if self.log.send(LogWork::Append(group.position, bytes)).is_err() {
-                        self.outside.fatal("the journal's thread is gone");
-                    }
-                }
-                Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
+        let due = self.urgent || self.stopping || self.closed.elapsed() >= REPORTS_PACE;
+        if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.pipeline.close(clock::wall())) {
+            (self.urgent, self.closed) = (false, Instant::now());
+            let work = LogWork::Append(group.position, Group { changes: group.changes });
+            if self.log.send(work).is_err() {
+                self.outside.fatal("the journal's thread is gone");
             }
         }
-        self.looked |= self.core.take_looked();
-        if self.flying.is_empty() && (self.looked || !self.jobs.is_empty()) {
-            // Nothing durable has changed, but what is seen of nodes may have.
-            self.looked = false;
-            let view = self.core.view(self.committer.durable(), clock::wall());
-            let jobs = std::mem::take(&mut self.jobs);
+        if let Some((view, jobs)) = self.pipeline.glance(clock::wall()) {
             self.published.publish(view, &jobs);
         }
         self.release();
-        self.forget();
+        self.pipeline.forget(clock::now().boot);
     }
 
     fn on_durable(&mut self, position: Position) {
-        self.committer.on_durable(position);
         self.gauges.position.store(position.0, Ordering::Relaxed);
-        while self.flying.front().is_some_and(|flying| flying.position <= position) {
-            let Some(flying) = self.flying.pop_front() else { break };
-            let view = Arc::new(flying.view.clone());
-            self.published.publish(flying.view, &flying.jobs);
+        for flying in self.pipeline.on_durable(position) {
+            self.published.publish(flying.view.clone(), &flying.jobs);
             if let Some(tables) = &self.tables {
-                tables.write(Durable { touched: flying.touched, view });
+                tables.write(Durable { touched: flying.touched, view: flying.view });
             }
         }
         self.release();
     }
 
     fn release(&mut self) {
-        while let Some(held) = self.committer.release() {
-            let mut answer =
-                Answer { reply: held.outcome.reply, demand: held.outcome.demand, ..Answer::default() };
-            for effect in held.outcome.effects {
-                self.carry_out(effect, &mut answer, held.link.as_ref());
+        while let Some(Held { waiter, outcome }) = self.pipeline.release() {
+            let mut answer = Answer { reply: outcome.reply, demand: outcome.demand, ..Answer::default() };
+            for effect in outcome.effects {
+                self.carry_out(effect, &mut answer, waiter.link.as_ref());
             }
-            if let Some(sender) = held.answer {
+            if let Some(sender) = waiter.answer {
                 let _ = sender.send(answer);
             }
         }
@@ -396,7 +367,7 @@ impl<O: Outside> Loop<O> {
                 let welcome = Welcome {
                     incarnation: facts.incarnation,
                     epoch: facts.epoch,
-                    position: self.committer.durable(),
+                    position: self.pipeline.durable(),
                     session,
                     cluster: facts.cluster.clone(),
                     beat: facts.beat,
@@ -437,44 +408,6 @@ impl<O: Outside> Loop<O> {
 
     fn on_tables(&mut self, position: Position, outdated: Vec<Outdated>) {
         self.gauges.tables.store(position.0, Ordering::Relaxed);
-        let now = clock::wall();
-        for one in outdated {
-            match one {
-                Outdated::Job(_) => self.lingering.push_back((now.plus(JOBS_LINGER), one)),
-                Outdated::Key(..) | Outdated::Content(..) => {
-                    self.lingering.push_back((now.plus(KEYS_LINGER), one));
-                }
-                Outdated::End(..) | Outdated::EndSet(..) => self.core.forget(&one),
-            }
-        }
-    }
-
-    /// Lets go of what has lingered long enough. Jobs wait behind keys in the queue, which only keeps them longer.
-    fn forget(&mut self) {
-        if self.lingering.is_empty() {
-            return;
-        }
-        let now = clock::wall();
-        while self.lingering.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, one)) = self.lingering.pop_front() {
-                self.core.forget(&one);
-            }
-        }
-    }
-}
-
-/// About how many bytes a change takes in the log: exact sizes would mean encoding everything twice.
-fn rough_bytes(change: &Change) -> usize {
-    match change {
-        Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
-        Change::Job(_) => 1_024,
-        Change::JobAgain { states, .. } => {
-            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
-        }
-        Change::Key(record) => 128 + record.reply.len(),
-        Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
-            64 + set.runs().len() * 8
-        }
-        _ => 96,
+        self.pipeline.on_tables(clock::now().boot, outdated);
     }
 }

@@ -10,7 +10,8 @@ use super::recent::Recent;
 use crate::core::Cluster;
 use crate::core::state::Touched;
 use crate::model::change::Group;
-use crate::model::ids::{BootId, Incarnation, Position};
+use crate::model::ids::{BootId, Position};
+use crate::model::time::WallTime;
 use crate::store::cluster_file::{self, ClusterFile, ClusterFileError};
 use crate::store::content::{Content, ContentError};
 use crate::store::disk::real::RealDisk;
@@ -20,6 +21,8 @@ use crate::store::export::rebuild::rebuild;
 use crate::store::fed::Fed;
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError, Opened};
+use crate::store::output::{Limits, OutputStore};
+use crate::store::results;
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
@@ -39,6 +42,8 @@ pub struct Recovered {
     pub tables: Fed<SledTables>,
     /// Content files.
     pub content: Content,
+    /// Kept output.
+    pub output: OutputStore,
     /// Whose state it is.
     pub file: ClusterFile,
     /// What the journal said at opening.
@@ -109,10 +114,46 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
     let opened = journal.open(Claim { incarnation: file.incarnation })?;
     let boot = boot_id().map_err(RecoveryError::Boot)?;
     let fit = Fit { incarnation: file.incarnation, boot, start: opened.start, end: opened.end };
-    let (mut tables, found) = SledTables::open(&tables_folder(state), &fit)?;
-    let mut exports = Exports::open(disk.clone(), file.incarnation)?;
+    let (tables, found) = SledTables::open(&tables_folder(state), &fit)?;
+    let exports = Exports::open(disk.clone(), file.incarnation)?;
+    let words = describe(&found);
+    let now = super::clock::wall();
+    let settled = settle(&mut journal, &opened, (tables, words), exports, SledTables::set_aside, now)?;
+    let Settled { cluster, tables, recent, mut words } = settled;
+    if opened.torn_bytes > 0 {
+        words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
+    }
+    let content = Content::open(disk.clone())?;
+    let output = OutputStore::open(disk.clone(), Limits::default())?;
+    Ok(Recovered { cluster, journal, tables, content, output, file, opened, words, disk, recent })
+}
+
+/// What a journal and its tables come to.
+pub struct Settled<T: Tables> {
+    /// The state.
+    pub cluster: Cluster,
+    /// The tables, which go as far as the journal now.
+    pub tables: Fed<T>,
+    /// What changed in the groups that the tables did not have.
+    pub recent: Recent,
+    /// How the state was come by.
+    pub words: String,
+}
+
+/// Believes the tables or builds them anew, and replays the journal behind them. `words` say how the tables were
+/// found; `set_aside` empties those that turn out to be wrong.
+///
+/// # Errors
+/// Everything that makes it unsafe to go on.
+pub fn settle<T: Tables>(
+    journal: &mut dyn Log,
+    opened: &Opened,
+    (mut tables, mut words): (T, String),
+    mut exports: Exports,
+    set_aside: impl Fn(&mut T) -> Result<(), TablesError>,
+    now: WallTime,
+) -> Result<Settled<T>, RecoveryError> {
     let mut cluster = empty();
-    let mut words = describe(&found);
     let loaded = match tables.position() {
         Position(0) => Err(words.clone()),
         _ => load(&tables, &mut cluster),
@@ -120,25 +161,21 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
     if let Err(error) = loaded {
         if tables.position() > Position(0) {
             words = format!("the tables were set aside ({error})");
-            tables.set_aside()?;
+            set_aside(&mut tables)?;
         }
         cluster = empty();
-        let from = build(&mut exports, &mut tables, &opened, file.incarnation)?;
+        let from = build(&mut exports, &mut tables, opened)?;
         if tables.position() > Position(0) {
             load(&tables, &mut cluster)
                 .map_err(|what| TablesError::Broken { what: format!("newly built: {what}") })?;
         }
         words.push_str(&from);
     }
-    let mut tables = Fed::new(tables, exports, super::clock::wall())?;
+    let mut tables = Fed::new(tables, exports, now)?;
     let from = Position(tables.position().0 + 1);
     let mut recent = Recent::new(tables.position());
-    replay(&mut journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
-    if opened.torn_bytes > 0 {
-        words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
-    }
-    let content = Content::open(disk.clone())?;
-    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk, recent })
+    replay(journal, from, opened.end, &mut cluster, &mut tables, &mut recent)?;
+    Ok(Settled { cluster, tables, recent, words })
 }
 
 fn empty() -> Cluster {
@@ -146,12 +183,7 @@ fn empty() -> Cluster {
 }
 
 /// Fills empty tables from the newest export that can be read, or leaves them empty if the journal has everything.
-fn build(
-    exports: &mut Exports,
-    tables: &mut SledTables,
-    opened: &Opened,
-    incarnation: Incarnation,
-) -> Result<String, RecoveryError> {
+fn build<T: Tables>(exports: &mut Exports, tables: &mut T, opened: &Opened) -> Result<String, RecoveryError> {
     let mut faults = exports.faults().to_vec();
     let disk = exports.disk().clone();
     while let Some(manifest) = exports.newest().cloned() {
@@ -180,7 +212,7 @@ fn build(
         let faults = faults.iter().map(|fault| format!("; {fault}")).collect();
         return Err(RecoveryError::NoExport { start: opened.start, faults });
     }
-    tables.reset(incarnation)?;
+    tables.reset(opened.incarnation)?;
     let mut words = "; built anew from the journal".to_owned();
     faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
     Ok(words)
@@ -196,7 +228,7 @@ fn describe(found: &Found) -> String {
     }
 }
 
-fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {
+fn load(tables: &impl Tables, cluster: &mut Cluster) -> Result<(), String> {
     let mut broken = None;
     let visited = tables.load_live(&mut |table, key, value| {
         if broken.is_none()
@@ -213,7 +245,7 @@ fn load(tables: &SledTables, cluster: &mut Cluster) -> Result<(), String> {
 }
 
 fn replay(
-    journal: &mut Journal,
+    journal: &mut dyn Log,
     from: Position,
     end: Position,
     cluster: &mut Cluster,
@@ -256,6 +288,7 @@ fn write(
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
     let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
+    rows.extend(results::rows(tables, &batch.ended)?);
     rows.extend(used_rows(tables, cluster, &batch)?);
     tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{Distrust, Table};
-use crate::model::ids::{Incarnation, Position};
+use crate::model::ids::{BootId, Incarnation, Position};
 
 /// The version written, and the only one read: tables of another one are rebuilt.
 pub const VERSION: u16 = 1;
@@ -34,6 +34,43 @@ impl Digest {
     pub fn take(&mut self, table: Table, key: &[u8], value: &[u8]) {
         self.count = self.count.wrapping_sub(1);
         self.sum = self.sum.wrapping_sub(row_hash(table, key, value));
+    }
+}
+
+/// What the tables must fit to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// The cluster's incarnation.
+    pub incarnation: Incarnation,
+    /// The kernel's boot id of this host, now.
+    pub boot: BootId,
+    /// The first position that the log still holds.
+    pub start: Position,
+    /// The last one.
+    pub end: Position,
+}
+
+impl Fit {
+    /// Whether tables that were left like that may be looked at: `boot` is the one in which they were opened.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_note(&self, boot: BootId, closed: bool) -> Result<(), Distrust> {
+        if closed || boot == self.boot { Ok(()) } else { Err(Distrust::NotClosed) }
+    }
+
+    /// Whether tables of that bookkeeping belong to the log.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_ledger(&self, ledger: &Ledger) -> Result<(), Distrust> {
+        if ledger.incarnation != self.incarnation {
+            return Err(Distrust::Incarnation { found: ledger.incarnation });
+        }
+        if ledger.position > self.end || ledger.position.0.saturating_add(1) < self.start.0 {
+            return Err(Distrust::Position { found: ledger.position });
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sled::{Batch, Db};
 
 use self::folder::Note;
+pub use super::ledger::Fit;
 use super::ledger::{Digest, LEDGER_KEY, Ledger};
 use super::{
     Distrust, FullBounds, Order, Pairs, Row, Table, Tables, TablesError, TablesRead, Visit, check,
@@ -38,19 +39,6 @@ const BATCH_ROWS: usize = 256;
 
 /// The last value of a key.
 type KeyedRow<'a> = ((Table, &'a [u8]), Option<&'a [u8]>);
-
-/// What the tables must fit to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fit {
-    /// The cluster's incarnation.
-    pub incarnation: Incarnation,
-    /// The kernel's boot id of this host, now.
-    pub boot: BootId,
-    /// The first position that the log still holds.
-    pub start: Position,
-    /// The last one.
-    pub end: Position,
-}
 
 /// What was there when the tables were opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,19 +153,12 @@ fn take(folder: &Path, fit: &Fit) -> Result<Option<(Db, Ledger)>, TablesError> {
         return Ok(None);
     }
     let note = Note::load(folder).ok_or(Distrust::NoNote)?;
-    if !note.closed && note.boot != fit.boot {
-        return Err(Distrust::NotClosed.into());
-    }
+    fit.check_note(note.boot, note.closed)?;
     Note { boot: fit.boot, closed: false }.save(folder)?;
     let db = open(folder).map_err(Distrust::Broken)?;
     let bytes = calmly(|| db.get(LEDGER_KEY)).map_err(Distrust::Broken)?.ok_or(Distrust::Ledger)?;
     let ledger = Ledger::decode(&bytes).ok_or(Distrust::Ledger)?;
-    if ledger.incarnation != fit.incarnation {
-        return Err(Distrust::Incarnation { found: ledger.incarnation }.into());
-    }
-    if ledger.position > fit.end || ledger.position.0.saturating_add(1) < fit.start.0 {
-        return Err(Distrust::Position { found: ledger.position }.into());
-    }
+    fit.check_ledger(&ledger)?;
     Ok(Some((db, ledger)))
 }
 

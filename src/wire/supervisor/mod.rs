@@ -193,8 +193,10 @@ pub struct Job {
     /// Whether uid 0 may run jobs here (the admin's configuration says so).
     pub root_allowed: bool,
     /// The script, with its `#!` line.
+    #[serde(with = "crate::wire::bytes")]
     pub script: Vec<u8>,
     /// `NAME=VALUE` with a NUL after each.
+    #[serde(with = "crate::wire::bytes")]
     pub environment: Vec<u8>,
     /// What follows the script on its command line.
     pub arguments: Vec<String>,
@@ -372,6 +374,8 @@ pub struct Inventory {
     pub running: Vec<StartedAttempt>,
     /// Unacknowledged reports, in order.
     pub reports: Vec<Report>,
+    /// Attempts that were started and whose ends are among those reports, for the sake of their files.
+    pub ended: Vec<StartedAttempt>,
 }
 
 /// An attempt whose first process was started.
@@ -391,6 +395,10 @@ pub struct StartedAttempt {
     pub error: String,
     /// Whether it truncated its files rather than appended.
     pub truncated: bool,
+    /// How long the output file was before it wrote anything.
+    pub output_start: u64,
+    /// The same of the error file.
+    pub error_start: u64,
 }
 
 /// Something to be acknowledged.

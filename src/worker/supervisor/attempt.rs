@@ -62,6 +62,8 @@ impl Attempt {
             output: files.output.clone(),
             error: files.error.clone(),
             truncated: files.truncated,
+            output_start: child.starts[0],
+            error_start: child.starts[1],
         };
         Attempt {
             run,

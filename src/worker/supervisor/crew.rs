@@ -44,8 +44,6 @@ pub struct Crew {
     strangers: BTreeSet<i32>,
     /// Removers of private folders, and the folder that each empties.
     helpers: BTreeMap<i32, String>,
-    /// Private working directories whose output may still be wanted.
-    kept: BTreeMap<AttemptRef, String>,
     stuck: u32,
     sampled: BootTime,
     tick_ms: u64,
@@ -69,7 +67,6 @@ impl Crew {
             firsts: BTreeMap::new(),
             strangers: BTreeSet::new(),
             helpers: BTreeMap::new(),
-            kept: BTreeMap::new(),
             stuck: 0,
             sampled: clock::boot(),
             tick_ms: 1_000 / setting(nix::unistd::SysconfVar::CLK_TCK, 100).min(1_000),
@@ -231,13 +228,6 @@ impl Crew {
         self.attempts.values().map(Attempt::usage_now).collect()
     }
 
-    /// The output of these attempts is no longer wanted: removes private working directories.
-    pub fn forget(&mut self, task: AttemptRef) {
-        if let Some(folder) = self.kept.remove(&task) {
-            self.remove_folder(folder);
-        }
-    }
-
     /// When to look again without being told anything.
     pub fn deadline(&self) -> Option<BootTime> {
         let ladders = self.attempts.values().filter_map(|attempt| attempt.ladder.deadline()).min();
@@ -396,7 +386,11 @@ impl Crew {
             self.remove_folder(folder);
         }
         if let Some(folder) = attempt.files.private {
-            self.kept.insert(task, folder);
+            // It stays: the node daemon removes it when its time is over, which counts from here.
+            use nix::sys::stat::{UtimensatFlags, utimensat};
+            use nix::sys::time::TimeSpec;
+            let (at, flags) = (nix::fcntl::AT_FDCWD, UtimensatFlags::NoFollowSymlink);
+            let _ = utimensat(at, folder.as_str(), &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, flags);
         }
         Some(Finished { task, end })
     }

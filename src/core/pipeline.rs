@@ -1,0 +1,249 @@
+//! The order of things around the core: commands in, groups for the log, and what came of each command out once the
+//! log is durable up to there. Pure: whoever drives it owns clock, log, tables and connections.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::Core;
+use super::command::{Command, Outcome};
+use super::state::{Outdated, Touched, View};
+use crate::commit::{Closed, Committer};
+use crate::model::change::Change;
+use crate::model::ids::{JobId, Position};
+use crate::model::time::{BootTime, Now, Seconds, WallTime};
+use crate::sched::Note;
+
+/// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
+/// still find them here.
+pub const JOBS_LINGER: Seconds = Seconds(5);
+/// The same for keys and content.
+pub const KEYS_LINGER: Seconds = Seconds(60);
+
+/// The core hears at least so often that time passes, as long as there are commands at all, in microseconds.
+pub const TICK_MICROS: u64 = 500_000;
+
+/// What waits for the log: `W` is whoever wants to know.
+#[derive(Debug)]
+pub struct Held<W> {
+    /// Who.
+    pub waiter: W,
+    /// What came of the command; its changes are in their group.
+    pub outcome: Outcome,
+}
+
+/// A closed group that is not durable yet.
+#[derive(Debug)]
+pub struct Flying {
+    /// Its place in the log.
+    pub position: Position,
+    /// The state behind it.
+    pub view: Arc<View>,
+    /// What it touched, for the tables.
+    pub touched: Touched,
+    /// The jobs that are different, for whoever waits for them.
+    pub jobs: BTreeSet<JobId>,
+}
+
+/// The core and what surrounds it.
+#[derive(Debug)]
+pub struct Pipeline<W> {
+    core: Core,
+    committer: Committer<Change, Held<W>>,
+    flying: VecDeque<Flying>,
+    jobs: BTreeSet<JobId>,
+    looked: bool,
+    lingering: VecDeque<(BootTime, Outdated)>,
+    /// When the core heard last that time passes.
+    ticked: Option<BootTime>,
+}
+
+impl<W: Default> Pipeline<W> {
+    /// Begins with a recovered core, behind the log's end.
+    pub fn new(core: Core, end: Position) -> Pipeline<W> {
+        Pipeline {
+            core,
+            committer: Committer::new(end),
+            flying: VecDeque::new(),
+            jobs: BTreeSet::new(),
+            looked: false,
+            lingering: VecDeque::new(),
+            ticked: None,
+        }
+    }
+
+    /// The core, to be looked at.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Whether more commands may be taken: false while too much is not durable.
+    pub fn accepts(&self) -> bool {
+        self.committer.accepts()
+    }
+
+    /// Whether nothing is open, in flight or held.
+    pub fn is_idle(&self) -> bool {
+        self.committer.is_idle()
+    }
+
+    /// Whether a group could be closed: there is something in it, and the log may take one more.
+    pub fn could_close(&self) -> bool {
+        self.committer.could_close()
+    }
+
+    /// Up to where the log is durable.
+    pub fn durable(&self) -> Position {
+        self.committer.durable()
+    }
+
+    /// Gives the core a command. What comes of it is held until it may be told. The core is told first that time has
+    /// passed, when that is due: a driver that always has something to do would never say so.
+    pub fn apply(&mut self, now: Now, command: Command, waiter: W) {
+        let long_ago = self.ticked.is_none_or(|at| at.0.saturating_add(TICK_MICROS) <= now.boot.0);
+        let due = long_ago || self.core.next_timer().is_some_and(|at| at <= now.wall);
+        if matches!(command, Command::Tick) {
+            self.ticked = Some(now.boot);
+        } else if due {
+            self.apply(now, Command::Tick, W::default());
+        }
+        let mut outcome = self.core.apply(now, self.committer.position(), command);
+        self.jobs.append(&mut outcome.jobs);
+        let changes = std::mem::take(&mut outcome.changes);
+        let bytes = changes.iter().map(rough_bytes).sum();
+        self.committer.stage(changes, bytes, Held { waiter, outcome });
+    }
+
+    /// What the scheduler has not heard yet.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        self.core.take_notes()
+    }
+
+    /// Closes the open group, if there is something in it and the log may take one more: it is to be appended.
+    pub fn close(&mut self, at: WallTime) -> Option<Closed<Change>> {
+        let group = self.committer.close()?;
+        let view = Arc::new(self.core.view(group.position, at));
+        let mut touched = self.core.take_unwritten();
+        touched.stamp(group.position);
+        let jobs = std::mem::take(&mut self.jobs);
+        self.flying.push_back(Flying { position: group.position, view, touched, jobs });
+        Some(group)
+    }
+
+    /// A view that no change brings: nothing durable has changed, but what is seen of nodes may have.
+    pub fn glance(&mut self, at: WallTime) -> Option<(Arc<View>, BTreeSet<JobId>)> {
+        self.looked |= self.core.take_looked();
+        let something = self.looked || !self.jobs.is_empty();
+        if !something || !self.flying.is_empty() {
+            return None;
+        }
+        self.looked = false;
+        let view = Arc::new(self.core.view(self.committer.durable(), at));
+        Some((view, std::mem::take(&mut self.jobs)))
+    }
+
+    /// The log is durable up to `position`. Gives the groups of which that is news, in order: to be published, and
+    /// then to be written into the tables.
+    pub fn on_durable(&mut self, position: Position) -> Vec<Flying> {
+        self.committer.on_durable(position);
+        let count = self.flying.iter().take_while(|flying| flying.position <= position).count();
+        self.flying.drain(..count).collect()
+    }
+
+    /// What may leave now, in the order in which it was decided.
+    pub fn release(&mut self) -> Option<Held<W>> {
+        self.committer.release()
+    }
+
+    /// The tables hold these: memory lets go of them, at once or after a while.
+    pub fn on_tables(&mut self, now: BootTime, outdated: Vec<Outdated>) {
+        for one in outdated {
+            match one {
+                Outdated::Job(_) => self.lingering.push_back((now.plus(JOBS_LINGER), one)),
+                Outdated::Key(..) | Outdated::Content(..) => {
+                    self.lingering.push_back((now.plus(KEYS_LINGER), one));
+                }
+                Outdated::End(..) | Outdated::EndSet(..) => self.core.forget(&one),
+            }
+        }
+    }
+
+    /// Lets go of what has lingered long enough. Jobs wait behind keys in the queue, which only keeps them longer.
+    pub fn forget(&mut self, now: BootTime) {
+        while self.lingering.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, one)) = self.lingering.pop_front() {
+                self.core.forget(&one);
+            }
+        }
+    }
+}
+
+/// About how many bytes a change takes in the log: exact sizes would mean encoding everything twice.
+fn rough_bytes(change: &Change) -> usize {
+    match change {
+        Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
+        Change::Job(_) => 1_024,
+        Change::JobAgain { states, .. } => {
+            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
+        }
+        Change::Key(record) => 128 + record.reply.len(),
+        Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
+            64 + set.runs().len() * 8
+        }
+        _ => 96,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Cluster, Settings};
+    use crate::model::ids::{NodeId, SessionId};
+
+    fn settings() -> Settings {
+        Settings {
+            cluster: "test".to_owned(),
+            node_timeout: Seconds(15),
+            lease: Seconds(15),
+            kill_grace: Seconds(5),
+            jobs_per_user_max: 10,
+            allow_root: false,
+            submit_from_jobs: true,
+            addresses: vec![],
+            fingerprint: [0; 32],
+        }
+    }
+
+    fn now(micros: u64) -> Now {
+        Now { wall: WallTime(0), boot: BootTime(micros) }
+    }
+
+    /// Beats of many nodes come more often than the driver's patience lasts: it never has the leisure for a tick of
+    /// its own, and yet the node that says nothing must be seen to be silent.
+    #[test]
+    fn a_silent_node_is_seen_while_others_never_stop_talking() {
+        let mut cluster = Cluster::default();
+        let record = crate::core::drain::new_node(NodeId(1), "n1");
+        cluster.absorb(&Change::Node(Box::new(record)), &mut Touched::default());
+        let mut core = Core::new(cluster, settings(), Position(0));
+        core.expect_nodes(now(0));
+        let mut pipeline: Pipeline<()> = Pipeline::new(core, Position(0));
+        for tenth in 0..200 {
+            let command = Command::NodeGone { node: NodeId(2), session: SessionId(9) };
+            pipeline.apply(now(tenth * 100_000), command, ());
+        }
+        assert!(pipeline.core().view(Position(0), WallTime(0)).nodes[&NodeId(1)].unreachable);
+    }
+
+    /// How long memory keeps what the tables have by now is no matter of the wall clock, which may be set.
+    #[test]
+    fn what_lingers_does_so_by_the_boot_clock() {
+        let core = Core::new(Cluster::default(), settings(), Position(0));
+        let mut pipeline: Pipeline<()> = Pipeline::new(core, Position(0));
+        let key: std::sync::Arc<str> = "k".into();
+        pipeline.on_tables(BootTime(7), vec![Outdated::Key(key.clone(), key)]);
+        pipeline.forget(BootTime(6 + KEYS_LINGER.micros()));
+        assert_eq!(pipeline.lingering.len(), 1);
+        pipeline.forget(BootTime(7 + KEYS_LINGER.micros()));
+        assert!(pipeline.lingering.is_empty());
+    }
+}
