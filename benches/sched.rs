@@ -141,7 +141,7 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         begin: None,
         latest_end: None,
         latest_start: None,
-        partitions: vec![PartitionId(0)],
+        partitions: Arc::from([PartitionId(0)]),
         only: None,
         except: Arc::from([]),
         refills: false,

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use jsched::{client, model, net, pki, wire};
 
@@ -118,7 +119,7 @@ fn rows(jobs: Vec<JobInfo>) -> Answer {
     Answer::Replies(vec![Reply::Jobs { jobs, position: Position(1), footer: Some(Footer::default()) }])
 }
 
-fn specs(fake: &FakeController) -> Vec<JobSpec> {
+fn specs(fake: &FakeController) -> Vec<Arc<JobSpec>> {
     let of = |request| if let Request::Submit(submit) = request { submit.specs } else { vec![] };
     fake.requests().into_iter().flat_map(of).collect()
 }

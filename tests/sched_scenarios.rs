@@ -215,7 +215,7 @@ fn demand(job: JobId, options: &Options) -> Demand {
         begin: moment("begin"),
         latest_end: moment("end-by"),
         latest_start: moment("start-by"),
-        partitions: partitions(options),
+        partitions: partitions(options).into(),
         only: options.get("only").map(|list| list.split(',').map(node).collect()),
         except: options.get("except").map_or(Vec::new(), |list| list.split(',').map(node).collect()).into(),
         refills: options.contains_key("refills"),

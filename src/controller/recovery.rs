@@ -22,6 +22,7 @@ use crate::store::fed::Fed;
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError, Opened};
 use crate::store::output::{Limits, OutputStore};
+use crate::store::results;
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
@@ -287,6 +288,7 @@ fn write(
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
     let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
+    rows.extend(results::rows(tables, &batch.ended)?);
     rows.extend(used_rows(tables, cluster, &batch)?);
     tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {

@@ -91,6 +91,10 @@ impl Outside for Bell {
 /// # Errors
 /// Why it did not start.
 pub fn run(settings: &Path) -> Result<(), RunError> {
+    // The allocator asks for huge pages, and would have one of them for each few small things of each thread.
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::warn!(%error, "huge pages can't be turned off; more memory will be used");
+    }
     let config = Config::load(settings)?;
     let authority = Authority::load(&config.ca)?;
     let (credentials, renewed) = renew::own(&config, &authority)?;

@@ -258,7 +258,7 @@ impl super::Settings {
         };
         JobBody {
             name: spec.name.clone(),
-            user: record.user.clone(),
+            user: record.user.to_string(),
             uid: record.uid,
             partition: record.partitions.first().cloned().unwrap_or_default(),
             account: spec.account.clone(),

@@ -17,22 +17,23 @@ use crate::model::time::WallTime;
 use crate::wire::info::{JobInfo, NodeInfo, PartitionInfo, Private, Reason};
 
 impl View {
-    /// The rows for what was chosen: one per array, or one per task.
+    /// The rows for what was chosen: one per array, or one per task. Without a caller they leave out what only some
+    /// may see.
     pub fn rows(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         one: &Chosen,
         expand: bool,
         explain: &dyn Fn(JobId) -> Option<Reason>,
     ) -> Vec<JobInfo> {
         let array = one.job.is_array();
-        let set = one.set();
-        // Who names a task means the task; who names an array of one task means the array.
-        if array && (expand || (one.named && one.tasks.is_some() && set.count() == 1)) {
-            return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
-        }
         if !array {
             return vec![self.task_row(caller, &one.job, Ordinal(0), explain)];
+        }
+        let set = one.set();
+        // Who names a task means the task; who names an array of one task means the array.
+        if expand || (one.named && one.tasks.is_some() && set.count() == 1) {
+            return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
         }
         vec![self.array_row(caller, one, explain)]
     }
@@ -40,7 +41,7 @@ impl View {
     /// One task, or a job that is no array.
     pub fn task_row(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         job: &Job,
         ordinal: Ordinal,
         explain: &dyn Fn(JobId) -> Option<Reason>,
@@ -79,7 +80,7 @@ impl View {
 
     fn array_row(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         one: &Chosen,
         explain: &dyn Fn(JobId) -> Option<Reason>,
     ) -> JobInfo {
@@ -184,7 +185,7 @@ impl View {
         self.cluster.nodes.get(&node).map_or_else(|| format!("node{node}"), |node| node.record.name.clone())
     }
 
-    fn common(&self, caller: &Identity, job: &Job) -> JobInfo {
+    fn common(&self, caller: Option<&Identity>, job: &Job) -> JobInfo {
         let record = &job.record;
         let spec = &record.spec;
         let charge = job.slots.values().next().map(|slots| slots.charge);
@@ -200,7 +201,7 @@ impl View {
             task: None,
             number: job.id(),
             name: spec.name.clone(),
-            user: record.user.clone(),
+            user: record.user.to_string(),
             account: spec.account.clone(),
             qos: spec.qos.clone(),
             partition: record.partitions.join(","),
@@ -220,7 +221,7 @@ impl View {
             restarts: 0,
             tasks: Vec::new(),
             handed: 0,
-            private: may_see(caller, record).then(|| private(job)),
+            private: caller.filter(|caller| may_see(caller, record)).map(|_| private(job)),
         }
     }
 

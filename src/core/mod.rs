@@ -13,6 +13,7 @@ pub mod depend;
 pub mod dispatch;
 pub mod drain;
 pub mod first;
+mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
@@ -23,6 +24,7 @@ pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;
+mod restore;
 pub mod restored;
 pub mod select;
 pub mod set;
@@ -69,9 +71,13 @@ pub struct Core {
     untold: Touched,
     /// What has not been turned into rows yet.
     unwritten: Touched,
+    /// What the command at hand has touched so far.
+    touched: Touched,
     /// Nodes that serve one user alone.
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
+    /// Where the last job may run that the scheduler was told of, and where not: most say the same.
+    last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
     /// When drains come to their deadlines.
     drains: BTreeSet<(WallTime, NodeId)>,
@@ -97,8 +103,10 @@ impl Core {
             flows: BTreeMap::new(),
             untold: Touched::default(),
             unwritten: Touched::default(),
+            touched: Touched::default(),
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
+            last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
             drains: BTreeSet::new(),
             position,
@@ -164,7 +172,19 @@ impl Core {
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }
+        self.note_touched(&mut outcome);
         outcome
+    }
+
+    /// Tells everybody who asks for it later what the command has touched.
+    fn note_touched(&mut self, outcome: &mut Outcome) {
+        let touched = std::mem::take(&mut self.touched);
+        self.untold.places |= touched.places;
+        self.untold.jobs.extend(&touched.jobs);
+        self.untold.slots.extend(&touched.slots);
+        self.untold.nodes.extend(&touched.nodes);
+        outcome.jobs.extend(&touched.jobs);
+        self.unwritten.merge(touched);
     }
 
     /// Takes in a change from the log while recovering.
@@ -203,14 +223,7 @@ impl Core {
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.
     fn commit(&mut self, change: Change, outcome: &mut Outcome) {
-        let mut touched = Touched::default();
-        self.cluster.absorb(&change, &mut touched);
-        self.untold.places |= touched.places;
-        self.untold.jobs.extend(touched.jobs.iter().copied());
-        self.untold.slots.extend(touched.slots.iter().copied());
-        self.untold.nodes.extend(touched.nodes.iter().copied());
-        outcome.jobs.extend(touched.jobs.iter().copied());
-        self.unwritten.merge(touched);
+        self.cluster.absorb(&change, &mut self.touched);
         outcome.changes.push(change);
     }
 

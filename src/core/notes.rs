@@ -9,6 +9,7 @@ use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
 use crate::model::record::{Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::resources::Resources;
+use crate::model::shared::same_or;
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 
@@ -39,7 +40,12 @@ impl Core {
         let mut told: BTreeSet<(JobId, NodeId)> = BTreeSet::new();
         for id in &untold.jobs {
             let job = self.cluster.jobs.get(id);
-            let demand = job.and_then(|job| self.demand(job));
+            let mut demand = job.and_then(|job| self.demand(job));
+            if let Some(demand) = &mut demand {
+                demand.partitions = same_or(&self.last_places.0, &demand.partitions);
+                demand.except = same_or(&self.last_places.1, &demand.except);
+                self.last_places = (demand.partitions.clone(), demand.except.clone());
+            }
             notes.push(Note::Job { job: *id, demand });
             let Some(job) = job.filter(|job| !job.slots.is_empty()) else { continue };
             let mut releases = releases(job);

@@ -2,6 +2,7 @@
 //! log is durable up to there. Pure: whoever drives it owns clock, log, tables and connections.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::Core;
 use super::command::{Command, Outcome};
@@ -36,7 +37,7 @@ pub struct Flying {
     /// Its place in the log.
     pub position: Position,
     /// The state behind it.
-    pub view: View,
+    pub view: Arc<View>,
     /// What it touched, for the tables.
     pub touched: Touched,
     /// The jobs that are different, for whoever waits for them.
@@ -85,6 +86,11 @@ impl<W: Default> Pipeline<W> {
         self.committer.is_idle()
     }
 
+    /// Whether a group could be closed: there is something in it, and the log may take one more.
+    pub fn could_close(&self) -> bool {
+        self.committer.could_close()
+    }
+
     /// Up to where the log is durable.
     pub fn durable(&self) -> Position {
         self.committer.durable()
@@ -115,7 +121,7 @@ impl<W: Default> Pipeline<W> {
     /// Closes the open group, if there is something in it and the log may take one more: it is to be appended.
     pub fn close(&mut self, at: WallTime) -> Option<Closed<Change>> {
         let group = self.committer.close()?;
-        let view = self.core.view(group.position, at);
+        let view = Arc::new(self.core.view(group.position, at));
         let mut touched = self.core.take_unwritten();
         touched.stamp(group.position);
         let jobs = std::mem::take(&mut self.jobs);
@@ -124,14 +130,15 @@ impl<W: Default> Pipeline<W> {
     }
 
     /// A view that no change brings: nothing durable has changed, but what is seen of nodes may have.
-    pub fn glance(&mut self, at: WallTime) -> Option<(View, BTreeSet<JobId>)> {
+    pub fn glance(&mut self, at: WallTime) -> Option<(Arc<View>, BTreeSet<JobId>)> {
         self.looked |= self.core.take_looked();
         let something = self.looked || !self.jobs.is_empty();
         if !something || !self.flying.is_empty() {
             return None;
         }
         self.looked = false;
-        Some((self.core.view(self.committer.durable(), at), std::mem::take(&mut self.jobs)))
+        let view = Arc::new(self.core.view(self.committer.durable(), at));
+        Some((view, std::mem::take(&mut self.jobs)))
     }
 
     /// The log is durable up to `position`. Gives the groups of which that is news, in order: to be published, and

@@ -47,6 +47,7 @@ impl Core {
         sight.session = Some(session);
         sight.instance = Some(hello.instance);
         sight.ready = false;
+        self.untold.nodes.insert(id);
         self.heard(now, id);
         let comes_over = hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation);
         outcome.effects.push(Effect::Welcome { node: id, session, comes_over });
@@ -136,6 +137,7 @@ impl Core {
         let sight = self.sight(node);
         sight.session = None;
         sight.ready = false;
+        self.untold.nodes.insert(node);
         self.heard(now, node);
     }
 
@@ -156,11 +158,12 @@ impl Core {
     }
 
     pub(super) fn heard(&mut self, now: Now, node: NodeId) {
-        self.untold.nodes.insert(node);
         let sight = self.sight(node);
         sight.heard = now.boot;
         sight.heard_at = Some(now.wall);
-        sight.unreachable = false;
+        if std::mem::take(&mut sight.unreachable) {
+            self.untold.nodes.insert(node);
+        }
     }
 
     /// Time has passed: silent nodes become unreachable, deadlines and delayed dependencies come up.

@@ -1,6 +1,8 @@
 //! What follows an end: the next attempt, if the restart policy names the cause; else the end of the task, perhaps
 //! of the job, and a look at those who wait for it.
 
+use std::sync::Arc;
+
 use super::Core;
 use super::command::{Found, Outcome};
 use super::job::Job;
@@ -55,7 +57,7 @@ impl Core {
             let mut record = (*job.record).clone();
             record.memory = Memory::Fixed(memory);
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
             self.forget_bodies(task.job);
         }
         self.commit(Change::Waiting { job: task.job, set, held: self.is_held(task.job) }, outcome);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::audit::AuditHead;
+use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
 use crate::model::change::Change;
@@ -206,64 +207,52 @@ impl Cluster {
         touched.others.push(change.clone());
     }
 
-    fn absorb_job(&mut self, record: &JobRecord, touched: &mut Touched) {
+    fn absorb_job(&mut self, record: &Arc<JobRecord>, touched: &mut Touched) {
         let id = record.id;
         touched.jobs.insert(id);
         touched.records.insert(id);
         let old = self.jobs.get(&id).cloned();
-        if let Some(old) = &old {
+        let known = old.as_ref().is_some_and(|old| is_found_alike(&old.record, record));
+        if let Some(old) = old.as_ref().filter(|_| !known) {
             self.forget_indexes(old);
         }
         let job = match old {
             Some(mut old) => {
-                Arc::make_mut(&mut old).record = Arc::new(record.clone());
+                Arc::make_mut(&mut old).record = Arc::clone(record);
                 old
             }
             None => {
-                let job = Job::new(record.clone());
-                touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+                let job = Job::new(self.with_shared_parts(record));
+                if is_held(record) {
+                    touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+                }
                 self.totals.pending += u64::from(job.tasks.count());
                 *self.open_of.entry(record.uid).or_default() += 1;
                 Arc::new(job)
             }
         };
-        self.learn_indexes(&job);
+        if !known {
+            self.learn_indexes(&job);
+        }
         self.jobs.insert(id, job);
-    }
-
-    fn learn_indexes(&mut self, job: &Job) {
-        let record = &job.record;
-        self.by_user.insert((record.uid, record.id));
-        self.by_name.insert((record.uid, record.spec.name.as_str().into(), record.id));
-        for wait in &record.waits_for {
-            self.dependents.insert((wait.parent, record.id));
-        }
-        self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
-    }
-
-    fn forget_indexes(&mut self, job: &Job) {
-        let record = &job.record;
-        self.by_user.remove(&(record.uid, record.id));
-        self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
-        for wait in &record.waits_for {
-            self.dependents.remove(&(wait.parent, record.id));
-        }
-        for ancestor in &record.ancestors {
-            self.descendants.remove(&(*ancestor, record.id));
-        }
     }
 
     fn absorb_again(
         &mut self,
-        record: &JobRecord,
+        record: &Arc<JobRecord>,
         states: &[(State, TaskSet)],
         exceptions: &[(Ordinal, Exception)],
         touched: &mut Touched,
     ) {
-        let here = self.jobs.contains_key(&record.id);
+        let id = record.id;
+        touched.again.insert(id);
+        let here = self.jobs.contains_key(&id);
         self.absorb_job(record, touched);
-        if here {
-            return self.set_ended(record.id, None, touched);
+        if let Some(job) = self.jobs.get(&id).filter(|_| here) {
+            // All that had gone to history with it comes back.
+            touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+            touched.exceptions.extend(job.exceptions.keys().map(|ordinal| (id, *ordinal)));
+            return self.set_ended(id, None, touched);
         }
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
@@ -313,6 +302,8 @@ impl Cluster {
     fn absorb_slots(&mut self, job: JobId, node: NodeId, slots: Option<Slots>, touched: &mut Touched) {
         touched.slots.insert((job, node));
         touched.nodes.insert(node);
+        // A job that has gone to history holds nothing, whatever the log says on the way there.
+        let slots = slots.filter(|_| self.jobs.contains_key(&job));
         let mut old = None;
         self.with_job(job, touched, |job, _| {
             old = match slots {
@@ -356,7 +347,7 @@ impl Cluster {
     }
 
     /// A job has ended, or is wanted again.
-    fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
+    pub(super) fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
         let Some(job) = self.jobs.get(&id) else { return };
         let (was, uid) = (job.ended.is_some(), job.record.uid);
         let open = self.open_of.get(&uid).copied().unwrap_or_default();
@@ -374,7 +365,12 @@ impl Cluster {
     }
 
     /// Runs `act` on a job, if it is here, and keeps the totals.
-    fn with_job(&mut self, id: JobId, touched: &mut Touched, act: impl FnOnce(&mut Job, &mut Touched)) {
+    pub(super) fn with_job(
+        &mut self,
+        id: JobId,
+        touched: &mut Touched,
+        act: impl FnOnce(&mut Job, &mut Touched),
+    ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let job = Arc::make_mut(job);
         touched.jobs.insert(id);
@@ -465,30 +461,4 @@ fn take_off_nodes(job: &mut Job, set: &TaskSet, touched: &mut Touched) {
 /// Whether a record says that somebody holds the job.
 pub fn is_held(record: &JobRecord) -> bool {
     record.hold != Hold::No
-}
-
-impl Cluster {
-    /// Puts back what a job knows besides its record and its tasks.
-    pub fn restore_job(
-        &mut self,
-        id: JobId,
-        cancel: Option<crate::model::record::CancelNote>,
-        ended: Option<WallTime>,
-        first_start: Option<WallTime>,
-        worst: Option<End>,
-    ) {
-        self.set_ended(id, ended, &mut Touched::default());
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let job = Arc::make_mut(job);
-        job.cancel = cancel.map(Arc::new);
-        job.first_start = first_start;
-        job.worst = worst.map(Arc::new);
-    }
-
-    /// Puts back the states of a chunk of a job's tasks. False if there is no such job or chunk.
-    pub fn restore_chunk(&mut self, id: JobId, chunk: u32, bytes: &[u8]) -> bool {
-        let mut done = false;
-        self.with_job(id, &mut Touched::default(), |job, _| done = job.tasks.restore_chunk(chunk, bytes));
-        done
-    }
 }

@@ -56,7 +56,7 @@ impl View {
         if self.cluster.nodes.values().all(|node| node.record.hardware.is_none()) {
             add("NoNodes", "no node has joined the cluster yet".to_owned(), None);
         }
-        for name in &record.partitions {
+        for name in record.partitions.iter() {
             let partition = self.cluster.partitions.get(name.as_str());
             if partition.is_some_and(|partition| partition.state == PartitionState::Down) {
                 add("PartitionDown", format!("partition {name} is down: nothing starts there"), None);

@@ -1,6 +1,8 @@
 //! Changes: assignments by value, the only thing that is written to the log. Replay from any earlier position
 //! converges, since none of them is a sum and none depends on what was there before.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::Serial;
@@ -30,7 +32,7 @@ pub enum Change {
     /// The next node number.
     NextNode(NodeId),
     /// A job as it is now. New ones begin with all tasks pending (or held, as the record says).
-    Job(Box<JobRecord>),
+    Job(Arc<JobRecord>),
     /// These tasks wait, or are held; they are on no node.
     Waiting {
         /// Of which job.
@@ -98,7 +100,7 @@ pub enum Change {
     /// An ended job is wanted again: it is back among the living as it was, before its tasks change.
     JobAgain {
         /// Its record.
-        record: Box<JobRecord>,
+        record: Arc<JobRecord>,
         /// Its tasks by state.
         states: Vec<(State, TaskSet)>,
         /// What is out of the ordinary about them.

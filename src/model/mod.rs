@@ -8,6 +8,7 @@ pub mod record;
 pub mod parse;
 pub mod pattern;
 pub mod resources;
+pub mod shared;
 pub mod spec;
 pub mod state;
 pub mod task_set;

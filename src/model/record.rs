@@ -1,5 +1,7 @@
 //! What the cluster keeps about jobs, nodes, partitions, users and certificates, by value.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
@@ -18,13 +20,13 @@ pub struct JobRecord {
     /// Whose it is, from the certificate.
     pub uid: Uid,
     /// That user's name, from the certificate.
-    pub user: String,
-    /// As asked for, with later changes.
-    pub spec: JobSpec,
+    pub user: Arc<str>,
+    /// As asked for, with later changes; one in memory for jobs that ask for the same.
+    pub spec: Arc<JobSpec>,
     /// When it was submitted.
     pub submit_time: WallTime,
     /// Partitions that it may run in, resolved.
-    pub partitions: Vec<String>,
+    pub partitions: Arc<[String]>,
     /// Time limit of one task, resolved.
     pub limit: TimeLimit,
     /// Memory of one slot, resolved.
@@ -43,7 +45,7 @@ pub struct JobRecord {
     /// Rises with every change of this record.
     pub version: u64,
     /// The key it was submitted under, and the hash of that request.
-    pub key: String,
+    pub key: Arc<str>,
     /// The job it was submitted from, the job that one was submitted from, and so on, the nearest first; at most
     /// [`ANCESTORS_MAX`]. Empty for what a person submitted.
     pub ancestors: Vec<JobId>,

@@ -161,7 +161,7 @@ mod tests {
             begin: None,
             latest_end: None,
             latest_start: None,
-            partitions: vec![PartitionId(0)],
+            partitions: Arc::from([PartitionId(0)]),
             only: None,
             except: Arc::new([]),
             refills: false,

@@ -100,11 +100,11 @@ impl Scheduler {
 fn failing(entry: &Job, yard: &Yard, now: WallTime) -> Reason {
     if !yard.accepts() {
         Reason::ReqNodeNotAvail
-    } else if !yard.whole_axes().holds(&entry.need) {
+    } else if !yard.whole_axes().holds(&entry.need()) {
         Reason::PartitionConfig
-    } else if !yard.free_axes().holds(&entry.need) {
+    } else if !yard.free_axes().holds(&entry.need()) {
         Reason::Resources
-    } else if yard.count(&entry.shape, now) == 0 {
+    } else if yard.count(&entry.shape(), now) == 0 {
         Reason::Priority
     } else {
         Reason::None

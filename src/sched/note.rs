@@ -65,7 +65,7 @@ pub struct Demand {
     /// A task must have started by then.
     pub latest_start: Option<WallTime>,
     /// Any of these partitions; none at all means that no node will do.
-    pub partitions: Vec<PartitionId>,
+    pub partitions: Arc<[PartitionId]>,
     /// Only these nodes. `None`: any.
     pub only: Option<Arc<[NodeId]>>,
     /// None of these nodes.

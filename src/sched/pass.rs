@@ -16,7 +16,7 @@ use super::plan::{Place, Plan, Reservation};
 use super::pool::Head;
 use super::queue::Row;
 use super::room::{Axes, FAR, Shape, UNLIMITED};
-use super::scheduler::{Job, Listed, Scheduler, last_start};
+use super::scheduler::{Listed, Scheduler, last_start};
 use super::yard::Reserved;
 
 /// Up to so many gained nodes are asked one by one who fits there; beyond, the pool as a whole is asked.
@@ -127,7 +127,7 @@ impl Scheduler {
             self.begins.insert((begin, rank.job));
             return;
         }
-        let (shape, need, except) = (entry.shape, entry.need, Arc::clone(&entry.demand.except));
+        let (shape, need, except) = (entry.shape(), entry.need(), Arc::clone(&entry.demand.except));
         let mut slots = entry.demand.slots;
         self.pools[pool].fresh.remove(&rank);
         while slots > 0 {
@@ -173,18 +173,19 @@ impl Scheduler {
         let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
         entry.demand.slots -= slots;
         let yard = &self.yards[at];
-        let by_reservation = yard.not_after(&entry.shape, slots, now);
+        let shape = entry.shape();
+        let by_reservation = yard.not_after(&shape, slots, now);
         let place = Place {
             job: rank.job,
             node: yard.id,
             slots,
-            charge: entry.shape.charge(&yard.total()),
-            exclusive: entry.shape.exclusive,
+            charge: shape.charge(&yard.total()),
+            exclusive: shape.exclusive,
             not_after: [by_reservation, last_start(&entry.demand)].into_iter().flatten().min(),
             demand_version: entry.demand.version,
             supply_version: yard.supply.as_ref().map_or(0, |supply| supply.version),
         };
-        let held = with_place(yard.held.get(&rank.job), &place, &entry.shape, entry.demand.refills, now);
+        let held = with_place(yard.held.get(&rank.job), &place, &shape, entry.demand.refills, now);
         self.hold(rank.job, at, Some(held));
         self.show(at, now, None);
         plan.places.push(place);
@@ -193,7 +194,7 @@ impl Scheduler {
     /// Gives a job the reservation of its pool; or parks it, if no node could take it even when empty.
     fn make_head(&mut self, rank: Rank, pool: usize, now: WallTime, steps: &mut u64) {
         let Some(entry) = self.queued(rank) else { return };
-        let (shape, except) = (entry.shape, Arc::clone(&entry.demand.except));
+        let (shape, except) = (entry.shape(), Arc::clone(&entry.demand.except));
         let Some(best) = self.best_reservation(rank, pool, &shape, &except, now, steps) else {
             self.unqueue(rank, Listed::Parked);
             return;
@@ -326,15 +327,15 @@ impl Scheduler {
 
     /// Takes a job out of the queue, to stand elsewhere.
     fn unqueue(&mut self, rank: Rank, to: Listed) {
-        let Some(Job { listed, pool, need, shape, .. }) = self.jobs.get_mut(&rank.job) else { return };
-        let pool = &mut self.pools[*pool];
+        let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
+        let pool = &mut self.pools[entry.pool];
         pool.queue.remove(rank);
         pool.fresh.remove(&rank);
         pool.parked.remove(rank);
         if to == Listed::Parked {
-            pool.parked.insert(Row { rank, need: *need, span: shape.span });
+            pool.parked.insert(Row { rank, need: entry.need(), span: entry.shape().span });
         }
-        *listed = to;
+        entry.listed = to;
     }
 
     fn reservations(&self, now: WallTime) -> Vec<Reservation> {

@@ -59,7 +59,7 @@ pub(crate) struct Head {
 
 impl PoolKey {
     pub(crate) fn of(demand: &Demand) -> PoolKey {
-        let mut partitions = demand.partitions.clone();
+        let mut partitions = demand.partitions.to_vec();
         partitions.sort_unstable();
         partitions.dedup();
         let sorted = |only: &Arc<[NodeId]>| {

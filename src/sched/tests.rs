@@ -65,7 +65,7 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
             begin: when.1,
             latest_end: when.2,
             latest_start: when.3,
-            partitions: place.0,
+            partitions: place.0.into(),
             only: place.1,
             except: place.2,
             refills,

@@ -20,6 +20,7 @@ pub mod log;
 pub mod log_suite;
 pub mod output;
 pub mod prune;
+pub mod results;
 pub mod rows;
 pub mod tables;
 pub mod used;

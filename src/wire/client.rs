@@ -1,10 +1,13 @@
 //! What commands ask of the controller: one request on a stream of its own, then the replies.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::node::Content;
 use crate::model::identity::{Role, Serial};
 use crate::model::ids::{Attempt, ContentHash, JobId, Position, Uid};
+use crate::model::shared;
 use crate::model::spec::{Constraint, Dependencies, JobSpec, RetryOn};
 use crate::model::state::State;
 use crate::model::task_set::IndexSet;
@@ -67,7 +70,8 @@ pub struct Submit {
     /// Repeats are recognised by it.
     pub key: String,
     /// The jobs, in order; a [`crate::model::spec::Parent::Batch`] names one by its place.
-    pub specs: Vec<JobSpec>,
+    #[serde(deserialize_with = "shared::list")]
+    pub specs: Vec<Arc<JobSpec>>,
     /// What their hashes name.
     pub contents: Vec<Content>,
     /// Only say what would happen.
@@ -126,6 +130,8 @@ pub struct List {
     pub selection: Selection,
     /// A row per task rather than one per array.
     pub expand: bool,
+    /// Without what only a job's owner may see: the listing does not show it.
+    pub brief: bool,
 }
 
 /// A change to jobs.

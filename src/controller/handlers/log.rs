@@ -235,7 +235,7 @@ fn source<'a>(
         name: view.node_name(one.node),
         silent: view.nodes.get(&one.node).is_none_or(|sight| sight.unreachable),
         key: crate::store::output::Key { task, attempt: one.attempt, node: one.node, error },
-        user: job.record.user.clone(),
+        user: job.record.user.to_string(),
         uid: job.record.uid,
         path: path(error),
         region: log.attempt.is_some(),
@@ -275,7 +275,7 @@ fn find(office: &Office, view: &View, caller: &Caller, log: &Log) -> Result<(Job
     match (tasks.next(), tasks.next()) {
         (Some(ordinal), None) => {
             note_foreign(office, caller, "read output", &[&one.job]);
-            Ok((one.job, ordinal))
+            Ok((Arc::unwrap_or_clone(one.job), ordinal))
         }
         _ => Err(Refusal::new(
             RefusalCode::Invalid,

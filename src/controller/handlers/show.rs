@@ -40,7 +40,7 @@ pub async fn show(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
-    let private: Vec<&Job> = chosen.iter().map(|one| &one.job).collect();
+    let private: Vec<&Job> = chosen.iter().map(|one| &*one.job).collect();
     note_foreign(office, caller, "show with what is private", &private);
     // Looking ahead takes its time, and whoever asks for a long list gets it for the first of them alone.
     let details = tokio::task::block_in_place(|| {
@@ -70,7 +70,7 @@ enum Depth {
 fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: Depth) -> JobDetail {
     let job = &one.job;
     let explain = explain(office);
-    let mut rows = super::list::complete(office, view, caller, one, false, &*explain);
+    let mut rows = super::list::complete(office, view, Some(&caller.identity), one, false, &*explain);
     let info = rows.swap_remove(0);
     let waits = matches!(info.state, State::Pending | State::Held) || job.pending() > 0;
     let explanation = waits.then(|| office.explainer.explain(job.id()));
@@ -82,7 +82,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
     let mut conditions = if waits { view.conditions(job) } else { Vec::new() };
     conditions.extend(listed.map(on_nodes).unwrap_or_default());
     JobDetail {
-        spec: may_see(&caller.identity, record).then(|| Box::new(record.spec.clone())),
+        spec: may_see(&caller.identity, record).then(|| Box::new((*record.spec).clone())),
         dependencies: record
             .open_waits()
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))

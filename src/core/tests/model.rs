@@ -218,7 +218,7 @@ impl World {
         let content = Content { hash: ContentHash::of(b"x"), bytes: b"x".to_vec() };
         let submit = Submit {
             key: format!("k{}", self.keys),
-            specs: vec![spec],
+            specs: vec![spec.into()],
             contents: vec![content],
             test_only: false,
         };
