@@ -11,6 +11,7 @@ mod batch;
 mod environment;
 mod inside;
 mod network;
+mod pressure;
 mod records;
 mod refusals;
 mod scheduling;
