@@ -364,6 +364,10 @@ impl View {
                 format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
             }
         };
+        let why = match self.cluster.abandoned_on(record.id).count() {
+            0 => why,
+            given_up => format!("{why} {given_up} attempts given up, not known to be dead").trim().to_owned(),
+        };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
         };

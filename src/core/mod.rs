@@ -5,6 +5,7 @@
 pub mod act;
 pub mod admin;
 pub mod again;
+pub mod abandoned;
 pub mod audit;
 pub mod authorise;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod info;
 pub mod invariants;
 pub mod job;
 pub mod node_act;
+mod lost;
 pub mod notes;
 pub mod pipeline;
 pub mod presence;
@@ -151,6 +153,7 @@ impl Core {
             Command::Office { incarnation, epoch } => {
                 let change = Change::Office { incarnation, epoch, at: now.wall };
                 self.commit(change, &mut outcome);
+                self.begin_leases(&mut outcome);
                 self.expect_tied(now);
             }
             Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),

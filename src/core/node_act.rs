@@ -114,14 +114,7 @@ impl Core {
 
     fn confirm_dead(&mut self, now: Now, names: &[String], outcome: &mut Outcome) {
         for id in self.find_nodes(names).unwrap_or_default() {
-            for job in self.jobs_on(id) {
-                let Some(here) = self.cluster.jobs.get(&job).cloned() else { continue };
-                for (ordinal, live) in here.live.iter().filter(|(_, live)| live.node == id) {
-                    let task = TaskRef { job, ordinal: *ordinal };
-                    self.lose(now, task, *live, "the node was confirmed dead", outcome);
-                }
-                self.refill(now, job, id, 0, outcome);
-            }
+            self.declare_dead(now, id, "the node was confirmed dead", outcome);
         }
     }
 
@@ -212,6 +205,13 @@ impl Core {
                     RefusalCode::Conflict,
                     message,
                     "drain it first: `jnode drain NODE --reason R`",
+                );
+            }
+            if let Some((task, _)) = self.cluster.abandoned_on(*id).next() {
+                return refuse(
+                    RefusalCode::Conflict,
+                    format!("an attempt of job {} that was given up there is not known to be dead", task.job),
+                    "once it is: `jnode down NODE --confirmed-dead`",
                 );
             }
         }

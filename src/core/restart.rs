@@ -43,14 +43,14 @@ impl Core {
         let set = TaskSet::one(task.ordinal);
         if again == Again::No {
             // An attempt number is never used twice, whatever starts the task again later.
-            if live.attempt.0 > 1 && old.attempts != live.attempt {
+            if live.attempt.0 > 1 && old.attempts < live.attempt {
                 let exception = crate::model::record::Exception { attempts: live.attempt, ..old };
                 self.commit(Change::Exception { task, exception }, outcome);
             }
             return self.after_ends(now, task.job, &set, outcome);
         }
         let mut exception = old;
-        exception.attempts = live.attempt;
+        exception.attempts = old.attempts.max(live.attempt);
         exception.retries += u32::from(again == Again::Counted);
         self.commit(Change::Exception { task, exception }, outcome);
         if let Some(memory) = grown {
@@ -108,6 +108,15 @@ impl Core {
         if late_end {
             self.kill_live(&job, &|_| true, Wanted::Cancel, crate::wire::node::KillReason::Deadline, outcome);
         }
+    }
+}
+
+/// Whether the task of an attempt that ends so starts again, and if so, whether that costs one of its retries.
+pub(super) fn may_start_again(job: &Job, live: &Live, end: &End, retries_spent: u32) -> Option<bool> {
+    match again(job, live, end, retries_spent) {
+        Again::No => None,
+        Again::Free => Some(false),
+        Again::Counted => Some(true),
     }
 }
 

@@ -216,12 +216,19 @@ fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
         let text = format!("{}{node}: {}", end.state.word().replace('_', " "), how_it_ended(&end));
         entries.push(TimelineEntry { at: end.end, attempt: end.attempt, text });
     }
-    if let Some(live) = job.live.get(&ordinal) {
+    let given_up = view.cluster.abandoned_of(task);
+    let now = job.live.get(&ordinal).map(|live| (*live, false));
+    for (live, given_up) in given_up.map(|live| (live, true)).chain(now) {
         let node = view.node_name(live.node);
         let attempt = live.attempt;
-        entries.push(TimelineEntry { at: live.given, attempt, text: format!("given to {node}") });
+        let mut say = |at, text| entries.push(TimelineEntry { at, attempt, text });
+        say(live.given, format!("given to {node}"));
         if let Some(start) = live.start {
-            entries.push(TimelineEntry { at: start, attempt, text: format!("started on {node}") });
+            say(start, format!("started on {node}"));
+        }
+        if given_up {
+            let text = format!("given up: {node} was silent; not known to be dead");
+            say(live.start.unwrap_or(live.given), text);
         }
     }
     entries.sort_by_key(|entry| entry.at);
