@@ -27,7 +27,7 @@ fn ticks(cluster: &Cluster, name: &str) -> BTreeMap<u32, Vec<u64>> {
 }
 
 fn ticking(cluster: &Cluster, name: &str, policy: &str) -> String {
-    let id = submit(cluster, ["-J", name, "-c", "1", "--mem=10M", "-w", "n1,n2", policy, "--wrap", TICKING]);
+    let id = submit(cluster, ["-J", name, "--mem=10M", policy, "--wrap", TICKING]);
     cluster.wait_until("the job ticks", || ticks(cluster, name).contains_key(&1));
     id
 }
