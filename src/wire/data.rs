@@ -54,6 +54,7 @@ pub enum FileRead {
         /// Where the bytes begin.
         offset: u64,
         /// They.
+        #[serde(with = "super::bytes")]
         bytes: Vec<u8>,
         /// The file's size.
         size: u64,
@@ -103,6 +104,7 @@ pub struct Piece {
     /// Where these bytes begin.
     pub offset: u64,
     /// They; at most [`PIECE_BYTES_MAX`].
+    #[serde(with = "super::bytes")]
     pub bytes: Vec<u8>,
     /// The file's size when they were read.
     pub size: u64,

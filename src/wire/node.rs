@@ -252,6 +252,7 @@ pub struct Content {
     /// Its BLAKE3 hash; whoever receives it checks.
     pub hash: ContentHash,
     /// The bytes.
+    #[serde(with = "super::bytes")]
     pub bytes: Vec<u8>,
 }
 

@@ -277,6 +277,7 @@ pub struct Output {
     /// Where the bytes begin.
     pub offset: u64,
     /// The bytes.
+    #[serde(with = "super::bytes")]
     pub bytes: Vec<u8>,
     /// The file's size as far as known.
     pub size: u64,

@@ -198,8 +198,10 @@ pub struct Job {
     /// Whether uid 0 may run jobs here (the admin's configuration says so).
     pub root_allowed: bool,
     /// The script, with its `#!` line.
+    #[serde(with = "crate::wire::bytes")]
     pub script: Vec<u8>,
     /// `NAME=VALUE` with a NUL after each.
+    #[serde(with = "crate::wire::bytes")]
     pub environment: Vec<u8>,
     /// What follows the script on its command line.
     pub arguments: Vec<String>,
