@@ -165,8 +165,12 @@ impl Agent {
     /// There was contact: leases begin anew, and what waited for it is handed out.
     pub(super) fn tell_contact(&mut self, now: Now) {
         let speaks = |known: &&Supervisor| matches!(known.phase, Phase::Ready | Phase::Finishing);
-        let all: Vec<(SupervisorId, JobId)> =
-            self.supervisors.iter().filter(|(_, known)| speaks(known)).map(|(id, known)| (*id, known.job)).collect();
+        let all: Vec<(SupervisorId, JobId)> = self
+            .supervisors
+            .iter()
+            .filter(|(_, known)| speaks(known))
+            .map(|(id, known)| (*id, known.job))
+            .collect();
         all.into_iter().for_each(|(supervisor, job)| self.tell_contact_to(supervisor, job));
         let held = |(_, job): &(&JobId, &super::jobs::Job)| !job.held.is_empty();
         let waiting: Vec<JobId> = self.jobs.iter().filter(held).map(|(id, _)| *id).collect();

@@ -160,7 +160,8 @@ impl Core {
     ) {
         let lease = self.cluster.lease;
         let Some(session) = self.sessions.get_mut(&node) else { return };
-        let body = session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots, lease)));
+        let body =
+            session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots, lease)));
         let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);
         let unstarted = attempts.iter().flat_map(of_run).filter(|(_, exception)| exception.unstarted > 0);
         let unstarted = unstarted.map(|(ordinal, exception)| (*ordinal, exception.unstarted)).collect();

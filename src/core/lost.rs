@@ -44,7 +44,8 @@ impl Core {
 
     /// Gives up what has been silent for long enough. Looked at only when the next one comes up.
     pub(super) fn give_up_due(&mut self, now: Now, outcome: &mut Outcome) {
-        let due = |sight: &super::NodeSight| sight.unreachable && sight.give_up_at.is_some_and(|at| at <= now.boot);
+        let due =
+            |sight: &super::NodeSight| sight.unreachable && sight.give_up_at.is_some_and(|at| at <= now.boot);
         let nodes: Vec<NodeId> =
             self.sights.iter().filter(|(_, sight)| due(sight)).map(|(node, _)| *node).collect();
         for node in nodes {
@@ -91,7 +92,14 @@ impl Core {
 
     /// The end of an attempt that was given up: the task's own, if no other attempt has taken its place; else it is
     /// noted.
-    pub(super) fn on_late_end(&mut self, now: Now, task: TaskRef, live: Live, end: End, outcome: &mut Outcome) {
+    pub(super) fn on_late_end(
+        &mut self,
+        now: Now,
+        task: TaskRef,
+        live: Live,
+        end: End,
+        outcome: &mut Outcome,
+    ) {
         let waits = self.cluster.jobs.get(&task.job).is_some_and(|job| {
             matches!(job.tasks.get(task.ordinal), Some(State::Pending | State::Held))
                 && last_attempt(job, task.ordinal) == live.attempt
@@ -103,7 +111,13 @@ impl Core {
     }
 
     /// An attempt that was given up is known not to have started, and never will.
-    pub(super) fn on_late_never(&mut self, node: NodeId, task: TaskRef, attempt: Attempt, outcome: &mut Outcome) {
+    pub(super) fn on_late_never(
+        &mut self,
+        node: NodeId,
+        task: TaskRef,
+        attempt: Attempt,
+        outcome: &mut Outcome,
+    ) {
         if self.abandoned(node, task, attempt).is_some() {
             self.commit(Change::Abandoned { task, attempt, node, live: None }, outcome);
         }
@@ -145,7 +159,9 @@ impl Core {
             return;
         }
         let node = self.cluster.nodes.get(&live.node);
-        let Some(total) = node.and_then(|node| node.record.hardware.as_ref()).map(|it| it.resources) else { return };
+        let Some(total) = node.and_then(|node| node.record.hardware.as_ref()).map(|it| it.resources) else {
+            return;
+        };
         let slots = match job.slots.get(&live.node).copied() {
             Some(old) => Slots { count: old.count + 1, ..old },
             None => Slots {

@@ -2,10 +2,10 @@
 //! back changes to make durable and effects to carry out once they are. The state changes only by absorbing the
 //! same changes, so replaying the log after a crash gives the same state.
 
+pub mod abandoned;
 pub mod act;
 pub mod admin;
 pub mod again;
-pub mod abandoned;
 pub mod audit;
 pub mod authorise;
 pub mod command;
@@ -18,8 +18,8 @@ mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
-pub mod node_act;
 mod lost;
+pub mod node_act;
 pub mod notes;
 pub mod pipeline;
 pub mod presence;

@@ -5,7 +5,7 @@ use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
-use crate::model::ids::{ContentHash, JobId, NodeId, TaskRef};
+use crate::model::ids::{ContentHash, JobId, NodeId};
 use crate::model::record::{NodeAdmin, PartitionRecord, PartitionState, TokenRecord};
 use crate::model::time::{Now, Seconds, TimeLimit, WallTime};
 use crate::model::token::pool_member;

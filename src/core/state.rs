@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::audit::AuditHead;
 use super::abandoned::AbandonedKey;
+use super::audit::AuditHead;
 use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};

@@ -12,8 +12,8 @@ use crate::model::change::Change;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
 use crate::model::spec::{
-    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy, MemoryRequest,
-    Output, PATH_BYTES_MAX, WorkDir,
+    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy,
+    MemoryRequest, Output, PATH_BYTES_MAX, WorkDir,
 };
 use crate::model::state::{Cause, State};
 use crate::model::time::Now;

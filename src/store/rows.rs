@@ -333,7 +333,8 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
             absorb(Change::Lease(Seconds(u64::from_be_bytes(seconds))));
         }
         ABANDONED => {
-            let (node, task, attempt) = split_abandoned(key).ok_or_else(|| misplaced("an abandoned attempt"))?;
+            let (node, task, attempt) =
+                split_abandoned(key).ok_or_else(|| misplaced("an abandoned attempt"))?;
             absorb(Change::Abandoned { task, attempt, node, live: Some(decode(value)?) });
         }
         Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
@@ -418,7 +419,8 @@ fn split_abandoned(key: &[u8]) -> Option<(NodeId, TaskRef, Attempt)> {
     let (node, rest) = key.split_first_chunk()?;
     let (job, rest) = rest.split_first_chunk()?;
     let (ordinal, rest) = rest.split_first_chunk()?;
-    let task = TaskRef { job: JobId(u64::from_be_bytes(*job)), ordinal: Ordinal(u32::from_be_bytes(*ordinal)) };
+    let task =
+        TaskRef { job: JobId(u64::from_be_bytes(*job)), ordinal: Ordinal(u32::from_be_bytes(*ordinal)) };
     Some((NodeId(u32::from_be_bytes(*node)), task, Attempt(u32::from_be_bytes(rest.try_into().ok()?))))
 }
 

@@ -8,7 +8,8 @@ use crate::harness::Cluster;
 use crate::{read, show, state, submit, wait};
 
 /// A job that writes a line with its attempt and the time, ten times a second, until `stop` is there.
-const TICKING: &str = "while ! test -e stop; do echo $JSCHED_ATTEMPT $(date +%s%3N) >> $SLURM_JOB_NAME.ticks; sleep 0.1; done";
+const TICKING: &str =
+    "while ! test -e stop; do echo $JSCHED_ATTEMPT $(date +%s%3N) >> $SLURM_JOB_NAME.ticks; sleep 0.1; done";
 
 /// Stops a node's daemon, or lets it go on: its supervisors and jobs are not touched.
 fn signal(cluster: &Cluster, node: &str, signal: Signal) {
@@ -66,7 +67,10 @@ fn a_silent_node() {
         let n1 = nodes().as_array().unwrap().iter().find(|node| node["name"] == "n1").unwrap().clone();
         n1["state"] == "mixed" && n1["reason"].is_null()
     });
-    assert_eq!((state(&cluster, &proof), state(&cluster, &never)), ("running".to_owned(), "running".to_owned()));
+    assert_eq!(
+        (state(&cluster, &proof), state(&cluster, &never)),
+        ("running".to_owned(), "running".to_owned())
+    );
     let all = ticks(&cluster, "fenced");
     assert_eq!(all.len(), 2);
     assert!(all[&1].last() < all[&2].first(), "two attempts of a fenced job ran at once: {all:?}");

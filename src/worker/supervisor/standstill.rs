@@ -129,7 +129,8 @@ impl Crew {
     /// The attempts that do not stand still although they should.
     fn moving(&mut self) -> Vec<AttemptRef> {
         let frozen = |group: &Option<Group>| group.as_ref().is_some_and(Group::is_frozen);
-        let doubtful = self.attempts.values().filter(|attempt| attempt.ladder.is_running() && !frozen(&attempt.group));
+        let doubtful =
+            self.attempts.values().filter(|attempt| attempt.ladder.is_running() && !frozen(&attempt.group));
         let tasks: Vec<AttemptRef> = doubtful.map(|attempt| attempt.run.task).collect();
         let members = family::members(&mut self.attempts, &tasks, &self.strangers);
         let moves = |process: &Process| process.is_alive() && !process.is_stopped();
@@ -140,7 +141,8 @@ impl Crew {
     fn freeze(&mut self, tasks: &[AttemptRef], now: BootTime) {
         let members = family::members(&mut self.attempts, tasks, &self.strangers);
         for task in tasks {
-            let Some(attempt) = self.attempts.get_mut(task).filter(|attempt| attempt.ladder.is_running()) else {
+            let Some(attempt) = self.attempts.get_mut(task).filter(|attempt| attempt.ladder.is_running())
+            else {
                 continue;
             };
             attempt.ladder.freeze(now);
