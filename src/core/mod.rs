@@ -8,6 +8,7 @@ pub mod admin;
 pub mod again;
 pub mod audit;
 pub mod authorise;
+pub mod breaker;
 pub mod command;
 pub mod correlate;
 pub mod depend;
@@ -69,6 +70,8 @@ pub struct Core {
     next_session: u64,
     /// How fast tasks end where: what decides how many are handed out ahead.
     flows: BTreeMap<(JobId, NodeId), Flow>,
+    /// Which nodes fail to launch.
+    breakers: breaker::Breakers,
     /// What the scheduler has not been told yet.
     untold: Touched,
     /// What has not been turned into rows yet.
@@ -103,6 +106,7 @@ impl Core {
             sessions: BTreeMap::new(),
             next_session: 1,
             flows: BTreeMap::new(),
+            breakers: breaker::Breakers::default(),
             untold: Touched::default(),
             unwritten: Touched::default(),
             touched: Touched::default(),

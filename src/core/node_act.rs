@@ -101,6 +101,9 @@ impl Core {
                 self.take_back_handed(id, outcome);
             }
             self.set_drain_timer(id);
+            if admin == NodeAdmin::Up {
+                self.breakers.resumed(id);
+            }
             let jobs = self.jobs_on(id);
             let mut line = format!("{} {}", node.record.name, admin_word(admin, jobs.is_empty()));
             if admin == NodeAdmin::Drain && !jobs.is_empty() {

@@ -54,7 +54,8 @@ impl Core {
         }
         for ended in report.ended {
             let end = End { node: Some(node), ..ended.end };
-            *freed.entry(ended.task.job).or_default() += 1;
+            // What could not even be launched is no sign of a fast flow.
+            *freed.entry(ended.task.job).or_default() += u32::from(end.start.is_some());
             self.on_ended(now, node, ended.task, end, outcome);
         }
         for never in &report.never {
@@ -92,6 +93,7 @@ impl Core {
             let live = Live { phase, start: Some(start), ..live };
             let first = self.cluster.jobs.get(&task.job).is_some_and(|job| job.first_start.is_none());
             self.commit(Change::Live { job: task.job, set: TaskSet::one(task.ordinal), live }, outcome);
+            self.note_launch(now, task, &live, None, outcome);
             if first {
                 self.wake_dependents(now, task.job, None, outcome);
             }
@@ -121,6 +123,7 @@ impl Core {
             }
             return;
         };
+        self.note_launch(now, task, &live, Some(&end), outcome);
         let end = self.with_wish(task, &live, end);
         self.end_attempt(now, task, live, end, outcome);
     }

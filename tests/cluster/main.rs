@@ -10,6 +10,7 @@ mod audit;
 mod batch;
 mod environment;
 mod inside;
+mod launches;
 mod lost;
 mod network;
 mod records;

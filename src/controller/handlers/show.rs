@@ -14,12 +14,14 @@ use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
-use crate::model::record::JobRecord;
+use crate::model::record::{JobRecord, Live};
 use crate::model::state::{CauseKind, End, State};
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Explanation, MemoryDemand, Reason as Why};
 use crate::wire::client::{Reply, Selection};
-use crate::wire::info::{Advice, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
+use crate::wire::info::{
+    Advice, AttemptInfo, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line,
+};
 
 /// Answers with the whole records.
 ///
@@ -88,6 +90,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
         timeline: timeline(office, view, one),
+        attempts: attempts(office, view, one),
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
@@ -233,6 +236,39 @@ fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
     }
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+/// Every attempt of the one task that is meant.
+fn attempts(office: &Office, view: &View, one: &Chosen) -> Vec<AttemptInfo> {
+    let (job, set) = (&one.job, one.set());
+    if set.count() != 1 {
+        return Vec::new();
+    }
+    let ordinal = set.iter().next().unwrap_or_default();
+    let task = TaskRef { job: job.id(), ordinal };
+    let ended = history::attempts(&*office.tables, view, task).unwrap_or_default();
+    let mut attempts: Vec<AttemptInfo> = ended
+        .into_iter()
+        .filter(|end| end.node.is_some())
+        .map(|end| AttemptInfo {
+            attempt: end.attempt,
+            node: end.node.map(|node| view.node_name(node)).unwrap_or_default(),
+            start: end.start,
+            state: end.state,
+            end: Some(end),
+        })
+        .collect();
+    let open = |live: Live, state: State| AttemptInfo {
+        attempt: live.attempt,
+        node: view.node_name(live.node),
+        start: live.start,
+        state,
+        end: None,
+    };
+    attempts.extend(view.cluster.abandoned_of(task).map(|live| open(live, State::Unreachable)));
+    attempts.extend(job.live.get(&ordinal).map(|live| open(*live, view.shown(job, ordinal))));
+    attempts.sort_by_key(|one| one.attempt);
+    attempts
 }
 
 fn submitted(record: &JobRecord) -> String {
