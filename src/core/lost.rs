@@ -158,20 +158,26 @@ impl Core {
         if !waits || last_attempt(&job, task.ordinal) != live.attempt || live.wanted != Wanted::Run {
             return;
         }
-        let node = self.cluster.nodes.get(&live.node);
-        let Some(total) = node.and_then(|node| node.record.hardware.as_ref()).map(|it| it.resources) else {
+        let Some(node) = self.cluster.nodes.get(&live.node) else { return };
+        let Some(total) = node.record.hardware.as_ref().map(|hardware| hardware.resources) else { return };
+        let old = job.slots.get(&live.node).copied();
+        let slots = old.unwrap_or_else(|| Slots {
+            count: 0,
+            charge: super::restored::charge_of(&job.record, &total),
+            exclusive: job.record.spec.request.exclusive,
+            refills: false,
+            not_after: None,
+        });
+        // What was held ahead has begun, perhaps, in the slot of one that has ended: there is none for each of them.
+        let needed = node.allocated.plus(&slots.charge);
+        let fits = needed.cpus <= total.cpus && needed.memory_bytes <= total.memory_bytes;
+        if !fits && slots.count == 0 {
             return;
-        };
-        let slots = match job.slots.get(&live.node).copied() {
-            Some(old) => Slots { count: old.count + 1, ..old },
-            None => Slots {
-                count: 1,
-                charge: super::restored::charge_of(&job.record, &total),
-                exclusive: job.record.spec.request.exclusive,
-                refills: false,
-                not_after: None,
-            },
-        };
+        }
+        let slots = Slots { count: slots.count + u32::from(fits), ..slots };
+        let old = job.exceptions.get(&task.ordinal).copied().unwrap_or_default();
+        let exception = Exception { attempts: Attempt(live.attempt.0.saturating_sub(1)), ..old };
+        self.commit(Change::Exception { task, exception }, outcome);
         self.commit(Change::Slots { job: task.job, node: live.node, slots: Some(slots) }, outcome);
         self.commit(Change::Live { job: task.job, set: TaskSet::one(task.ordinal), live }, outcome);
     }
