@@ -13,6 +13,7 @@ mod inside;
 mod launches;
 mod lost;
 mod network;
+mod pressure;
 mod records;
 mod refusals;
 mod scheduling;
