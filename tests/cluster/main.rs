@@ -10,6 +10,8 @@ mod audit;
 mod batch;
 mod environment;
 mod inside;
+mod launches;
+mod lost;
 mod network;
 mod pressure;
 mod records;
