@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 
 use super::callers::Callers;
 use super::cgroup;
+use super::failures::Failures;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::private;
-use super::failures::Failures;
 use super::ship::Shipper;
 use super::spool::{Contents, Folder, Spool};
 use super::supervisor::prepare::private_folder;
