@@ -90,6 +90,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
         timeline: timeline(office, view, one),
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
+        policy: view.policy(job),
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
         advice: demand
             .filter(|_| depth == Depth::Advice)
