@@ -310,6 +310,9 @@ impl Core {
         }
         let set = one.job.tasks.select(Some(&one.set()), |state| state == State::Held);
         let count = set.count();
+        if count > 0 {
+            self.forgive_launches(id, &set, outcome);
+        }
         if count > 0 && one.job.record.waits_by_task() {
             self.correlate(now, id, &set, &Found::default(), outcome);
         } else if count > 0 {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::act::chosen_id;
 use super::authorise::may_see;
+use super::breaker::TASK_LAUNCHES_MAX;
 use super::job::Job;
 use super::notes::{free_on, priority};
 use super::select::Chosen;
 use super::state::{Cluster, View};
 use crate::model::identity::{Identity, Role};
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
-use crate::model::record::{Hold, Memory, NodeAdmin, PartitionState, Phase};
+use crate::model::record::{Exception, Hold, Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::spec::{Output, WorkDir};
 use crate::model::state::{End, State};
 use crate::model::time::WallTime;
@@ -239,8 +240,16 @@ impl View {
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {
         let record = &job.record;
         if (state == State::Held && !record.waits_by_task()) || record.hold != Hold::No {
+            let stuck = |exception: &Exception| exception.launches >= TASK_LAUNCHES_MAX;
             return match record.hold {
                 Hold::Admin => reason("JobHeldAdmin", "held by an operator"),
+                Hold::No if job.exceptions.values().any(stuck) => {
+                    let id = job.id();
+                    let text = format!(
+                        "{TASK_LAUNCHES_MAX} launches in a row failed, see `jqueue show {id}`; `jqueue release {id}` tries again"
+                    );
+                    reason("JobHoldMaxRequeue", text)
+                }
                 _ => reason("JobHeldUser", "held; `jqueue release` lets it go"),
             };
         }
@@ -363,6 +372,10 @@ impl View {
             foreign => {
                 format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
             }
+        };
+        let why = match self.cluster.abandoned_on(record.id).count() {
+            0 => why,
+            given_up => format!("{why} {given_up} attempts given up, not known to be dead").trim().to_owned(),
         };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))

@@ -2,11 +2,13 @@
 //! back changes to make durable and effects to carry out once they are. The state changes only by absorbing the
 //! same changes, so replaying the log after a crash gives the same state.
 
+pub mod abandoned;
 pub mod act;
 pub mod admin;
 pub mod again;
 pub mod audit;
 pub mod authorise;
+pub mod breaker;
 pub mod command;
 pub mod correlate;
 pub mod depend;
@@ -17,6 +19,7 @@ mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
+mod lost;
 pub mod node_act;
 pub mod notes;
 pub mod pipeline;
@@ -67,6 +70,8 @@ pub struct Core {
     next_session: u64,
     /// How fast tasks end where: what decides how many are handed out ahead.
     flows: BTreeMap<(JobId, NodeId), Flow>,
+    /// Which nodes fail to launch.
+    breakers: breaker::Breakers,
     /// What the scheduler has not been told yet.
     untold: Touched,
     /// What has not been turned into rows yet.
@@ -101,6 +106,7 @@ impl Core {
             sessions: BTreeMap::new(),
             next_session: 1,
             flows: BTreeMap::new(),
+            breakers: breaker::Breakers::default(),
             untold: Touched::default(),
             unwritten: Touched::default(),
             touched: Touched::default(),
@@ -151,6 +157,7 @@ impl Core {
             Command::Office { incarnation, epoch } => {
                 let change = Change::Office { incarnation, epoch, at: now.wall };
                 self.commit(change, &mut outcome);
+                self.begin_leases(&mut outcome);
                 self.expect_tied(now);
             }
             Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),

@@ -5,7 +5,7 @@ use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
-use crate::model::ids::{ContentHash, JobId, NodeId, TaskRef};
+use crate::model::ids::{ContentHash, JobId, NodeId};
 use crate::model::policy::PartitionPolicy;
 use crate::model::record::{NodeAdmin, PartitionRecord, PartitionState, TokenRecord};
 use crate::model::time::{Now, Seconds, TimeLimit, WallTime};
@@ -102,6 +102,9 @@ impl Core {
                 self.take_back_handed(id, outcome);
             }
             self.set_drain_timer(id);
+            if admin == NodeAdmin::Up {
+                self.breakers.resumed(id);
+            }
             let jobs = self.jobs_on(id);
             let mut line = format!("{} {}", node.record.name, admin_word(admin, jobs.is_empty()));
             if admin == NodeAdmin::Drain && !jobs.is_empty() {
@@ -115,14 +118,7 @@ impl Core {
 
     fn confirm_dead(&mut self, now: Now, names: &[String], outcome: &mut Outcome) {
         for id in self.find_nodes(names).unwrap_or_default() {
-            for job in self.jobs_on(id) {
-                let Some(here) = self.cluster.jobs.get(&job).cloned() else { continue };
-                for (ordinal, live) in here.live.iter().filter(|(_, live)| live.node == id) {
-                    let task = TaskRef { job, ordinal: *ordinal };
-                    self.lose(now, task, *live, "the node was confirmed dead", outcome);
-                }
-                self.refill(now, job, id, 0, outcome);
-            }
+            self.declare_dead(now, id, "the node was confirmed dead", outcome);
         }
     }
 
@@ -213,6 +209,13 @@ impl Core {
                     RefusalCode::Conflict,
                     message,
                     "drain it first: `jnode drain NODE --reason R`",
+                );
+            }
+            if let Some((task, _)) = self.cluster.abandoned_on(*id).next() {
+                return refuse(
+                    RefusalCode::Conflict,
+                    format!("an attempt of job {} that was given up there is not known to be dead", task.job),
+                    "once it is: `jnode down NODE --confirmed-dead`",
                 );
             }
         }

@@ -89,6 +89,7 @@ impl Core {
         let hardware = record.hardware.as_ref()?;
         let sight = self.sights.get(&record.id);
         let ready = sight.is_some_and(|sight| sight.ready && !sight.unreachable);
+        let ready = ready && !self.cluster.has_abandoned(record.id);
         let partitions =
             self.cluster.partitions.values().filter(|partition| {
                 partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))

@@ -64,7 +64,8 @@ impl Core {
         if speaks {
             return Err(format!("a second node daemon says that it is {name}; stop one of them"));
         }
-        let holds = self.cluster.on_node.range((id, JobId(0))..=(id, JobId(u64::MAX))).next().is_some();
+        let holds = self.cluster.on_node.range((id, JobId(0))..=(id, JobId(u64::MAX))).next().is_some()
+            || self.cluster.has_abandoned(id);
         if old.boot == hello.instance.boot && holds {
             return Err(format!(
                 "node {name} came back with another spool in the same boot while jobs may run there; bring the spool \
@@ -177,10 +178,12 @@ impl Core {
             .collect();
         for node in silent {
             self.end_session(node, "nothing was heard for the node timeout", outcome);
-            self.sight(node).unreachable = true;
+            let sight = self.sight(node);
+            (sight.unreachable, sight.give_up_at) = (true, Some(now.boot));
             self.untold.nodes.insert(node);
             outcome.jobs.extend(self.jobs_on(node));
         }
+        self.give_up_due(now, outcome);
         self.end_untied(now, outcome);
         while let Some((at, job)) = self.timers.first().copied().filter(|(at, _)| *at <= now.wall) {
             self.timers.remove(&(at, job));

@@ -149,7 +149,7 @@ impl Core {
 }
 
 /// What one slot of a job takes of a node.
-fn charge_of(record: &JobRecord, total: &Resources) -> Resources {
+pub(super) fn charge_of(record: &JobRecord, total: &Resources) -> Resources {
     let memory_bytes = match record.memory {
         Memory::Fixed(bytes) => bytes,
         Memory::Share => {

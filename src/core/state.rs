@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::abandoned::AbandonedKey;
 use super::audit::AuditHead;
 use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
@@ -21,7 +22,7 @@ use crate::model::record::{
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
 use crate::model::task_set::TaskSet;
-use crate::model::time::WallTime;
+use crate::model::time::{Seconds, WallTime};
 
 /// Everything that the log decides.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +71,10 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// Attempts that were given up and are not known to be dead: node, job, task, attempt.
+    pub abandoned: OrdMap<AbandonedKey, Live>,
+    /// How long fenced attempts run on without contact, unless their job says otherwise.
+    pub lease: Seconds,
     /// How the state came out of a backup, if it did.
     pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
@@ -134,8 +139,7 @@ impl Cluster {
                 });
             }
             Change::Ended { task, end } => {
-                touched.ended.push(change.clone());
-                self.recent.insert((*task, end.attempt), Arc::new((**end).clone()));
+                self.note_end(*task, end, touched);
                 self.end_tasks(task.job, &TaskSet::one(task.ordinal), end, touched);
             }
             Change::EndedUnstarted { job, set, end } => {
@@ -149,6 +153,11 @@ impl Cluster {
                 touched.records.insert(*job);
                 self.with_job(*job, touched, |job, _| job.cancel = Some(Arc::new(note.clone())));
             }
+            Change::Abandoned { task, attempt, node, live } => {
+                let key = (*node, task.job, task.ordinal, *attempt);
+                self.absorb_abandoned(key, *live, touched);
+            }
+            Change::LateEnd { task, end } => self.note_end(*task, end, touched),
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
                 touched.job_ends.insert(*job, Position(0));
@@ -198,6 +207,7 @@ impl Cluster {
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
             Change::Restored(restored) => self.restored = Some(*restored),
+            Change::Lease(lease) => self.lease = *lease,
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }
@@ -267,6 +277,7 @@ impl Cluster {
     }
 
     fn absorb_live(&mut self, job: JobId, set: &TaskSet, live: Live, touched: &mut Touched) {
+        self.find_again(job, set, &live, touched);
         self.with_job(job, touched, |job, touched| {
             for ordinal in set.iter().filter(|ordinal| ordinal.0 < job.tasks.count()) {
                 touched.live.insert((job.id(), ordinal));

@@ -12,8 +12,8 @@ use crate::model::change::Change;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
 use crate::model::spec::{
-    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, MemoryRequest,
-    Output, PATH_BYTES_MAX, WorkDir,
+    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy,
+    MemoryRequest, Output, PATH_BYTES_MAX, WorkDir,
 };
 use crate::model::state::{Cause, State};
 use crate::model::time::Now;
@@ -99,10 +99,24 @@ impl Core {
         let same = before.as_ref().is_some_and(|(before, _)| Arc::ptr_eq(before, spec));
         if !same {
             check_spec(spec, caller, sent, found, &self.cluster.contents, uid)?;
+            self.check_lease(spec)?;
         }
         match before {
             Some((before, resolved)) if same || asks_the_same(before, spec) => Ok(resolved),
             _ => resolve(&self.cluster, uid, spec),
+        }
+    }
+
+    /// A lease shorter than the node timeout would freeze the job at every hiccup of the network.
+    fn check_lease(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let timeout = self.settings.node_timeout;
+        match spec.restart.lost {
+            LostPolicy::Fenced(Some(lease)) if lease < timeout => Err(Refusal::new(
+                RefusalCode::Invalid,
+                format!("a lease of {} s is shorter than the node timeout, {} s", lease.0, timeout.0),
+                format!("--requeue=fenced:{}s at least, or --requeue=proof", timeout.0),
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -200,6 +200,8 @@ pub struct Exception {
     pub unstarted: u32,
     /// How many retries were spent.
     pub retries: u32,
+    /// How many launches in a row have failed since its last start.
+    pub launches: u32,
 }
 
 /// Who asked for the end of live tasks, kept until they have ended.

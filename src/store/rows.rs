@@ -20,7 +20,7 @@ use crate::model::record::{
 };
 use crate::model::state::{Cause, End, State};
 use crate::model::task_set::TaskSet;
-use crate::model::time::WallTime;
+use crate::model::time::{Seconds, WallTime};
 use crate::wire::codec::{Body, DecodeError, decode, encode};
 use crate::wire_body;
 
@@ -48,6 +48,9 @@ pub const SENT: Table = Table(139);
 /// Who ended DependencyFailed because of whom: the parent's number, then the child's.
 pub const FAILED_BY: Table = Table(140);
 
+/// Attempts that were given up: node, job, task, attempt.
+pub const ABANDONED: Table = Table(16);
+
 /// What ended jobs used: hash, owner, job.
 pub const SENT_BY: Table = Table(141);
 /// Content that may be of no use any more, and since when: hash, owner.
@@ -59,6 +62,8 @@ pub const USED: Table = Table(143);
 const META_KEY: &[u8] = b"meta";
 /// Where [`Table::META`] says how the state came out of a backup.
 const RESTORED: &[u8] = b"restored";
+/// Where [`Table::META`] has the lease.
+const LEASE: &[u8] = b"lease";
 
 /// Index: when, to the audit's records.
 pub const AUDIT_BY_TIME: Table = Table(150);
@@ -268,6 +273,11 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             };
             put(Table::META, META_KEY.to_vec(), Some(encode(&meta)?));
         }
+        Change::Abandoned { task, attempt, node, live } => {
+            let key = abandoned_key(*node, *task, *attempt);
+            put(ABANDONED, key, live.as_ref().map(encode).transpose()?);
+        }
+        Change::Lease(lease) => put(Table::META, LEASE.to_vec(), Some(lease.0.to_be_bytes().to_vec())),
         Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
@@ -318,6 +328,15 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == LEASE => {
+            let seconds = value.try_into().map_err(|_| misplaced("the lease"))?;
+            absorb(Change::Lease(Seconds(u64::from_be_bytes(seconds))));
+        }
+        ABANDONED => {
+            let (node, task, attempt) =
+                split_abandoned(key).ok_or_else(|| misplaced("an abandoned attempt"))?;
+            absorb(Change::Abandoned { task, attempt, node, live: Some(decode(value)?) });
+        }
         Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
         Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {
@@ -383,6 +402,26 @@ pub fn pair_key(parent: JobId, child: JobId) -> Vec<u8> {
 /// The key of one task of a job.
 pub fn task_key(job: JobId, ordinal: Ordinal) -> Vec<u8> {
     [job.0.to_be_bytes().as_slice(), &ordinal.0.to_be_bytes()].concat()
+}
+
+/// The key of an attempt that was given up.
+fn abandoned_key(node: NodeId, task: TaskRef, attempt: Attempt) -> Vec<u8> {
+    let parts: [&[u8]; 4] = [
+        &node.0.to_be_bytes(),
+        &task.job.0.to_be_bytes(),
+        &task.ordinal.0.to_be_bytes(),
+        &attempt.0.to_be_bytes(),
+    ];
+    parts.concat()
+}
+
+fn split_abandoned(key: &[u8]) -> Option<(NodeId, TaskRef, Attempt)> {
+    let (node, rest) = key.split_first_chunk()?;
+    let (job, rest) = rest.split_first_chunk()?;
+    let (ordinal, rest) = rest.split_first_chunk()?;
+    let task =
+        TaskRef { job: JobId(u64::from_be_bytes(*job)), ordinal: Ordinal(u32::from_be_bytes(*ordinal)) };
+    Some((NodeId(u32::from_be_bytes(*node)), task, Attempt(u32::from_be_bytes(rest.try_into().ok()?))))
 }
 
 /// The key of the words of one attempt's result.

@@ -112,6 +112,24 @@ pub struct JobDetail {
     pub estimate: Option<WallTime>,
     /// What would let it start sooner, the cheapest first.
     pub advice: Vec<Advice>,
+    /// Every attempt that was given to a node and is known to have ended or to be there, first to last; of an array
+    /// only where one task is meant.
+    pub attempts: Vec<AttemptInfo>,
+}
+
+/// One try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptInfo {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Where.
+    pub node: String,
+    /// When it started; `None`: it never did, or not yet.
+    pub start: Option<WallTime>,
+    /// How it is, while it is on its node; how it ended.
+    pub state: State,
+    /// How it ended, once it has.
+    pub end: Option<End>,
 }
 
 /// Something that happened.

@@ -299,7 +299,7 @@ impl Daemon {
             }
             LinkNews::Received(message) => match *message {
                 ToNode::Confirmed { report } => self.agent.on_confirmed(now, report),
-                ToNode::Beat { number } => self.agent.on_beat_answer(number),
+                ToNode::Beat { number } => self.agent.on_beat_answer(now, number),
                 ToNode::Order(order) => self.agent.on_order(now, order),
             },
             LinkNews::Lost(reason) => {

@@ -188,6 +188,7 @@ impl Node {
             cgroups: self.cgroups.clone(),
             tmp_base: self.root.path().join("tmp").to_str().unwrap().into(),
             slots: 1,
+            lease: None,
         }
     }
 

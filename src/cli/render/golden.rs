@@ -118,6 +118,7 @@ fn detail(state: State) -> JobDetail {
         },
         estimate: waits.then(|| WallTime(ago(0).0 + 1_800_000_000)),
         advice: vec![wire_info::Advice { change: "time=30:00".to_owned(), start: Some(ago(-120)) }],
+        attempts: vec![],
     }
 }
 

@@ -100,7 +100,10 @@ async fn answer(
         let source = source(office, &view, &job, ordinal, one, log);
         *permit = pass.window().await;
         let mut window = source.read(log.from, log.bytes.min(CHUNK_BYTES_MAX), Duration::ZERO).await;
-        hold_back(&mut window, log);
+        // What a lost node had of an attempt that is over is not coming back soon: then what is kept goes on.
+        if !(source.silent && one.over) {
+            hold_back(&mut window, log);
+        }
         if window.passing && log.wait_ms == 0 && source.may_answer() {
             // Half of an output, or none, would pass for the whole: what passes in a moment is waited for.
             *permit = None;

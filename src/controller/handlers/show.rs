@@ -14,12 +14,14 @@ use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
-use crate::model::record::JobRecord;
+use crate::model::record::{JobRecord, Live};
 use crate::model::state::{CauseKind, End, State};
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Explanation, MemoryDemand, Reason as Why};
 use crate::wire::client::{Reply, Selection};
-use crate::wire::info::{Advice, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
+use crate::wire::info::{
+    Advice, AttemptInfo, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line,
+};
 
 /// Answers with the whole records.
 ///
@@ -88,6 +90,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
         timeline: timeline(office, view, one),
+        attempts: attempts(office, view, one),
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
         policy: view.policy(job),
@@ -217,16 +220,56 @@ fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
         let text = format!("{}{node}: {}", end.state.word().replace('_', " "), how_it_ended(&end));
         entries.push(TimelineEntry { at: end.end, attempt: end.attempt, text });
     }
-    if let Some(live) = job.live.get(&ordinal) {
+    let given_up = view.cluster.abandoned_of(task);
+    let now = job.live.get(&ordinal).map(|live| (*live, false));
+    for (live, given_up) in given_up.map(|live| (live, true)).chain(now) {
         let node = view.node_name(live.node);
         let attempt = live.attempt;
-        entries.push(TimelineEntry { at: live.given, attempt, text: format!("given to {node}") });
+        let mut say = |at, text| entries.push(TimelineEntry { at, attempt, text });
+        say(live.given, format!("given to {node}"));
         if let Some(start) = live.start {
-            entries.push(TimelineEntry { at: start, attempt, text: format!("started on {node}") });
+            say(start, format!("started on {node}"));
+        }
+        if given_up {
+            let text = format!("given up: {node} was silent; not known to be dead");
+            say(live.start.unwrap_or(live.given), text);
         }
     }
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+/// Every attempt of the one task that is meant.
+fn attempts(office: &Office, view: &View, one: &Chosen) -> Vec<AttemptInfo> {
+    let (job, set) = (&one.job, one.set());
+    if set.count() != 1 {
+        return Vec::new();
+    }
+    let ordinal = set.iter().next().unwrap_or_default();
+    let task = TaskRef { job: job.id(), ordinal };
+    let ended = history::attempts(&*office.tables, view, task).unwrap_or_default();
+    let mut attempts: Vec<AttemptInfo> = ended
+        .into_iter()
+        .filter(|end| end.node.is_some())
+        .map(|end| AttemptInfo {
+            attempt: end.attempt,
+            node: end.node.map(|node| view.node_name(node)).unwrap_or_default(),
+            start: end.start,
+            state: end.state,
+            end: Some(end),
+        })
+        .collect();
+    let open = |live: Live, state: State| AttemptInfo {
+        attempt: live.attempt,
+        node: view.node_name(live.node),
+        start: live.start,
+        state,
+        end: None,
+    };
+    attempts.extend(view.cluster.abandoned_of(task).map(|live| open(live, State::Unreachable)));
+    attempts.extend(job.live.get(&ordinal).map(|live| open(*live, view.shown(job, ordinal))));
+    attempts.sort_by_key(|one| one.attempt);
+    attempts
 }
 
 fn submitted(record: &JobRecord) -> String {

@@ -16,7 +16,7 @@ use crate::model::ids::{Attempt, JobId, NodeId, Ordinal, TaskIndex, Uid};
 use crate::model::resources::Resources;
 use crate::model::spec::{Files, Request, Warning, WorkDir};
 use crate::model::state::{Cause, CauseKind, End, State};
-use crate::model::time::{Seconds, TimeLimit, WallTime};
+use crate::model::time::{BootTime, Seconds, TimeLimit, WallTime};
 
 /// The version that this build speaks.
 pub const VERSION: u16 = 2;
@@ -108,6 +108,11 @@ pub enum ToSupervisor {
     SetLimit {
         /// So long.
         limit: TimeLimit,
+    },
+    /// The node was in contact with the controller at that time, on the boot clock: the job's lease counts from there.
+    Contact {
+        /// When the beat was sent that was answered last.
+        at: BootTime,
     },
 }
 
@@ -238,6 +243,8 @@ pub struct Job {
     pub tmp_base: String,
     /// How many tasks run at once.
     pub slots: u32,
+    /// How long attempts may run on after the last contact; then they are frozen. `None`: as long as they like.
+    pub lease: Option<Seconds>,
 }
 
 /// The user as the node's account database has him: looked up there, never taken from a message of a client.

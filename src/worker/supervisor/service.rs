@@ -220,6 +220,7 @@ impl Service {
             ToSupervisor::Suspend { which } => crew.suspend(&which, now.boot),
             ToSupervisor::Resume { which } => crew.resume(&which, now.boot),
             ToSupervisor::SetLimit { limit } => crew.set_limit(limit, now.boot),
+            ToSupervisor::Contact { at } => crew.note_contact(at, now.boot),
             _ => {}
         }
     }
@@ -308,6 +309,9 @@ impl Service {
 
     /// Fills the free slots. The intents of all are written before the first is started.
     fn start(&mut self, now: Now) {
+        if self.crew().is_some_and(|crew| !crew.has_lease(now.boot)) {
+            return;
+        }
         let taken = self.crew().map_or(0, Crew::taken);
         let mut runs = Vec::new();
         while taken.saturating_add(u32::try_from(runs.len()).unwrap_or(u32::MAX)) < self.slots {
