@@ -1,5 +1,6 @@
 //! What the scheduler is told, derived from the state: by value, at most once a job and turn.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::Core;
 use super::job::Job;
 use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::resources::Resources;
 use crate::model::shared::same_or;
@@ -145,6 +147,8 @@ impl Core {
             only,
             except: except.into(),
             refills,
+            strict: self.policy(job).is_strict(),
+            planned: self.policy(job).is_conservative(),
             version: record.version,
         })
     }
@@ -162,7 +166,18 @@ impl Core {
 
     /// A job's place in the order.
     pub fn rank(&self, job: &Job) -> Rank {
-        Rank { priority: priority(&self.cluster, job), submit: job.record.place, job: job.id() }
+        let policy = self.policy(job);
+        let priority = if policy.by_priority() {
+            priority(&self.cluster, job)
+        } else {
+            partition_priority(&self.cluster, job)
+        };
+        let order = policy.order(job.record.limit.0, job.record.cpus);
+        Rank { priority, order, submit: job.record.place, job: job.id() }
+    }
+
+    fn policy(&self, job: &Job) -> PartitionPolicy {
+        policy(&self.cluster, job)
     }
 
     fn node_ids(&self, names: &[String]) -> Vec<NodeId> {
@@ -173,10 +188,21 @@ impl Core {
 /// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
 pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let spec = &job.record.spec;
-    let partition = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
-    let partition = partition.map(|partition| i64::from(partition.priority)).max().unwrap_or(0);
     let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
-    partition * PARTITION_PRIORITY_WEIGHT + own
+    partition_priority(cluster, job) + own
+}
+
+/// The policy under which a job waits: of its partitions that of the highest priority, of equals the first by name.
+pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
+    let known = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    let first = known.min_by_key(|partition| (Reverse(partition.priority), &partition.name));
+    first.map_or(PartitionPolicy::default(), |partition| partition.policy)
+}
+
+/// What the priority of its partition counts; of several the highest.
+fn partition_priority(cluster: &super::Cluster, job: &Job) -> i64 {
+    let partitions = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    partitions.map(|partition| i64::from(partition.priority)).max().unwrap_or(0) * PARTITION_PRIORITY_WEIGHT
 }
 
 fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {
