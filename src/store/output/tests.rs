@@ -94,7 +94,8 @@ fn a_flipped_bit_is_a_gap_and_never_other_bytes() {
 #[test]
 fn quotas_are_held_and_the_oldest_go_first() {
     let disk = MemoryDisk::new();
-    let limits = Limits { user_bytes: 10 * (ENTRY_BYTES + 100_000), all_bytes: 40 << 20, ..Limits::default() };
+    let limits =
+        Limits { user_bytes: 10 * (ENTRY_BYTES + 100_000), all_bytes: 40 << 20, ..Limits::default() };
     let store = open(&disk, limits);
     let other = Piece { uid: Uid(6), ..piece(1_000, 0, b"his") };
     store.keep(&[other]).unwrap();
@@ -143,7 +144,8 @@ fn what_a_user_writes_is_never_a_record() {
 #[test]
 fn the_bound_of_all_and_a_full_disk() {
     let disk = MemoryDisk::new();
-    let store = open(&disk, Limits { user_bytes: u64::MAX, all_bytes: 3 * SEGMENT_BYTES, ..Limits::default() });
+    let store =
+        open(&disk, Limits { user_bytes: u64::MAX, all_bytes: 3 * SEGMENT_BYTES, ..Limits::default() });
     for job in 1..=100 {
         store.keep(&[piece(job, 0, &[7; 1 << 20])]).unwrap();
     }
