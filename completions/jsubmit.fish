@@ -1,5 +1,5 @@
 complete -c jsubmit -s J -l job-name -d 'Name of the job; by default the script\'s' -r
-complete -c jsubmit -s D -l chdir -d 'Working directory; `job`: a private folder on the node' -r
+complete -c jsubmit -s D -l chdir -d 'Working directory; `job`: a private folder on the node, kept for a day after the end' -r
 complete -c jsubmit -s i -l input -d 'Standard input; by default /dev/null' -r
 complete -c jsubmit -s o -l output -d 'Standard output; by default jsched-%j.out, of arrays jsched-%A_%a.out; `none` keeps nothing' -r
 complete -c jsubmit -s e -l error -d 'Standard error; by default together with the output' -r

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use jsched::{client, model, net, pki, wire};
 
@@ -118,7 +119,7 @@ fn rows(jobs: Vec<JobInfo>) -> Answer {
     Answer::Replies(vec![Reply::Jobs { jobs, position: Position(1), footer: Some(Footer::default()) }])
 }
 
-fn specs(fake: &FakeController) -> Vec<JobSpec> {
+fn specs(fake: &FakeController) -> Vec<Arc<JobSpec>> {
     let of = |request| if let Request::Submit(submit) = request { submit.specs } else { vec![] };
     fake.requests().into_iter().flat_map(of).collect()
 }
@@ -212,6 +213,10 @@ fn waiting_gives_the_highest_code_and_following_the_output_alone() {
                     bytes,
                     size: 14,
                     note,
+                    start: 0,
+                    over: state.is_end(),
+                    latest: Attempt(1),
+                    node: Default::default(),
                 };
                 Answer::Replies(vec![Reply::Output(output)])
             }

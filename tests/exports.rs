@@ -132,8 +132,18 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
         submit(&cluster, "later", &["-J", "later", "-H", "-o", "none", "--wrap", &until("end-later")]);
     let waits =
         submit(&cluster, "waits", &["-J", "waits", "--begin", "now+1day", "-o", "none", "--wrap", SIGN]);
-    let ended = submit(&cluster, "ended", &["-o", "none", "--wrap", "exit 3"]);
+    let ended = submit(&cluster, "ended", &["-o", "ended.txt", "--wrap", "echo last words; exit 3"]);
     insist(&cluster, "jqueue", &["wait", &ended]).expect(3);
+    poll("the output to be kept", || {
+        let segments = fs::read_dir(state(&cluster).join("output")).unwrap();
+        let mut kept = segments.flat_map(|segment| fs::read(segment.unwrap().path()).unwrap_or_default());
+        let words = b"last words";
+        let mut at = 0;
+        kept.any(|byte| {
+            at = if words.get(at) == Some(&byte) { at + 1 } else { usize::from(byte == words[0]) };
+            at == words.len()
+        })
+    });
     let said = cluster.run("jctld", [Path::new("backup"), &backup]).ok();
     assert!(said.contains("jctld restore --from"), "{said}");
     let again = cluster.run("jctld", [Path::new("backup"), &backup]);
@@ -169,6 +179,8 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     assert_eq!((word(&adopted, "state"), &adopted["attempt"]), ("running", &1.into()), "{adopted}");
     assert_eq!(word(&job(&cluster, &waits), "state"), "held");
     assert_eq!(job(&cluster, &ended)["exit_code"], 3);
+    fs::remove_file(cluster.work.join("ended.txt")).unwrap();
+    assert_eq!(insist(&cluster, "jqueue", &["log", &ended]).stdout, "last words\n");
     assert_eq!(cluster.run("jqueue", ["show", &lost]).code, 1);
     assert!(node("reason").as_str().unwrap_or_default().contains("foreign"), "{}", node("reason"));
     let fresh = submit(&cluster, "fresh", &["-J", "fresh", "-o", "none", "--wrap", SIGN]);

@@ -17,8 +17,8 @@ use jsched::model::task_set::TaskSet;
 use jsched::model::time::WallTime;
 use jsched::wire::client::{Act, Filter, Reply, Request, Selection, Selector, Verb};
 use jsched::wire::codec::{Body, decode, encode};
-use jsched::wire::data::{From, ReadFile};
-use jsched::wire::node::{Act as Do, Hello, KillReason, Order, TaskRun, ToNode};
+use jsched::wire::data::{From, Piece, ReadFile, Shipment, Shipped};
+use jsched::wire::node::{Act as Do, AttemptRef, Hello, KillReason, Order, TaskRun, ToNode};
 
 fn hold<T: Body + PartialEq + Debug>(name: &str, value: &T) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/wire").join(format!("{name}.hex"));
@@ -88,15 +88,30 @@ fn messages_of_nodes() {
         act: Do::Kill { attempts: vec![run], reason: kill },
     };
     hold("order", &ToNode::Order(order));
+    let run_task = TaskRef { job: JobId(123), ordinal: Ordinal(4) };
     let read = ReadFile {
         user: "ada".to_owned(),
         uid: jsched::model::ids::Uid(1_000),
         path: "/home/ada/out".to_owned(),
+        attempt: AttemptRef { task: run_task, attempt: Attempt(2) },
+        error: true,
         from: From::LastLines(10),
         bytes: 4_096,
         wait_ms: 0,
     };
     hold("read_file", &read);
+    let piece = Piece {
+        attempt: AttemptRef { task: run_task, attempt: Attempt(2) },
+        error: true,
+        path: "/tmp/own".to_owned(),
+        start: 7,
+        offset: 9,
+        bytes: b"bytes".to_vec(),
+        size: 14,
+        last: true,
+    };
+    hold("shipment", &Shipment { pieces: vec![piece] });
+    hold("shipped", &Shipped::NotKept("no room".to_owned()));
 }
 
 #[test]

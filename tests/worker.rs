@@ -5,12 +5,12 @@
 mod controller;
 
 use controller::{Cluster, run, supervisors, supervisors_ahead, until};
-use jsched::model::ids::{Attempt, Epoch, Ordinal, Uid};
+use jsched::model::ids::{Attempt, Epoch, JobId, Ordinal, TaskRef, Uid};
 use jsched::model::state::{CauseKind, State};
 use jsched::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
 use jsched::wire::codec;
 use jsched::wire::data::{FileRead, From, ReadFile};
-use jsched::wire::node::{Act, KillReason, Order, ToNode};
+use jsched::wire::node::{Act, AttemptRef, KillReason, Order, ToNode};
 
 /// A job that says that it is there, waits for `go`, says so, and fails with 3; and ends when its folder is gone.
 const WAITS: &str = "echo begun $SLURM_ARRAY_TASK_ID
@@ -269,12 +269,15 @@ async fn output_is_read_over_the_data_connection() {
         let uid = nix::unistd::geteuid();
         let user = nix::unistd::User::from_uid(uid).unwrap().map_or("me".to_owned(), |user| user.name);
         let path = path.to_str().unwrap().to_owned();
-        let request = ReadFile { user, uid: Uid(uid.as_raw()), path, from, bytes: 1 << 20, wait_ms: 0 };
+        let task = TaskRef { job: JobId(1), ordinal: Ordinal(0) };
+        let attempt = AttemptRef { task, attempt: Attempt(1) };
+        let (uid, error) = (Uid(uid.as_raw()), false);
+        let request = ReadFile { user, uid, path, attempt, error, from, bytes: 1 << 20, wait_ms: 0 };
         writer.push(&codec::encode(&request).unwrap()).unwrap();
         writer.flush(controller::PATIENCE).await.unwrap();
         let frame = reader.next(Patience::of(controller::PATIENCE)).await.unwrap().unwrap();
         let read = codec::decode::<FileRead>(&frame).unwrap();
         let bytes = expected.as_bytes().to_vec();
-        assert_eq!(read, FileRead::Chunk { offset: start, bytes, size: 14 });
+        assert_eq!(read, FileRead::Chunk { offset: start, bytes, size: 14, start: None });
     }
 }

@@ -143,10 +143,15 @@ impl Agent {
         self.session = None;
     }
 
-    /// The controller has answered a beat.
-    pub fn on_beat_answer(&mut self, number: u64) {
-        if let Some(sent) = self.session.as_mut().and_then(|session| session.answered(number)) {
+    /// The controller has answered a beat. Beats follow the inventory, so by now it has said what may not go on.
+    pub fn on_beat_answer(&mut self, now: Now, number: u64) {
+        let Some(session) = &mut self.session else { return };
+        if session.obey.is_err() {
+            return;
+        }
+        if let Some(sent) = session.answered(number) {
             self.contact = Some(sent);
+            self.tell_contact(now);
         }
     }
 

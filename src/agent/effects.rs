@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::records::{Record, Try};
 use crate::model::ids::{ContentHash, JobId};
 use crate::model::state::End;
-use crate::model::time::{TimeLimit, WallTime};
+use crate::model::time::{BootTime, TimeLimit, WallTime};
 use crate::wire::node::{Content, JobBody, KillReason, OrderRefused, Report, TaskRun};
 
 /// A supervisor on this node, numbered within the spool; numbers of one spool are never used twice at a time.
@@ -115,6 +115,8 @@ pub enum Tell {
     Finish,
     /// How long tasks may run, running ones too.
     Limit(TimeLimit),
+    /// When there was contact last: leases count from there.
+    Contact(BootTime),
 }
 
 /// What a supervisor says.

@@ -20,6 +20,10 @@ mod records;
 mod reports;
 mod supervisors;
 
+/// How long freezing an attempt may take whose lease has run out; what still runs then is killed. Whoever waits for
+/// leases to run out waits as much longer.
+pub const FREEZE_PATIENCE: crate::model::time::Seconds = crate::model::time::Seconds(5);
+
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@ use super::records::{Record, Try, runs_of};
 use crate::model::bug::{self, Bug};
 use crate::model::ids::JobId;
 use crate::model::state::{Cause, CauseKind, End};
-use crate::model::time::{Now, TimeLimit, WallTime};
+use crate::model::time::{BootTime, Now, TimeLimit, WallTime};
 
 /// So many supervisors of a job may be lost in a row without having started anything; then what is held ends.
 pub const SUPERVISOR_TRIES_MAX: u32 = 3;
@@ -41,13 +41,23 @@ pub(super) struct Supervisor {
     pub(super) unsafe_notices: BTreeSet<u64>,
     /// Found in the spool when nothing was known of its job: it can be told to go, and gets nothing to run.
     pub(super) stray: bool,
+    /// The last contact that it was told of, over this connection.
+    contact: Option<BootTime>,
     seen: u64,
     acknowledged: u64,
 }
 
 impl Supervisor {
     pub(super) fn new(job: JobId, phase: Phase) -> Supervisor {
-        Supervisor { job, phase, unsafe_notices: BTreeSet::new(), stray: false, seen: 0, acknowledged: 0 }
+        Supervisor {
+            job,
+            phase,
+            unsafe_notices: BTreeSet::new(),
+            stray: false,
+            contact: None,
+            seen: 0,
+            acknowledged: 0,
+        }
     }
 }
 
@@ -97,6 +107,10 @@ impl Agent {
                 format!("{SUPERVISOR_TRIES_MAX} supervisors in a row were lost before they started anything");
             return self.end_held(now, id, &Cause::said(CauseKind::Supervisor, text));
         }
+        if !self.has_lease(now, id) {
+            // It would be frozen where it begins; contact hands it out.
+            return;
+        }
         if job.stale && !self.retire(id) {
             return;
         }
@@ -140,6 +154,36 @@ impl Agent {
                 let what = Tell::Limit(limit);
                 self.effects.push(Effect::Tell { supervisor: *supervisor, job: id, what });
             }
+        }
+    }
+
+    /// Whether attempts of the job may run: contact was not too long ago, or they need none.
+    fn has_lease(&self, now: Now, id: JobId) -> bool {
+        let Some(lease) = self.jobs.get(&id).and_then(|job| job.body.as_ref()?.lease()) else { return true };
+        self.contact().is_some_and(|at| now.boot < at.plus(lease))
+    }
+
+    /// There was contact: leases begin anew, and what waited for it is handed out.
+    pub(super) fn tell_contact(&mut self, now: Now) {
+        let speaks = |known: &&Supervisor| matches!(known.phase, Phase::Ready | Phase::Finishing);
+        let all: Vec<(SupervisorId, JobId)> = self
+            .supervisors
+            .iter()
+            .filter(|(_, known)| speaks(known))
+            .map(|(id, known)| (*id, known.job))
+            .collect();
+        all.into_iter().for_each(|(supervisor, job)| self.tell_contact_to(supervisor, job));
+        let held = |(_, job): &(&JobId, &super::jobs::Job)| !job.held.is_empty();
+        let waiting: Vec<JobId> = self.jobs.iter().filter(held).map(|(id, _)| *id).collect();
+        waiting.into_iter().for_each(|job| self.hand_out(now, job));
+    }
+
+    fn tell_contact_to(&mut self, supervisor: SupervisorId, job: JobId) {
+        let leased = self.jobs.get(&job).and_then(|job| job.body.as_ref()?.lease()).is_some();
+        let Some(at) = self.contact().filter(|_| leased) else { return };
+        let Some(known) = self.supervisors.get_mut(&supervisor) else { return };
+        if known.contact.replace(at) != Some(at) {
+            self.effects.push(Effect::Tell { supervisor, job, what: Tell::Contact(at) });
         }
     }
 
@@ -194,6 +238,7 @@ impl Agent {
         let Some(supervisor) = self.supervisors.get_mut(&id) else { return };
         let before = supervisor.phase.clone();
         supervisor.acknowledged = 0;
+        supervisor.contact = None;
         let goes = before == Phase::Finishing || supervisor.stray;
         if goes {
             supervisor.phase = Phase::Finishing;
@@ -231,6 +276,7 @@ impl Agent {
         lost.into_iter().for_each(|which| self.set(job, which, State::Held));
         self.bury_withdrawn(job);
         self.tell_slots(job);
+        self.tell_contact_to(id, job);
         // A change of the limit may have been said over a connection that broke, or while it was being started.
         if let Some(limit) = self.jobs.get(&job).and_then(|known| known.body.as_ref()).map(|body| body.limit)
         {
@@ -349,6 +395,7 @@ impl Agent {
     }
 
     fn give(&mut self, id: JobId, supervisor: SupervisorId) {
+        self.tell_contact_to(supervisor, id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let room = GIVEN_MAX.saturating_sub(job.given);
         let next: Vec<Try> = job.held.iter().take(room).copied().collect();

@@ -16,6 +16,11 @@ use jsched::model::time::Seconds;
 use jsched::net::PORT;
 use jsched::pki::file::{Publish, write_public};
 
+/// The controller's memory is many small pieces that come and go on many threads, by the hundred thousand in one
+/// call: the system's allocator would keep most of what such a call once took.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Ended {
     log::start("jctld");
     open::<JCtld>("jctld", act)

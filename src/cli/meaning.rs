@@ -87,7 +87,7 @@ pub fn listing(list: &jqueue::List, here: &Here) -> Result<wire::List, CliError>
     if let Some(since) = &list.since {
         selection.filter.ended_since = Some(here.past("--since", since)?);
     }
-    Ok(wire::List { selection, expand: list.array })
+    Ok(wire::List { selection, expand: list.array, brief: false })
 }
 
 /// One selector.

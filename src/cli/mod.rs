@@ -15,6 +15,7 @@ pub mod request;
 pub mod script;
 pub mod table;
 pub mod text;
+pub mod zone;
 
 use clap::Command;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::model::ids::Attempt;
+use crate::model::ids::{Attempt, NodeId};
 use crate::model::state::State;
 use crate::wire::client::{Log, Output, Reply, Request, Selector};
 use crate::wire::data::{CHUNK_BYTES_MAX, From};
@@ -16,9 +16,9 @@ use super::session::Client;
 use super::wait::unexpected;
 
 /// How long the controller may hold a request for more output.
-pub const POLL_WAIT_MS: u32 = 10_000;
+pub const POLL_WAIT_MS: u32 = 30_000;
 /// The least between two requests that brought nothing.
-const EMPTY_PAUSE: Duration = Duration::from_millis(100);
+const EMPTY_PAUSE: Duration = Duration::from_millis(250);
 /// How long an ended job's missing bytes are asked for before they count as lost: a node daemon that was killed is back
 /// by then.
 pub const MISSING_PATIENCE: Duration = Duration::from_secs(10);
@@ -67,8 +67,14 @@ pub struct Gap {
 struct Reader {
     log: Log,
     live: bool,
+    /// What `live` was at first; it rests while what is missing of an attempt is made do with.
+    was_live: bool,
+    /// Later attempts are wanted, too.
+    onward: bool,
     offset: Option<u64>,
     attempt: Option<Attempt>,
+    /// Where the attempt before this one ran, and how far its file was read.
+    before: Option<(NodeId, u64)>,
     missing_since: Option<Instant>,
     gaps: Vec<Gap>,
 }
@@ -133,7 +139,17 @@ impl Reader {
             bytes: CHUNK_BYTES_MAX,
             wait_ms: if follow.live { POLL_WAIT_MS } else { 0 },
         };
-        Reader { log, live: follow.live, offset: None, attempt: None, missing_since: None, gaps: Vec::new() }
+        Reader {
+            log,
+            live: follow.live,
+            was_live: follow.live,
+            onward: follow.attempt.is_none(),
+            offset: None,
+            attempt: None,
+            before: None,
+            missing_since: None,
+            gaps: Vec::new(),
+        }
     }
 
     fn take(
@@ -142,22 +158,25 @@ impl Reader {
         now: Instant,
         sink: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Step, ClientError> {
+        if !self.is_meant(&output) {
+            return Ok(Step::More);
+        }
         let asked = match self.log.from {
+            // In a file that both append to, some of what is this one's may be out already.
+            From::Offset(0) if self.log.attempt.is_some() => match self.before {
+                Some((node, reached)) if node == output.node && output.start > 0 => output.start.max(reached),
+                _ => output.start,
+            },
             From::Offset(offset) => offset,
             // The controller chose the place; from there on it is ours to keep.
             From::LastLines(_) => output.offset,
         };
-        let again = self.attempt.is_some_and(|before| before != output.attempt);
-        self.attempt = Some(output.attempt);
-        if again && output.size < asked && output.bytes.is_empty() {
-            // The next attempt runs where the file of the one before is not: it begins anew.
-            self.log.from = From::Offset(0);
-            return Ok(Step::Nothing);
-        }
         let length = output.bytes.len() as u64;
         if length > 0 {
-            if output.offset > asked {
-                self.gaps.push(Gap { first: asked, end: output.offset, note: output.note.clone() });
+            // What is kept of an attempt begins where it began.
+            let first = asked.max(output.start);
+            if output.offset > first {
+                self.gaps.push(Gap { first, end: output.offset, note: output.note.clone() });
             }
             // Bytes from before the place that was asked for are already out.
             let skip = usize::try_from(asked.saturating_sub(output.offset)).unwrap_or(usize::MAX);
@@ -165,28 +184,67 @@ impl Reader {
             self.missing_since = None;
         }
         let reached = asked.max(output.offset.saturating_add(length));
-        let settled = output.state.is_end() || !self.live;
+        let settled = output.over || output.state.is_end() || output.latest > output.attempt || !self.live;
         if length > 0 || self.offset.is_some() || settled {
             self.log.from = From::Offset(reached);
             self.offset = Some(reached);
         }
         if length > 0 {
+            if self.was_live && self.onward && reached > 0 {
+                // This one to its end, before any other.
+                self.log.attempt = Some(output.attempt);
+            }
             return Ok(Step::More);
         }
         if !settled {
             return Ok(Step::Nothing);
         }
         // Attempt 0: nothing was ever started, so nothing can be missing.
-        let missing = output.attempt.0 > 0 && (output.size > reached || !output.note.is_empty());
+        let missing = output.attempt.0 > 0 && (output.size > reached || !output.over);
         let since = *self.missing_since.get_or_insert(now);
         if missing && self.live && now.saturating_duration_since(since) < MISSING_PATIENCE {
             return Ok(Step::Nothing);
         }
+        if missing && self.live {
+            // That was long enough: now whatever there is, with the gaps named.
+            self.live = false;
+            self.log.wait_ms = 0;
+            return Ok(Step::More);
+        }
         if output.size > reached {
             self.gaps.push(Gap { first: reached, end: output.size, note: output.note.clone() });
         }
+        let goes_on = output.latest > output.attempt || !output.state.is_end();
+        if self.was_live && self.onward && output.attempt.0 > 0 && goes_on {
+            self.before = Some((output.node, reached));
+            return Ok(self.next_attempt(output.attempt));
+        }
         let gaps = std::mem::take(&mut self.gaps);
         Ok(Step::End(Followed { id: output.id, state: output.state, note: output.note, gaps }))
+    }
+
+    /// Whether an answer is about the attempt that is being read. A later one has to wait until this one is read to its
+    /// end.
+    fn is_meant(&mut self, output: &Output) -> bool {
+        match self.attempt.filter(|before| *before != output.attempt) {
+            Some(before) if self.was_live && self.log.attempt.is_none() && self.offset.is_some() => {
+                self.log.attempt = Some(before);
+                false
+            }
+            _ => {
+                self.attempt = Some(output.attempt).filter(|attempt| attempt.0 > 0);
+                true
+            }
+        }
+    }
+
+    /// That attempt is read to its end: on with the one after it, from its beginning.
+    fn next_attempt(&mut self, attempt: Attempt) -> Step {
+        (self.live, self.log.wait_ms) = (true, POLL_WAIT_MS);
+        (self.attempt, self.offset, self.missing_since) = (None, None, None);
+        self.log.attempt = Some(Attempt(attempt.0.saturating_add(1)));
+        self.log.from = From::Offset(0);
+        Step::More
     }
 }
 
@@ -217,6 +275,10 @@ mod tests {
             bytes: bytes.to_vec(),
             size,
             note: String::new(),
+            start: 0,
+            over: state.is_end(),
+            latest: Attempt(attempt),
+            node: NodeId(1),
         }
     }
 
@@ -302,9 +364,15 @@ mod tests {
         reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
         // The node is lost; what the controller has kept begins later.
         reader.take(output(1, State::NodeFail, 10, b"tail", 20), now, &mut sink).unwrap();
-        let gone = || Output { note: "n1 is gone".to_owned(), ..output(1, State::NodeFail, 14, b"", 20) };
+        let gone = || Output {
+            note: "n1 is gone".to_owned(),
+            over: false,
+            ..output(1, State::NodeFail, 14, b"", 20)
+        };
         assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::Nothing));
         let now = now + MISSING_PATIENCE;
+        assert!(matches!(reader.take(gone(), now, &mut sink).unwrap(), Step::More));
+        assert_eq!(reader.log.wait_ms, 0, "now whatever there is");
         let Step::End(followed) = reader.take(gone(), now, &mut sink).unwrap() else { panic!("no end") };
         let gaps: Vec<(u64, u64)> = followed.gaps.iter().map(|gap| (gap.first, gap.end)).collect();
         assert_eq!((gaps, followed.note.as_str()), (vec![(4, 10), (14, 20)], "n1 is gone"));
@@ -323,11 +391,29 @@ mod tests {
     }
 
     #[test]
-    fn the_next_attempts_own_file_is_read_from_its_beginning() {
-        let (now, mut sink) = (Instant::now(), |_: &[u8]| Ok(()));
+    fn an_attempt_is_read_to_its_end_before_the_next_begins() {
+        let (now, mut seen) = (Instant::now(), Vec::new());
+        let mut sink = |bytes: &[u8]| {
+            seen.extend_from_slice(bytes);
+            Ok(())
+        };
         let mut reader = Reader::new(&follow());
         reader.take(output(1, State::Running, 0, b"head", 4), now, &mut sink).unwrap();
-        reader.take(output(2, State::Running, 4, b"", 0), now, &mut sink).unwrap();
-        assert_eq!(reader.log.from, From::Offset(0));
+        assert_eq!((reader.log.attempt, reader.log.from), (Some(Attempt(1)), From::Offset(4)));
+        let first = |offset, bytes: &[u8]| Output {
+            over: true,
+            latest: Attempt(2),
+            ..output(1, State::Running, offset, bytes, 8)
+        };
+        reader.take(first(4, b"tail"), now, &mut sink).unwrap();
+        reader.take(first(8, b""), now, &mut sink).unwrap();
+        assert_eq!((reader.log.attempt, reader.log.from), (Some(Attempt(2)), From::Offset(0)));
+        // It appends behind the other.
+        let second =
+            |offset, bytes: &[u8]| Output { start: 8, ..output(2, State::Completed, offset, bytes, 10) };
+        reader.take(second(8, b"ok"), now, &mut sink).unwrap();
+        let Step::End(followed) = reader.take(second(10, b""), now, &mut sink).unwrap() else { panic!() };
+        assert_eq!((followed.gaps, followed.state), (vec![], State::Completed));
+        assert_eq!(seen, b"headtailok");
     }
 }

@@ -79,9 +79,14 @@ impl<C, H> Committer<C, H> {
         undurable + self.open_bytes < BYTES_IN_FLIGHT_MAX && self.open_bytes < GROUP_BYTES_MAX
     }
 
+    /// Whether [`Committer::close`] would give a group.
+    pub fn could_close(&self) -> bool {
+        !self.open.is_empty() && self.in_flight.len() < GROUPS_IN_FLIGHT_MAX
+    }
+
     /// Closes the open group, if there is something in it and the log may take one more.
     pub fn close(&mut self) -> Option<Closed<C>> {
-        if self.open.is_empty() || self.in_flight.len() >= GROUPS_IN_FLIGHT_MAX {
+        if !self.could_close() {
             return None;
         }
         let position = self.next;

@@ -1,4 +1,4 @@
-//! A backup: a fresh export, content, and the identity of the cluster, in a folder of its own from which
+//! A backup: a fresh export, content, kept output, and the identity of the cluster, in a folder of its own from which
 //! `jctld restore` makes a controller again, on this host or another. It holds the CA's key: whoever has it can be
 //! anybody, so it is readable by its owner alone.
 
@@ -12,10 +12,11 @@ use thiserror::Error;
 use crate::store::cluster_file::{self, ClusterFile, ClusterFileError};
 use crate::store::content;
 use crate::store::disk::real::RealDisk;
-use crate::store::disk::{Access, Disk, DiskError};
+use crate::store::disk::{self, Disk, DiskError};
 use crate::store::export::manifest::Manifest;
 use crate::store::export::rows_file::RowsFault;
 use crate::store::export::{self, files};
+use crate::store::output;
 
 /// The settings in a backup.
 pub const SETTINGS: &str = "jctld.toml";
@@ -23,9 +24,6 @@ pub const SETTINGS: &str = "jctld.toml";
 pub const CA: &str = "ca";
 /// The controller's certificate and key in a backup.
 pub const CREDENTIALS: &str = "controller";
-
-/// How much is copied at a time.
-const COPY_BYTES: u64 = 1 << 20;
 
 /// Why there is no backup, or none that can be used.
 #[derive(Debug, Error)]
@@ -92,7 +90,7 @@ pub fn write(
     to.make_folder(export::FOLDER)?;
     let mut bytes = 0;
     for note in files(manifest) {
-        bytes += copy(from, &note.path, &to, &note.path)?;
+        bytes += disk::copy(from, &note.path, &to, &note.path)?;
     }
     to.sync_folder(export::FOLDER)?;
     export::verify(&to, manifest)?;
@@ -100,9 +98,10 @@ pub fn write(
     to.make_folder(content::FOLDER)?;
     for hash in content::list(from)? {
         let path = content::path(hash);
-        bytes += copy(from, &path, &to, &path)?;
+        bytes += disk::copy(from, &path, &to, &path)?;
     }
     to.sync_folder(content::FOLDER)?;
+    bytes += output::copy(from, &to)?;
     copy_outside(&sources.settings, &folder.join(SETTINGS))?;
     copy_folder(&sources.ca, &folder.join(CA))?;
     copy_folder(&sources.credentials, &folder.join(CREDENTIALS))?;
@@ -124,30 +123,6 @@ pub fn must_be_empty(folder: &Path) -> Result<(), BackupError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(BackupError::File { path: folder.to_owned(), source }),
     }
-}
-
-/// Copies one file between two folders of state, durably but for its name.
-///
-/// # Errors
-/// Either disk.
-pub fn copy(from: &dyn Disk, path: &str, to: &dyn Disk, name: &str) -> Result<u64, DiskError> {
-    let source = from.open(path, Access::Read)?;
-    let mut target = to.create(name)?;
-    let length = source.length()?;
-    let mut done = 0;
-    while done < length {
-        let mut bytes = vec![0; usize::try_from(COPY_BYTES.min(length - done)).unwrap_or_default()];
-        let got = source.read_at(done, &mut bytes)?;
-        if got == 0 {
-            break;
-        }
-        bytes.truncate(got);
-        target.allocate(done, got as u64)?;
-        target.write_at(done, &bytes)?;
-        done += got as u64;
-    }
-    target.sync_data()?;
-    Ok(done)
 }
 
 /// Copies the files of a folder that is nobody's state, readable by their owner alone, durably.

@@ -181,7 +181,7 @@ impl Config {
         }
     }
 
-    /// Whether the lives of certificates lie within their bounds.
+    /// Whether times lie within their bounds: the lives of certificates, and the lease.
     ///
     /// # Errors
     /// Which one does not, in words.
@@ -195,6 +195,13 @@ impl Config {
                 let days = AUTHORITY_VALIDITY.0 / 86_400;
                 return Err(format!("`{key}` lies between {} s and {days} days", CERTIFICATE_LIFE_MIN.0));
             }
+        }
+        if self.lease.0 < self.node_timeout.0 {
+            let (lease, timeout) = (self.lease.0.0, self.node_timeout.0.0);
+            return Err(format!(
+                "`lease` ({lease} s) must not be shorter than `node_timeout` ({timeout} s): jobs would be frozen before \
+                 their node counts as silent"
+            ));
         }
         Ok(())
     }

@@ -157,7 +157,14 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
     let (key, value) = word.split_once('=').ok_or_else(|| bad("write KEY=VALUE"))?;
     let time = || span(value).map(Span).map_err(|error| bad(&error.to_string()));
     match key {
-        "node_timeout" => config.node_timeout = time()?,
+        "node_timeout" => {
+            // The lease is the node timeout here, unless it is set by itself.
+            let follows = config.lease == config.node_timeout;
+            config.node_timeout = time()?;
+            if follows {
+                config.lease = config.node_timeout;
+            }
+        }
         "lease" => config.lease = time()?,
         "kill_grace" => config.kill_grace = time()?,
         "export_bytes" => config.export_bytes = value.parse().map_err(|_| bad("it takes bytes"))?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,21 +14,25 @@ use super::log_writer::{LogWork, write_log};
 use super::planner::Planner;
 use super::published::Published;
 use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
-use crate::core::pipeline::{Held, Pipeline, TICK_MICROS};
+use crate::core::pipeline::{Held, Pipeline};
 use crate::core::state::Outdated;
 use crate::core::{Command, Core, Effect};
 use crate::model::change::Group;
 use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
-use crate::model::time::Seconds;
+use crate::model::time::{Seconds, WallTime};
 use crate::sched::Demand;
 use crate::store::log::Log;
 use crate::wire::client::Reply;
-use crate::wire::codec::encode;
 use crate::wire::node::{ToNode, Welcome};
 
-/// How often time is looked at when nothing happens.
-const TICK: Duration = Duration::from_micros(TICK_MICROS);
+/// Groups of reports alone are closed no faster than this: nobody waits for them so urgently, and each costs a sync
+/// and wakes half a dozen threads.
+const REPORTS_PACE: Duration = Duration::from_millis(2);
+/// How often time is looked at when nothing happens and no job's time comes up.
+const TICK: Duration = Duration::from_secs(1);
+/// How soon it is looked at again at the earliest.
+const TICK_MIN: Duration = Duration::from_millis(10);
 /// The most messages that one turn takes before the group is closed.
 const TURN_MESSAGES_MAX: usize = 4_096;
 /// A message to the driver.
@@ -151,6 +155,10 @@ struct Loop<O: Outside> {
     sessions: BTreeMap<SessionId, NodeSender>,
     welcome: WelcomeFacts,
     stopping: bool,
+    /// Whether the open group holds anything but reports.
+    urgent: bool,
+    /// When the last group was closed.
+    closed: Instant,
 }
 
 /// What every welcome says.
@@ -200,14 +208,14 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
     planner: Planner,
     outside: O,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (log, frames) = channel();
+    let (log, groups) = channel();
     let epoch = parts.welcome.epoch;
     let reporter = driver.clone();
     let mut writer = parts.log;
     let gauges = parts.gauges.clone();
     let log_thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_log(&mut writer, epoch, &frames, &reporter, &gauges))?;
+        .spawn(move || write_log(&mut writer, epoch, &groups, &reporter, &gauges))?;
     let mut this = Loop {
         pipeline: Pipeline::new(parts.core, parts.end),
         log,
@@ -219,6 +227,8 @@ pub fn start<L: Log + 'static, O: Outside + 'static>(
         sessions: BTreeMap::new(),
         welcome: parts.welcome,
         stopping: false,
+        urgent: false,
+        closed: Instant::now(),
     };
     std::thread::Builder::new().name("core".to_owned()).spawn(move || {
         this.run(&receiver);
@@ -244,10 +254,10 @@ impl<O: Outside> Loop<O> {
                 self.take(message);
                 taken += 1;
             }
-            let patience = if taken > 0 { Duration::ZERO } else { TICK };
+            let patience = if taken > 0 { Duration::ZERO } else { self.patience() };
             match receiver.recv_timeout(patience) {
                 Ok(message) => self.take_in_turn(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) if taken > 0 => {}
+                Err(RecvTimeoutError::Timeout) if taken > 0 || self.pipeline.could_close() => {}
                 Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -288,7 +298,17 @@ impl<O: Outside> Loop<O> {
     }
 
     fn apply(&mut self, command: Command, answer: Option<oneshot::Sender<Answer>>, link: Option<NodeSender>) {
+        self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
         self.pipeline.apply(clock::now(), command, Waiter { answer, link });
+    }
+
+    /// How long to wait for the next message.
+    fn patience(&self) -> Duration {
+        if self.pipeline.could_close() && !self.urgent {
+            return REPORTS_PACE.saturating_sub(self.closed.elapsed());
+        }
+        let until = |at: WallTime| Duration::from_micros(at.micros_since(clock::wall()));
+        self.pipeline.core().next_timer().map_or(TICK, |at| until(at).clamp(TICK_MIN, TICK))
     }
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
@@ -297,14 +317,12 @@ impl<O: Outside> Loop<O> {
         if !notes.is_empty() {
             self.planner.note(notes);
         }
-        if let Some(group) = self.pipeline.close(clock::wall()) {
-            match encode(&Group { changes: group.changes }) {
-                Ok(bytes) => {
-                    if self.log.send(LogWork::Append(group.position, bytes)).is_err() {
-                        self.outside.fatal("the journal's thread is gone");
-                    }
-                }
-                Err(error) => self.outside.fatal(&format!("a group can't be encoded: {error}")),
+        let due = self.urgent || self.stopping || self.closed.elapsed() >= REPORTS_PACE;
+        if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.pipeline.close(clock::wall())) {
+            (self.urgent, self.closed) = (false, Instant::now());
+            let work = LogWork::Append(group.position, Group { changes: group.changes });
+            if self.log.send(work).is_err() {
+                self.outside.fatal("the journal's thread is gone");
             }
         }
         if let Some((view, jobs)) = self.pipeline.glance(clock::wall()) {
@@ -317,10 +335,9 @@ impl<O: Outside> Loop<O> {
     fn on_durable(&mut self, position: Position) {
         self.gauges.position.store(position.0, Ordering::Relaxed);
         for flying in self.pipeline.on_durable(position) {
-            let view = Arc::new(flying.view.clone());
-            self.published.publish(flying.view, &flying.jobs);
+            self.published.publish(flying.view.clone(), &flying.jobs);
             if let Some(tables) = &self.tables {
-                tables.write(Durable { touched: flying.touched, view });
+                tables.write(Durable { touched: flying.touched, view: flying.view });
             }
         }
         self.release();

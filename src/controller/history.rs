@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::core::authorise::in_reach;
 use crate::core::job::Job;
@@ -12,9 +13,10 @@ use crate::model::record::{Exception, KeyRecord};
 use crate::model::state::{Cause, End};
 use crate::model::time::WallTime;
 use crate::store::collect::orphan_key;
+use crate::store::results;
 use crate::store::rows::{
     ANSWER, ENDED_EXCEPTION, ENDED_TASKS, FAILED_BY, JobRow, ORPHAN, RESULT_SET, RESULT_TEXT, SENT, SetRow,
-    answer_key, content_key, job_key, name_key, pair_key, task_key, unpack,
+    answer_key, content_key, job_key, name_key, pair_key, result_key, task_key,
 };
 use crate::store::tables::{Order, Table, TablesError, TablesRead};
 use crate::wire::codec::decode;
@@ -121,7 +123,7 @@ pub fn ended_since(
     tables: &dyn TablesRead,
     since: WallTime,
     uid: Option<Uid>,
-) -> Result<BTreeMap<JobId, Job>, TablesError> {
+) -> Result<BTreeMap<JobId, Arc<Job>>, TablesError> {
     let mut jobs = BTreeMap::new();
     let mut from = Bound::Included(since.0.max(0).to_be_bytes().to_vec());
     loop {
@@ -138,7 +140,7 @@ pub fn ended_since(
                 continue;
             };
             if let Some(job) = job(tables, id)? {
-                jobs.insert(id, job);
+                jobs.insert(id, Arc::new(job));
             }
             if jobs.len() >= LISTED_MAX {
                 return Ok(jobs);
@@ -249,15 +251,10 @@ pub fn newest_of(tables: &dyn TablesRead, caller: &Identity) -> Result<Option<Jo
 /// # Errors
 /// What the tables said.
 pub fn attempts(tables: &dyn TablesRead, view: &View, task: TaskRef) -> Result<Vec<End>, TablesError> {
-    let low = [task_key(task.job, task.ordinal), Attempt(0).0.to_be_bytes().to_vec()].concat();
-    let high = [task_key(task.job, task.ordinal), u32::MAX.to_be_bytes().to_vec()].concat();
-    let rows = tables.range(Table::RESULT, Bound::Included(&low), Bound::Included(&high), Order::Up, PAGE)?;
     let mut ends: BTreeMap<Attempt, End> = BTreeMap::new();
-    for (key, value) in rows {
-        if let Some(mut end) = unpack(&value) {
-            put_words(tables, &key, &mut end)?;
-            ends.insert(end.attempt, end);
-        }
+    for mut end in results::ends_of(tables, task)? {
+        put_words(tables, &result_key(task, end.attempt), &mut end)?;
+        ends.insert(end.attempt, end);
     }
     let recent = view.cluster.recent.range((task, Attempt(0))..=(task, Attempt(u32::MAX)));
     for ((_, attempt), end) in recent {

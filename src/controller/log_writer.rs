@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use super::driver::{Driver, Gauges, Message};
+use crate::model::change::Group;
 use crate::model::ids::{Epoch, Position};
 use crate::store::log::{Log, LogError, Room};
+use crate::wire::codec::encode;
 
 /// What the log's thread is given.
 pub(super) enum LogWork {
     /// Append a group.
-    Append(Position, Vec<u8>),
+    Append(Position, Group),
     /// Let go of the groups up to there.
     Trim(Position),
 }
@@ -24,20 +26,27 @@ pub(super) fn write_log<L: Log>(
     gauges: &Gauges,
 ) {
     let fatal = |error: LogError| driver.send(Message::Fatal(format!("the journal failed: {error}")));
+    // Encoded here rather than on the core's thread, which has enough to do.
+    let append = |log: &mut L, position: Position, group: &Group| {
+        let frame = encode(group).map_err(|error| format!("a group can't be encoded: {error}"))?;
+        gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
+    };
     while let Ok(first) = frames.recv() {
         let mut last = None;
         let mut next = Some(first);
         while let Some(work) = next {
             let result = match work {
-                LogWork::Append(position, frame) => {
+                LogWork::Append(position, group) => {
                     last = Some(position);
-                    gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
-                    log.append(epoch, position, &frame)
+                    append(log, position, &group)
                 }
-                LogWork::Trim(position) => log.trim(Position(position.0 + 1)),
+                LogWork::Trim(position) => {
+                    log.trim(Position(position.0 + 1)).map_err(|error| format!("the journal failed: {error}"))
+                }
             };
-            if let Err(error) = result {
-                return fatal(error);
+            if let Err(why) = result {
+                return driver.send(Message::Fatal(why));
             }
             next = frames.try_recv().ok();
         }

@@ -114,10 +114,27 @@ async fn data(office: &Office, connection: &Connection, identity: &Identity, mut
         return connection.close(CloseCode::Protocol.varint(), b"no such node, or no hello");
     };
     lock(&office.data_links).insert(node, connection.clone());
-    connection.closed().await;
+    lock(&office.unanswered).remove(&node);
+    office.data_links_changed.send_replace(());
+    shipments(office, connection, node).await;
+    office.data_links_changed.send_replace(());
     let mut links = lock(&office.data_links);
     if links.get(&node).is_some_and(|link| link.stable_id() == connection.stable_id()) {
         links.remove(&node);
+    }
+}
+
+/// Takes what the node sends on this connection, until it is over. One stream does; another one takes its place.
+async fn shipments(office: &Office, connection: &Connection, node: NodeId) {
+    let mut stream = connection.accept_bi().await;
+    while let Ok((send, receive)) = stream {
+        stream = tokio::select! {
+            why = super::shipments::serve(office, node, send, receive) => {
+                tracing::debug!(node = node.0, why, "a stream of output is over");
+                connection.accept_bi().await
+            }
+            next = connection.accept_bi() => next,
+        };
     }
 }
 

@@ -10,11 +10,14 @@ use quinn::Connection;
 use super::backup::Sources;
 use super::config::Config;
 use super::driver::{Driver, Gauges};
+use super::handlers::log_source::Silence;
 use super::history;
+use super::kept::Keeper;
 use super::planner::Explainer;
 use super::published::Published;
 use super::quota::Quotas;
 use super::strangers::Strangers;
+use super::windows::Windows;
 use crate::core::Settings;
 use crate::model::ids::{ContentHash, Epoch, Incarnation, NodeId, Uid};
 use crate::model::time::WallTime;
@@ -41,6 +44,14 @@ pub struct Office {
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
     pub content: Arc<Content>,
+    /// Output of jobs, as far as it is kept here.
+    pub kept: Keeper,
+    /// Who reads how much output at once.
+    pub windows: Windows,
+    /// Nodes that did not answer when they were asked for output.
+    pub unanswered: Mutex<BTreeMap<NodeId, Silence>>,
+    /// Says when a node's second connection comes or goes.
+    pub data_links_changed: tokio::sync::watch::Sender<()>,
     /// The state folder's files, with the lock.
     pub disk: Arc<dyn Disk>,
     /// Why jobs wait.

@@ -64,10 +64,10 @@ impl Published {
     }
 
     /// Puts a newer view in place and tells those who listen for these jobs.
-    pub fn publish(&self, view: View, changed: &BTreeSet<JobId>) {
+    pub fn publish(&self, view: Arc<View>, changed: &BTreeSet<JobId>) {
         // First what a live view may have missed, then the position that it would go on from.
         lock(&self.recent).push(view.position, changed);
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
         self.any.send_replace(());
         if changed.is_empty() {
             return;

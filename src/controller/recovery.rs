@@ -22,6 +22,8 @@ use crate::store::export::rebuild::rebuild;
 use crate::store::fed::Fed;
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError, Opened};
+use crate::store::output::{Limits, OutputStore};
+use crate::store::results;
 use crate::store::rows::{restore_row, rows_of};
 use crate::store::tables::sled::{Fit, Found, SledTables};
 use crate::store::tables::{Tables, TablesError};
@@ -41,6 +43,8 @@ pub struct Recovered {
     pub tables: Fed<SledTables>,
     /// Content files.
     pub content: Content,
+    /// Kept output.
+    pub output: OutputStore,
     /// Whose state it is.
     pub file: ClusterFile,
     /// What the journal said at opening.
@@ -121,7 +125,8 @@ pub fn recover(state: &Path) -> Result<Recovered, RecoveryError> {
         words.push_str(&format!("; {} bytes of an unfinished group were cut off", opened.torn_bytes));
     }
     let content = Content::open(disk.clone())?;
-    Ok(Recovered { cluster, journal, tables, content, file, opened, words, disk, recent })
+    let output = OutputStore::open(disk.clone(), Limits::default())?;
+    Ok(Recovered { cluster, journal, tables, content, output, file, opened, words, disk, recent })
 }
 
 /// What a journal and its tables come to.
@@ -284,6 +289,7 @@ fn write(
     let unwritable = |source| RecoveryError::Group { position, source };
     let batch = std::mem::take(touched);
     let mut rows = rows_of(cluster, &batch, position).map_err(unwritable)?;
+    rows.extend(results::rows(tables, &batch.ended)?);
     rows.extend(used_rows(tables, cluster, &batch)?);
     tables.apply(&rows, position)?;
     for outdated in super::tables_writer::outdated_by(&batch, cluster) {

@@ -15,12 +15,13 @@ use crate::model::time::WallTime;
 use crate::store::cluster_file::{self, ClusterFile};
 use crate::store::content;
 use crate::store::disk::real::RealDisk;
-use crate::store::disk::{Disk, DiskError};
+use crate::store::disk::{self, Disk, DiskError};
 use crate::store::export::manifest::Manifest;
 use crate::store::export::rows_file::read_noted;
 use crate::store::export::{self, files};
 use crate::store::journal::Journal;
 use crate::store::log::{Claim, Log, LogError};
+use crate::store::output;
 use crate::store::rows::next_job_of;
 use crate::wire::codec::{DecodeError, encode};
 
@@ -78,13 +79,14 @@ pub fn restore(settings: &Path, from: &Path, advertise: Option<String>) -> Resul
     let disk = RealDisk::create(&config.state)?;
     disk.make_folder(export::FOLDER)?;
     for note in files(&manifest) {
-        backup::copy(&source, &note.path, &disk, &note.path)?;
+        disk::copy(&source, &note.path, &disk, &note.path)?;
     }
     disk.sync_folder(export::FOLDER)?;
     let manifest = Manifest { incarnation, ..manifest };
     export::verify(&disk, &manifest).map_err(BackupError::from)?;
     manifest.write(&disk)?;
     copy_content(&source, &disk)?;
+    output::copy(&source, &disk)?;
     let next = begin_journal(&disk, &manifest, old.incarnation)?;
     cluster_file::create(&disk, &ClusterFile { name: old.name.clone(), incarnation })
         .map_err(BackupError::from)?;
@@ -136,7 +138,7 @@ fn copy_content(from: &dyn Disk, to: &dyn Disk) -> Result<(), DiskError> {
     to.make_folder(content::FOLDER)?;
     for hash in content::list(from)? {
         let path = content::path(hash);
-        backup::copy(from, &path, to, &path)?;
+        disk::copy(from, &path, to, &path)?;
     }
     to.sync_folder(content::FOLDER)
 }

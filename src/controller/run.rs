@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
+use super::kept::Keeper;
 use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
@@ -21,6 +22,7 @@ use super::recovery::{RecoveryError, recover};
 use super::renew::OwnError;
 use super::strangers::Strangers;
 use super::tables_writer::{ExportRule, TablesWriter};
+use super::windows::Windows;
 use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
@@ -89,6 +91,10 @@ impl Outside for Bell {
 /// # Errors
 /// Why it did not start.
 pub fn run(settings: &Path) -> Result<(), RunError> {
+    // The allocator asks for huge pages, and would have one of them for each few small things of each thread.
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::warn!(%error, "huge pages can't be turned off; more memory will be used");
+    }
     let config = Config::load(settings)?;
     let authority = Authority::load(&config.ca)?;
     let (credentials, renewed) = renew::own(&config, &authority)?;
@@ -138,6 +144,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         published,
         tables: reader,
         content,
+        kept: Keeper::start(recovered.output, driver.clone())?,
+        windows: Windows::default(),
+        unanswered: Mutex::default(),
+        data_links_changed: tokio::sync::watch::channel(()).0,
         disk: recovered.disk,
         explainer,
         settings: core_settings,

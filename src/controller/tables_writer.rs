@@ -3,9 +3,8 @@
 //! enough or somebody asks: the tables stand still meanwhile, and nobody waits for them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::driver::{Driver, Gauges, Message};
@@ -20,26 +19,18 @@ use crate::store::export::ExportError;
 use crate::store::export::manifest::Manifest;
 use crate::store::fed::Fed;
 use crate::store::prune;
+use crate::store::results;
 use crate::store::rows::rows_of;
 use crate::store::tables::Tables;
 use crate::store::used::used_rows;
 
 /// How long changes gather before they are written as one.
-const GATHER: std::time::Duration = std::time::Duration::from_millis(20);
+const GATHER: std::time::Duration = std::time::Duration::from_millis(100);
 /// Between two looks for what is too old to keep.
 const PRUNE_PAUSE: Seconds = Seconds(600);
 
 /// An export that failed by itself is tried again after so long.
 const EXPORT_PAUSE: Seconds = Seconds(300);
-
-/// What the thread is given.
-#[derive(Debug)]
-enum Work {
-    /// Something durable to write.
-    Write(Box<Durable>),
-    /// Make an export of everything that was given before.
-    Export(ExportAnswer),
-}
 
 /// Where the outcome of an export goes.
 pub type ExportAnswer = tokio::sync::oneshot::Sender<Result<Manifest, String>>;
@@ -67,8 +58,47 @@ pub struct ExportRule {
 /// The writer's thread.
 #[derive(Debug)]
 pub struct TablesWriter {
-    sender: Sender<Work>,
+    basket: Arc<Basket>,
     thread: JoinHandle<()>,
+}
+
+/// What gathers until the thread has time for it: of the views only the newest, since each keeps alive what memory
+/// has let go of.
+#[derive(Debug, Default)]
+struct Basket {
+    gathered: Mutex<Gathered>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    durable: Option<Durable>,
+    exports: Vec<ExportAnswer>,
+    closed: bool,
+}
+
+impl Basket {
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        // What is in it is whole at any time: a panic elsewhere does not spoil it.
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something, lets more gather, and takes it all. `None`: closed and empty.
+    fn take(&self) -> Option<(Option<Durable>, Vec<ExportAnswer>)> {
+        let mut gathered = self.lock();
+        while gathered.durable.is_none() && gathered.exports.is_empty() && !gathered.closed {
+            gathered = self.bell.wait(gathered).unwrap_or_else(PoisonError::into_inner);
+        }
+        let wait = !gathered.closed && gathered.exports.is_empty();
+        drop(gathered);
+        if wait {
+            // Nobody waits for the tables: what came and went meanwhile is not written at all.
+            std::thread::sleep(GATHER);
+        }
+        let mut gathered = self.lock();
+        let (durable, exports) = (gathered.durable.take(), std::mem::take(&mut gathered.exports));
+        (durable.is_some() || !exports.is_empty()).then_some((durable, exports))
+    }
 }
 
 impl TablesWriter {
@@ -79,27 +109,40 @@ impl TablesWriter {
         rule: ExportRule,
         driver: Driver,
     ) -> std::io::Result<TablesWriter> {
-        let (sender, receiver) = channel();
+        let basket = Arc::<Basket>::default();
+        let shared = Arc::clone(&basket);
         let mut writer = Writer::new(tables, content, rule, driver);
         let thread =
-            std::thread::Builder::new().name("tables".to_owned()).spawn(move || writer.run(&receiver))?;
-        Ok(TablesWriter { sender, thread })
+            std::thread::Builder::new().name("tables".to_owned()).spawn(move || writer.run(&shared))?;
+        Ok(TablesWriter { basket, thread })
     }
 
     /// Hands something over.
     pub fn write(&self, durable: Durable) {
         // The thread ends only with the process or after a failure that it has reported.
-        let _ = self.sender.send(Work::Write(Box::new(durable)));
+        let mut gathered = self.basket.lock();
+        match &mut gathered.durable {
+            Some(older) => {
+                older.touched.merge(durable.touched);
+                older.view = durable.view;
+            }
+            None => {
+                gathered.durable = Some(durable);
+                self.basket.bell.notify_one();
+            }
+        }
     }
 
     /// Asks for an export of everything that was handed over before.
     pub fn export(&self, answer: ExportAnswer) {
-        let _ = self.sender.send(Work::Export(answer));
+        self.basket.lock().exports.push(answer);
+        self.basket.bell.notify_one();
     }
 
     /// Waits until everything is written and the tables are closed.
     pub fn stop(self) {
-        drop(self.sender);
+        self.basket.lock().closed = true;
+        self.basket.bell.notify_one();
         let _ = self.thread.join();
     }
 }
@@ -126,27 +169,9 @@ impl<T: Tables> Writer<T> {
         &self.tables
     }
 
-    fn run(&mut self, receiver: &Receiver<Work>) {
-        let mut asked = Vec::new();
-        while let Ok(first) = receiver.recv() {
-            let mut batch: Option<Durable> = None;
-            let mut take = |work: Work, asked: &mut Vec<ExportAnswer>| match work {
-                Work::Export(answer) => asked.push(answer),
-                Work::Write(more) => match &mut batch {
-                    Some(batch) => {
-                        batch.touched.merge(more.touched);
-                        batch.view = more.view;
-                    }
-                    None => batch = Some(*more),
-                },
-            };
-            take(first, &mut asked);
-            // Nobody waits for the tables: what gathers meanwhile is written as one, and what came and went not at all.
-            std::thread::sleep(GATHER);
-            while let Ok(more) = receiver.try_recv() {
-                take(more, &mut asked);
-            }
-            let written = batch.map_or(Ok(()), |batch| self.write(batch));
+    fn run(&mut self, basket: &Basket) {
+        while let Some((durable, mut asked)) = basket.take() {
+            let written = durable.map_or(Ok(()), |durable| self.write(durable));
             if let Err(error) = written.and_then(|()| self.export_if_due(&mut asked, super::clock::wall())) {
                 self.driver.send(Message::Fatal(error));
                 return;
@@ -167,6 +192,7 @@ impl<T: Tables> Writer<T> {
         let outdated = outdated_by(&touched, &view.cluster);
         let failed = |error: &dyn std::fmt::Display| format!("the tables failed: {error}");
         let mut rows = rows_of(&view.cluster, &touched, view.position).map_err(|error| failed(&error))?;
+        rows.extend(results::rows(&self.tables, &touched.ended).map_err(|error| failed(&error))?);
         rows.extend(used_rows(&self.tables, &view.cluster, &touched).map_err(|error| failed(&error))?);
         let due = self.pruned.is_none_or(|at| at.plus(PRUNE_PAUSE) <= view.at);
         let living = || collect::used_by_living(&view.cluster);

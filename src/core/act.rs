@@ -1,6 +1,7 @@
 //! Verbs on jobs: cancel, signal, hold, release, requeue, suspend, resume, set.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::authorise::{Right, allowed, may_change, needed};
 use super::command::{Caller, Found, Outcome};
@@ -111,7 +112,7 @@ impl Core {
             let mut one = one.clone();
             // What was done to one may have done something to the next: a cancel to what depends on it.
             if let Some(job) = self.cluster.jobs.get(&id) {
-                one.job = (**job).clone();
+                one.job = Arc::clone(job);
             }
             let line = match self.act_on(now, caller, act, one, found, outcome) {
                 Ok(line) => line,
@@ -198,7 +199,7 @@ impl Core {
                 u64::from(self.put_record(now, record, found, outcome)) * u64::from(before.unfinished())
             }
         };
-        let now_is = self.cluster.jobs.get(&id).map_or(before, |job| (**job).clone());
+        let now_is = self.cluster.jobs.get(&id).map_or(before, Arc::clone);
         line.new = words(&now_is, &one.set());
         if line.tasks == 0 && line.note.is_empty() {
             line.note = "nothing to do".to_owned();
@@ -317,6 +318,9 @@ impl Core {
         }
         let set = one.job.tasks.select(Some(&one.set()), |state| state == State::Held);
         let count = set.count();
+        if count > 0 {
+            self.forgive_launches(id, &set, outcome);
+        }
         if count > 0 && one.job.record.waits_by_task() {
             self.correlate(now, id, &set, &Found::default(), outcome);
         } else if count > 0 {
@@ -336,7 +340,7 @@ impl Core {
         change(&mut record);
         if record != *job.record {
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
     }
 }
@@ -415,7 +419,7 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let Some(job) = self.cluster.jobs.get(&id).map(|job| (**job).clone()) else { return };
-        let one = Chosen { job, tasks: None, named: true };
+        let one = Chosen { job: Arc::new(job), tasks: None, named: true };
         self.cancel(now, caller, &one, why, outcome);
     }
 }

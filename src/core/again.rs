@@ -2,6 +2,7 @@
 //! ended DependencyFailed because of it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::Core;
 use super::act::live_in;
@@ -76,7 +77,7 @@ impl Core {
             (!set.is_empty()).then_some((*state, set))
         });
         let change = Change::JobAgain {
-            record: Box::new(record),
+            record: Arc::new(record),
             states: states.collect(),
             exceptions: job.exceptions.iter().map(|(ordinal, exception)| (*ordinal, *exception)).collect(),
         };
@@ -117,11 +118,11 @@ impl Core {
         lines
     }
 
-    fn children_of(&self, parent: JobId, found: &Found) -> Vec<Job> {
+    fn children_of(&self, parent: JobId, found: &Found) -> Vec<Arc<Job>> {
         let range = (parent, JobId(0))..=(parent, JobId(u64::MAX));
         let here = self.cluster.dependents.range(range).filter_map(|(_, child)| self.cluster.jobs.get(child));
-        let mut children: Vec<Job> = here.map(|job| (**job).clone()).collect();
-        let waits = |job: &&Job| job.record.waits_for.iter().any(|wait| wait.parent == parent);
+        let mut children: Vec<Arc<Job>> = here.cloned().collect();
+        let waits = |job: &&Arc<Job>| job.record.waits_for.iter().any(|wait| wait.parent == parent);
         let past = found.jobs.values().filter(|job| !self.cluster.jobs.contains_key(&job.id()));
         children.extend(past.filter(waits).cloned());
         children
@@ -145,7 +146,7 @@ impl Core {
             self.bring_back(child, record, outcome);
         } else {
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
         self.wait_again(child, failed, outcome);
         self.evaluate_dependencies(now, child.id(), found, outcome);

@@ -1,6 +1,7 @@
 //! What goes into the core and what comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::audit::Deed;
 use super::job::Job;
@@ -122,7 +123,7 @@ pub struct Found {
     /// BLAKE3 of the encoded request.
     pub request_hash: Option<ContentHash>,
     /// Ended jobs that the request names, as they were.
-    pub jobs: BTreeMap<JobId, Job>,
+    pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// Hashes that the caller has sent before and that are kept.
     pub contents: BTreeSet<ContentHash>,
     /// Content too large for the log, which lies in files by now.

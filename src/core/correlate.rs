@@ -1,6 +1,8 @@
 //! `aftercorr`: a task of an array waits for the task of the same index in another. What waits so is held back task
 //! by task; it shows as pending, and each end of a counterpart decides about one task.
 
+use std::sync::Arc;
+
 use super::Core;
 use super::command::{Found, Outcome};
 use super::job::Job;
@@ -147,7 +149,7 @@ impl Core {
         }
         if record != *job.record {
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
     }
 

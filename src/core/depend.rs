@@ -1,5 +1,7 @@
 //! Dependencies: resolved to numbers at submit, looked at again only when a parent starts or ends.
 
+use std::sync::Arc;
+
 use super::Core;
 use super::authorise::in_reach;
 use super::command::{Caller, Found, Outcome};
@@ -77,8 +79,8 @@ impl Core {
                     let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
                     let near = |job: &&Job| in_reach(caller, &job.record);
                     let here = self.named(uid, name).rev().find(near).map(Job::id);
-                    let mut past = found.jobs.values().rev().filter(near);
-                    let history = past.find(|job| &job.record.spec.name == name).map(Job::id);
+                    let mut past = found.jobs.values().rev().map(|job| &**job).filter(near);
+                    let history = past.find(|job| &job.record.spec.name == name).map(|job| job.id());
                     let newest = batch.map(|record| record.id).or(here.max(history));
                     let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
                     waits.push(wait(newest, None));
@@ -117,7 +119,7 @@ impl Core {
     }
 
     pub(super) fn parent<'a>(&'a self, id: JobId, found: &'a Found) -> Option<&'a Job> {
-        self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id))
+        self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id).map(|job| &**job))
     }
 
     /// Unfinished jobs of that owner and name, oldest first.
@@ -219,7 +221,7 @@ impl Core {
         record.never = never;
         record.hold = hold.unwrap_or(record.hold);
         record.version += 1;
-        self.commit(Change::Job(Box::new(record)), outcome);
+        self.commit(Change::Job(Arc::new(record)), outcome);
     }
 
     fn verdict(&self, now: Now, wait: &Wait, found: &Found) -> Verdict {

@@ -11,7 +11,7 @@ use crate::model::resources::Resources;
 use crate::model::spec::{LostPolicy, MemoryRequest};
 use crate::model::state::State;
 use crate::model::task_set::TaskSet;
-use crate::model::time::{BootTime, Now};
+use crate::model::time::{BootTime, Now, Seconds};
 use crate::sched::{Place, Plan, Refill, Right};
 use crate::wire::node::{Act, JobBody, Launch, Order, TaskRun, ToNode};
 
@@ -158,8 +158,10 @@ impl Core {
         slots: Slots,
         outcome: &mut Outcome,
     ) {
+        let lease = self.cluster.lease;
         let Some(session) = self.sessions.get_mut(&node) else { return };
-        let body = session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots)));
+        let body =
+            session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots, lease)));
         // The node looks at its own clock.
         let sight = self.sights.get(&node);
         let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);
@@ -204,6 +206,7 @@ impl Core {
         let here = job.live_on(node);
         let in_time = slots.not_after.is_none_or(|at| now.wall < at);
         let ready = self.sights.get(&node).is_some_and(|sight| sight.takes_work());
+        let ready = ready && !self.cluster.has_abandoned(node);
         let accepts = self.cluster.nodes.get(&node).is_some_and(|n| n.record.admin == NodeAdmin::Up);
         let may = slots.refills && in_time && ready && accepts && job.record.blocked_by().next().is_none();
         let may = may && is_current(&job.record, &slots);
@@ -246,7 +249,7 @@ pub(super) fn add_to_runs(runs: &mut Vec<TaskRun>, ordinal: Ordinal, attempt: At
 }
 
 impl super::Settings {
-    fn body_of(&self, record: &JobRecord, slots: &Slots) -> JobBody {
+    fn body_of(&self, record: &JobRecord, slots: &Slots, lease: Seconds) -> JobBody {
         let spec = &record.spec;
         let (per_node, per_cpu) = match spec.request.memory {
             MemoryRequest::PerNode(bytes) => (Some(bytes), None),
@@ -260,7 +263,7 @@ impl super::Settings {
         };
         JobBody {
             name: spec.name.clone(),
-            user: record.user.clone(),
+            user: record.user.to_string(),
             uid: record.uid,
             partition: record.partitions.first().cloned().unwrap_or_default(),
             account: spec.account.clone(),
@@ -282,7 +285,10 @@ impl super::Settings {
             limit: record.limit,
             grace: self.kill_grace,
             warning: spec.signal,
-            lost: spec.restart.lost,
+            lost: match spec.restart.lost {
+                LostPolicy::Fenced(own) => LostPolicy::Fenced(Some(own.unwrap_or(lease))),
+                other => other,
+            },
             indexes: spec.array.as_ref().map(|array| array.indexes.clone()),
             lines: spec.array.as_ref().and_then(|array| array.lines),
             submit_time: record.submit_time,

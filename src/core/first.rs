@@ -2,6 +2,7 @@
 //! so that nobody else's job loses its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Core;
 use super::command::Outcome;
@@ -63,7 +64,7 @@ impl Core {
             let mut record = (*job.record).clone();
             record.place = place;
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
         Ok(ahead)
     }

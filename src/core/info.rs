@@ -4,35 +4,37 @@ use std::collections::BTreeMap;
 
 use super::act::chosen_id;
 use super::authorise::may_see;
+use super::breaker::TASK_LAUNCHES_MAX;
 use super::job::Job;
 use super::notes::{free_on, priority};
 use super::select::Chosen;
 use super::state::{Cluster, View};
 use crate::model::identity::{Identity, Role};
 use crate::model::ids::{Attempt, JobId, NodeId, Ordinal};
-use crate::model::record::{Hold, Memory, NodeAdmin, PartitionState, Phase};
+use crate::model::record::{Exception, Hold, Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::spec::{Output, WorkDir};
 use crate::model::state::{End, State};
 use crate::model::time::WallTime;
 use crate::wire::info::{JobInfo, NodeInfo, PartitionInfo, Private, Reason};
 
 impl View {
-    /// The rows for what was chosen: one per array, or one per task.
+    /// The rows for what was chosen: one per array, or one per task. Without a caller they leave out what only some
+    /// may see.
     pub fn rows(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         one: &Chosen,
         expand: bool,
         explain: &dyn Fn(JobId) -> Option<Reason>,
     ) -> Vec<JobInfo> {
         let array = one.job.is_array();
-        let set = one.set();
-        // Who names a task means the task; who names an array of one task means the array.
-        if array && (expand || (one.named && one.tasks.is_some() && set.count() == 1)) {
-            return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
-        }
         if !array {
             return vec![self.task_row(caller, &one.job, Ordinal(0), explain)];
+        }
+        let set = one.set();
+        // Who names a task means the task; who names an array of one task means the array.
+        if expand || (one.named && one.tasks.is_some() && set.count() == 1) {
+            return set.iter().map(|ordinal| self.task_row(caller, &one.job, ordinal, explain)).collect();
         }
         vec![self.array_row(caller, one, explain)]
     }
@@ -40,7 +42,7 @@ impl View {
     /// One task, or a job that is no array.
     pub fn task_row(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         job: &Job,
         ordinal: Ordinal,
         explain: &dyn Fn(JobId) -> Option<Reason>,
@@ -79,7 +81,7 @@ impl View {
 
     fn array_row(
         &self,
-        caller: &Identity,
+        caller: Option<&Identity>,
         one: &Chosen,
         explain: &dyn Fn(JobId) -> Option<Reason>,
     ) -> JobInfo {
@@ -184,7 +186,7 @@ impl View {
         self.cluster.nodes.get(&node).map_or_else(|| format!("node{node}"), |node| node.record.name.clone())
     }
 
-    fn common(&self, caller: &Identity, job: &Job) -> JobInfo {
+    fn common(&self, caller: Option<&Identity>, job: &Job) -> JobInfo {
         let record = &job.record;
         let spec = &record.spec;
         let charge = job.slots.values().next().map(|slots| slots.charge);
@@ -200,7 +202,7 @@ impl View {
             task: None,
             number: job.id(),
             name: spec.name.clone(),
-            user: record.user.clone(),
+            user: record.user.to_string(),
             account: spec.account.clone(),
             qos: spec.qos.clone(),
             partition: record.partitions.join(","),
@@ -220,7 +222,7 @@ impl View {
             restarts: 0,
             tasks: Vec::new(),
             handed: 0,
-            private: may_see(caller, record).then(|| private(job)),
+            private: caller.filter(|caller| may_see(caller, record)).map(|_| private(job)),
         }
     }
 
@@ -238,8 +240,16 @@ impl View {
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {
         let record = &job.record;
         if (state == State::Held && !record.waits_by_task()) || record.hold != Hold::No {
+            let stuck = |exception: &Exception| exception.launches >= TASK_LAUNCHES_MAX;
             return match record.hold {
                 Hold::Admin => reason("JobHeldAdmin", "held by an operator"),
+                Hold::No if job.exceptions.values().any(stuck) => {
+                    let id = job.id();
+                    let text = format!(
+                        "{TASK_LAUNCHES_MAX} launches in a row failed, see `jqueue show {id}`; `jqueue release {id}` tries again"
+                    );
+                    reason("JobHoldMaxRequeue", text)
+                }
                 _ => reason("JobHeldUser", "held; `jqueue release` lets it go"),
             };
         }
@@ -363,6 +373,10 @@ impl View {
                 format!("{why} {foreign} foreign attempts run on from before the restore").trim().to_owned()
             }
         };
+        let why = match self.cluster.abandoned_on(record.id).count() {
+            0 => why,
+            given_up => format!("{why} {given_up} attempts given up, not known to be dead").trim().to_owned(),
+        };
         let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
             partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
         };
@@ -407,6 +421,7 @@ impl View {
             default_memory_per_cpu_bytes: partition.default_memory_per_cpu_bytes,
             nodes_max: partition.nodes_max,
             accounts: partition.accounts.clone(),
+            policy: partition.policy,
         };
         self.cluster.partitions.values().map(row).collect()
     }

@@ -39,11 +39,11 @@ pub struct Job {
 
 impl Job {
     /// A job as its record describes it, with all tasks waiting.
-    pub fn new(record: JobRecord) -> Job {
+    pub fn new(record: Arc<JobRecord>) -> Job {
         let count = record.spec.array.as_ref().map_or(1, |array| array.indexes.count());
         let state = if record.hold == Hold::No { State::Pending } else { State::Held };
         Job {
-            record: Arc::new(record),
+            record,
             tasks: TaskTable::new(count, state),
             live: OrdMap::new(),
             exceptions: OrdMap::new(),

@@ -2,21 +2,24 @@
 //! back changes to make durable and effects to carry out once they are. The state changes only by absorbing the
 //! same changes, so replaying the log after a crash gives the same state.
 
+pub mod abandoned;
 pub mod act;
 pub mod admin;
 pub mod again;
 pub mod audit;
 pub mod authorise;
+pub mod breaker;
 pub mod command;
 pub mod correlate;
 pub mod depend;
 pub mod dispatch;
 pub mod drain;
 pub mod first;
+mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
-pub mod loading;
+mod lost;
 pub mod node_act;
 pub mod notes;
 pub mod pipeline;
@@ -24,6 +27,7 @@ pub mod presence;
 pub mod report;
 pub mod resolve;
 pub mod restart;
+mod restore;
 pub mod restored;
 pub mod select;
 pub mod set;
@@ -67,13 +71,19 @@ pub struct Core {
     next_session: u64,
     /// How fast tasks end where: what decides how many are handed out ahead.
     flows: BTreeMap<(JobId, NodeId), Flow>,
+    /// Which nodes fail to launch.
+    breakers: breaker::Breakers,
     /// What the scheduler has not been told yet.
     untold: Touched,
     /// What has not been turned into rows yet.
     unwritten: Touched,
+    /// What the command at hand has touched so far.
+    touched: Touched,
     /// Nodes that serve one user alone.
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
+    /// Where the last job may run that the scheduler was told of, and where not: most say the same.
+    last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
     /// When drains come to their deadlines.
     drains: BTreeSet<(WallTime, NodeId)>,
@@ -97,10 +107,13 @@ impl Core {
             sessions: BTreeMap::new(),
             next_session: 1,
             flows: BTreeMap::new(),
+            breakers: breaker::Breakers::default(),
             untold: Touched::default(),
             unwritten: Touched::default(),
+            touched: Touched::default(),
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
+            last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
             drains: BTreeSet::new(),
             position,
@@ -145,6 +158,7 @@ impl Core {
             Command::Office { incarnation, epoch } => {
                 let change = Change::Office { incarnation, epoch, at: now.wall };
                 self.commit(change, &mut outcome);
+                self.begin_leases(&mut outcome);
                 self.expect_tied(now);
             }
             Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),
@@ -166,7 +180,19 @@ impl Core {
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }
+        self.note_touched(&mut outcome);
         outcome
+    }
+
+    /// Tells everybody who asks for it later what the command has touched.
+    fn note_touched(&mut self, outcome: &mut Outcome) {
+        let touched = std::mem::take(&mut self.touched);
+        self.untold.places |= touched.places;
+        self.untold.jobs.extend(&touched.jobs);
+        self.untold.slots.extend(&touched.slots);
+        self.untold.nodes.extend(&touched.nodes);
+        outcome.jobs.extend(&touched.jobs);
+        self.unwritten.merge(touched);
     }
 
     /// Takes in a change from the log while recovering.
@@ -205,14 +231,7 @@ impl Core {
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.
     fn commit(&mut self, change: Change, outcome: &mut Outcome) {
-        let mut touched = Touched::default();
-        self.cluster.absorb(&change, &mut touched);
-        self.untold.places |= touched.places;
-        self.untold.jobs.extend(touched.jobs.iter().copied());
-        self.untold.slots.extend(touched.slots.iter().copied());
-        self.untold.nodes.extend(touched.nodes.iter().copied());
-        outcome.jobs.extend(touched.jobs.iter().copied());
-        self.unwritten.merge(touched);
+        self.cluster.absorb(&change, &mut self.touched);
         if !(bug::is_made(Bug::IdReuse) && matches!(change, Change::NextJob(_))) {
             outcome.changes.push(change);
         }

@@ -5,7 +5,8 @@ use super::command::{Caller, Outcome};
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
-use crate::model::ids::{ContentHash, JobId, NodeId, TaskRef};
+use crate::model::ids::{ContentHash, JobId, NodeId};
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{NodeAdmin, PartitionRecord, PartitionState, TokenRecord};
 use crate::model::time::{Now, Seconds, TimeLimit, WallTime};
 use crate::model::token::pool_member;
@@ -101,6 +102,9 @@ impl Core {
                 self.take_back_handed(id, outcome);
             }
             self.set_drain_timer(id);
+            if admin == NodeAdmin::Up {
+                self.breakers.resumed(id);
+            }
             let jobs = self.jobs_on(id);
             let mut line = format!("{} {}", node.record.name, admin_word(admin, jobs.is_empty()));
             if admin == NodeAdmin::Drain && !jobs.is_empty() {
@@ -114,14 +118,7 @@ impl Core {
 
     fn confirm_dead(&mut self, now: Now, names: &[String], outcome: &mut Outcome) {
         for id in self.find_nodes(names).unwrap_or_default() {
-            for job in self.jobs_on(id) {
-                let Some(here) = self.cluster.jobs.get(&job).cloned() else { continue };
-                for (ordinal, live) in here.live.iter().filter(|(_, live)| live.node == id) {
-                    let task = TaskRef { job, ordinal: *ordinal };
-                    self.lose(now, task, *live, "the node was confirmed dead", outcome);
-                }
-                self.refill(now, job, id, 0, outcome);
-            }
+            self.declare_dead(now, id, "the node was confirmed dead", outcome);
         }
     }
 
@@ -214,6 +211,13 @@ impl Core {
                     "drain it first: `jnode drain NODE --reason R`",
                 );
             }
+            if let Some((task, _)) = self.cluster.abandoned_on(*id).next() {
+                return refuse(
+                    RefusalCode::Conflict,
+                    format!("an attempt of job {} that was given up there is not known to be dead", task.job),
+                    "once it is: `jnode down NODE --confirmed-dead`",
+                );
+            }
         }
         let mut lines = Vec::new();
         for (id, name) in ids.into_iter().zip(names) {
@@ -262,6 +266,7 @@ impl Core {
         if let Some(most) = settings.nodes_max {
             record.nodes_max = (most > 0).then_some(most);
         }
+        record.policy = settings.policy.unwrap_or(record.policy);
         if let Some(accounts) = &settings.accounts {
             record.accounts.clone_from(accounts);
         }
@@ -315,6 +320,7 @@ pub fn new_partition(name: &str) -> PartitionRecord {
         priority: 0,
         nodes_max: None,
         accounts: Vec::new(),
+        policy: PartitionPolicy::default(),
     }
 }
 
@@ -342,7 +348,10 @@ fn audit_words(act: &NodeAct) -> String {
         }
         NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes".to_owned(),
         NodeAct::Remove { .. } => "remove nodes".to_owned(),
-        NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
+        NodeAct::PartitionSet(settings) => {
+            let policy = settings.policy.map_or(String::new(), |policy| format!(" policy={}", policy.name()));
+            format!("set partition {}{policy}", settings.name)
+        }
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
     }
 }

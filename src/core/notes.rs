@@ -1,5 +1,6 @@
 //! What the scheduler is told, derived from the state: by value, at most once a job and turn.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use super::Core;
 use super::job::Job;
 use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::resources::Resources;
+use crate::model::shared::same_or;
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 
@@ -39,7 +42,12 @@ impl Core {
         let mut told: BTreeSet<(JobId, NodeId)> = BTreeSet::new();
         for id in &untold.jobs {
             let job = self.cluster.jobs.get(id);
-            let demand = job.and_then(|job| self.demand(job));
+            let mut demand = job.and_then(|job| self.demand(job));
+            if let Some(demand) = &mut demand {
+                demand.partitions = same_or(&self.last_places.0, &demand.partitions);
+                demand.except = same_or(&self.last_places.1, &demand.except);
+                self.last_places = (demand.partitions.clone(), demand.except.clone());
+            }
             notes.push(Note::Job { job: *id, demand });
             let Some(job) = job.filter(|job| !job.slots.is_empty()) else { continue };
             let mut releases = releases(job);
@@ -81,6 +89,7 @@ impl Core {
         let hardware = record.hardware.as_ref()?;
         let sight = self.sights.get(&record.id);
         let ready = sight.is_some_and(|sight| sight.takes_work());
+        let ready = ready && !self.cluster.has_abandoned(record.id);
         let partitions =
             self.cluster.partitions.values().filter(|partition| {
                 partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
@@ -138,6 +147,8 @@ impl Core {
             only,
             except: except.into(),
             refills,
+            strict: self.policy(job).is_strict(),
+            planned: self.policy(job).is_conservative(),
             version: record.version,
         })
     }
@@ -155,7 +166,18 @@ impl Core {
 
     /// A job's place in the order.
     pub fn rank(&self, job: &Job) -> Rank {
-        Rank { priority: priority(&self.cluster, job), submit: job.record.place, job: job.id() }
+        let policy = self.policy(job);
+        let priority = if policy.by_priority() {
+            priority(&self.cluster, job)
+        } else {
+            partition_priority(&self.cluster, job)
+        };
+        let order = policy.order(job.record.limit.0, job.record.cpus);
+        Rank { priority, order, submit: job.record.place, job: job.id() }
+    }
+
+    fn policy(&self, job: &Job) -> PartitionPolicy {
+        policy(&self.cluster, job)
     }
 
     fn node_ids(&self, names: &[String]) -> Vec<NodeId> {
@@ -166,10 +188,21 @@ impl Core {
 /// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
 pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let spec = &job.record.spec;
-    let partition = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
-    let partition = partition.map(|partition| i64::from(partition.priority)).max().unwrap_or(0);
     let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
-    partition * PARTITION_PRIORITY_WEIGHT + own
+    partition_priority(cluster, job) + own
+}
+
+/// The policy under which a job waits: of its partitions that of the highest priority, of equals the first by name.
+pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
+    let known = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    let first = known.min_by_key(|partition| (Reverse(partition.priority), &partition.name));
+    first.map_or(PartitionPolicy::default(), |partition| partition.policy)
+}
+
+/// What the priority of its partition counts; of several the highest.
+fn partition_priority(cluster: &super::Cluster, job: &Job) -> i64 {
+    let partitions = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    partitions.map(|partition| i64::from(partition.priority)).max().unwrap_or(0) * PARTITION_PRIORITY_WEIGHT
 }
 
 fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {

@@ -2,6 +2,7 @@
 //! log is durable up to there. Pure: whoever drives it owns clock, log, tables and connections.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::Core;
 use super::command::{Command, Effect, Outcome};
@@ -38,7 +39,7 @@ pub struct Flying {
     /// Its place in the log.
     pub position: Position,
     /// The state behind it.
-    pub view: View,
+    pub view: Arc<View>,
     /// What it touched, for the tables.
     pub touched: Touched,
     /// The jobs that are different, for whoever waits for them.
@@ -87,6 +88,11 @@ impl<W: Default> Pipeline<W> {
         self.committer.is_idle()
     }
 
+    /// Whether a group could be closed: there is something in it, and the log may take one more.
+    pub fn could_close(&self) -> bool {
+        self.committer.could_close()
+    }
+
     /// Up to where the log is durable.
     pub fn durable(&self) -> Position {
         self.committer.durable()
@@ -119,7 +125,7 @@ impl<W: Default> Pipeline<W> {
     /// Closes the open group, if there is something in it and the log may take one more: it is to be appended.
     pub fn close(&mut self, at: WallTime) -> Option<Closed<Change>> {
         let group = self.committer.close()?;
-        let view = self.core.view(group.position, at);
+        let view = Arc::new(self.core.view(group.position, at));
         let mut touched = self.core.take_unwritten();
         touched.stamp(group.position);
         let jobs = std::mem::take(&mut self.jobs);
@@ -128,14 +134,15 @@ impl<W: Default> Pipeline<W> {
     }
 
     /// A view that no change brings: nothing durable has changed, but what is seen of nodes may have.
-    pub fn glance(&mut self, at: WallTime) -> Option<(View, BTreeSet<JobId>)> {
+    pub fn glance(&mut self, at: WallTime) -> Option<(Arc<View>, BTreeSet<JobId>)> {
         self.looked |= self.core.take_looked();
         let something = self.looked || !self.jobs.is_empty();
         if !something || !self.flying.is_empty() {
             return None;
         }
         self.looked = false;
-        Some((self.core.view(self.committer.durable(), at), std::mem::take(&mut self.jobs)))
+        let view = Arc::new(self.core.view(self.committer.durable(), at));
+        Some((view, std::mem::take(&mut self.jobs)))
     }
 
     /// The log is durable up to `position`. Gives the groups of which that is news, in order: to be published, and
@@ -206,7 +213,8 @@ fn rough_bytes(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::core::{Cluster, Settings};
-    use crate::model::ids::{Epoch, Incarnation, Instance, NodeId, SessionId};
+    use crate::model::ids::{Attempt, Epoch, Incarnation, Instance, NodeId, Ordinal, SessionId, TaskRef};
+    use crate::model::record::Exception;
     use crate::wire::node::{Act, Order};
 
     fn settings() -> Settings {
@@ -300,5 +308,26 @@ mod tests {
         cluster.absorb(&change, &mut Touched::default());
         assert_eq!(cluster.nodes[&NodeId(1)].slots, 0);
         assert_eq!(crate::core::invariants::check(&cluster), Ok(()));
+    }
+
+    /// A job that is wanted again while memory still has it, though the tables have let go of it, is written as a whole
+    /// (seed 514 of the simulator: an attempt number was used again after a restart).
+    #[test]
+    fn what_is_wanted_again_is_written_anew() {
+        let mut cluster = Cluster::default();
+        let (id, ordinal) = (JobId(1), Ordinal(0));
+        let exception = Exception { attempts: Attempt(1), unstarted: 1, ..Exception::default() };
+        let record = std::sync::Arc::new(crate::core::tests_spec::job_record(id));
+        for change in [
+            Change::Job(record.clone()),
+            Change::Exception { task: TaskRef { job: id, ordinal }, exception },
+            Change::JobEnded { job: id, at: WallTime(1) },
+        ] {
+            cluster.absorb(&change, &mut Touched::default());
+        }
+        let mut touched = Touched::default();
+        let again = Change::JobAgain { record, states: vec![], exceptions: vec![(ordinal, exception)] };
+        cluster.absorb(&again, &mut touched);
+        assert!(touched.exceptions.contains(&(id, ordinal)) && touched.chunks.contains(&(id, 0)));
     }
 }

@@ -48,6 +48,7 @@ impl Core {
         sight.instance = Some(hello.instance);
         sight.ready = false;
         sight.set_clock(now.wall, hello.clock);
+        self.untold.nodes.insert(id);
         self.heard(now, id);
         let comes_over = hello.incarnation.is_some_and(|seen| seen != self.cluster.incarnation);
         outcome.effects.push(Effect::Welcome { node: id, session, comes_over });
@@ -64,7 +65,8 @@ impl Core {
         if speaks {
             return Err(format!("a second node daemon says that it is {name}; stop one of them"));
         }
-        let holds = self.cluster.on_node.range((id, JobId(0))..=(id, JobId(u64::MAX))).next().is_some();
+        let holds = self.cluster.on_node.range((id, JobId(0))..=(id, JobId(u64::MAX))).next().is_some()
+            || self.cluster.has_abandoned(id);
         if old.boot == hello.instance.boot && holds {
             return Err(format!(
                 "node {name} came back with another spool in the same boot while jobs may run there; bring the spool \
@@ -139,6 +141,7 @@ impl Core {
         let sight = self.sight(node);
         sight.session = None;
         sight.ready = false;
+        self.untold.nodes.insert(node);
         self.heard(now, node);
     }
 
@@ -159,11 +162,12 @@ impl Core {
     }
 
     pub(super) fn heard(&mut self, now: Now, node: NodeId) {
-        self.untold.nodes.insert(node);
         let sight = self.sight(node);
         sight.heard = now.boot;
         sight.heard_at = Some(now.wall);
-        sight.unreachable = false;
+        if std::mem::take(&mut sight.unreachable) {
+            self.untold.nodes.insert(node);
+        }
     }
 
     /// Time has passed: silent nodes become unreachable, deadlines and delayed dependencies come up.
@@ -177,10 +181,12 @@ impl Core {
             .collect();
         for node in silent {
             self.end_session(node, "nothing was heard for the node timeout", outcome);
-            self.sight(node).unreachable = true;
+            let sight = self.sight(node);
+            (sight.unreachable, sight.give_up_at) = (true, Some(now.boot));
             self.untold.nodes.insert(node);
             outcome.jobs.extend(self.jobs_on(node));
         }
+        self.give_up_due(now, outcome);
         self.end_untied(now, outcome);
         while let Some((at, job)) = self.timers.first().copied().filter(|(at, _)| *at <= now.wall) {
             self.timers.remove(&(at, job));

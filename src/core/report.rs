@@ -55,7 +55,8 @@ impl Core {
         }
         for ended in report.ended {
             let end = End { node: Some(node), ..ended.end };
-            *freed.entry(ended.task.job).or_default() += 1;
+            // What could not even be launched is no sign of a fast flow.
+            *freed.entry(ended.task.job).or_default() += u32::from(end.start.is_some());
             self.on_ended(now, node, ended.task, end, outcome);
         }
         for never in &report.never {
@@ -93,6 +94,7 @@ impl Core {
             let live = Live { phase, start: Some(start), ..live };
             let first = self.cluster.jobs.get(&task.job).is_some_and(|job| job.first_start.is_none());
             self.commit(Change::Live { job: task.job, set: TaskSet::one(task.ordinal), live }, outcome);
+            self.note_launch(now, task, &live, None, outcome);
             if first {
                 self.wake_dependents(now, task.job, None, outcome);
             }
@@ -114,15 +116,18 @@ impl Core {
         end: End,
         outcome: &mut Outcome,
     ) {
+        if !end.state.is_end() {
+            return;
+        }
         let Some(live) = self.live(node, task, end.attempt) else {
-            if bug::is_made(Bug::EndedTwice) {
+            if let Some(live) = self.abandoned(node, task, end.attempt) {
+                self.on_late_end(now, task, live, end, outcome);
+            } else if bug::is_made(Bug::EndedTwice) {
                 self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
             }
             return;
         };
-        if !end.state.is_end() {
-            return;
-        }
+        self.note_launch(now, task, &live, Some(&end), outcome);
         let end = self.with_wish(task, &live, end);
         self.end_attempt(now, task, live, end, outcome);
     }
@@ -141,7 +146,9 @@ impl Core {
     }
 
     fn on_never(&mut self, now: Now, node: NodeId, task: TaskRef, attempt: Attempt, outcome: &mut Outcome) {
-        let Some(live) = self.live(node, task, attempt) else { return };
+        let Some(live) = self.live(node, task, attempt) else {
+            return self.on_late_never(node, task, attempt, outcome);
+        };
         let job = self.cluster.jobs.get(&task.job);
         let latest = job.and_then(|job| job.slots.get(&node)).and_then(|slots| slots.not_after);
         if live.wanted == Wanted::Run && !self.is_held(task.job) && latest.is_some_and(|at| now.wall < at) {
@@ -192,6 +199,7 @@ impl Core {
         inventory: &Inventory,
         outcome: &mut Outcome,
     ) {
+        self.conclude_abandoned(now, node, instance, inventory, outcome);
         let mut known: BTreeSet<(TaskRef, Attempt)> = BTreeSet::new();
         for id in self.jobs_on(node) {
             let Some(job) = self.cluster.jobs.get(&id).cloned() else { continue };
@@ -292,26 +300,13 @@ impl Core {
             add_to_runs(by_job.entry(task.job).or_default(), task.ordinal, *attempt);
         }
         for (job, attempts) in by_job {
-            let text = "the controller has ended this attempt already".to_owned();
-            let reason = KillReason::Cancel { by: String::new(), text };
-            self.send_order(node, job, Act::Kill { attempts, reason }, outcome);
+            self.send_order(node, job, Act::Kill { attempts, reason: KillReason::GivenUp }, outcome);
         }
     }
 
     /// An attempt is known to be dead without having reported its end.
     pub(super) fn lose(&mut self, now: Now, task: TaskRef, live: Live, why: &str, outcome: &mut Outcome) {
-        let end = End {
-            state: State::NodeFail,
-            exit_code: 0,
-            signal: 0,
-            cause: Cause::said(CauseKind::Node, why),
-            node: Some(live.node),
-            start: live.start,
-            end: now.wall,
-            usage: Usage::default(),
-            attempt: live.attempt,
-        };
-        let end = self.with_wish(task, &live, end);
+        let end = self.with_wish(task, &live, super::lost::lost_end(now, &live, why));
         self.end_attempt(now, task, live, end, outcome);
     }
 

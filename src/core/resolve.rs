@@ -14,13 +14,23 @@ use crate::wire::client::{Refusal, RefusalCode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// Partitions that it may run in.
-    pub partitions: Vec<String>,
+    pub partitions: Arc<[String]>,
     /// Its time limit.
     pub limit: TimeLimit,
     /// Memory of one slot.
     pub memory: Memory,
     /// Cpus of one slot.
     pub cpus: u32,
+}
+
+/// Whether two requests of one user resolve to the same.
+pub fn asks_the_same(one: &JobSpec, other: &JobSpec) -> bool {
+    one.request == other.request
+        && one.place == other.place
+        && one.times == other.times
+        && one.restart == other.restart
+        && one.account == other.account
+        && one.qos == other.qos
 }
 
 /// Fills in what the user did not say.

@@ -1,7 +1,10 @@
 //! What follows an end: the next attempt, if the restart policy names the cause; else the end of the task, perhaps
 //! of the job, and a look at those who wait for it.
 
+use std::sync::Arc;
+
 use super::Core;
+use super::breaker::{TASK_LAUNCHES_MAX, is_failed_launch};
 use super::command::{Found, Outcome};
 use super::job::Job;
 use crate::model::bug::{self, Bug};
@@ -38,11 +41,13 @@ impl Core {
         let old = job.exceptions.get(&task.ordinal).copied().unwrap_or_default();
         let again = again(&job, &live, &end, old.retries);
         let grown = grown(&job, &live, &end).filter(|_| again != Again::No);
+        let launches = if is_failed_launch(&end) { old.launches.saturating_add(1) } else { 0 };
+        let unstarted = u32::from(is_failed_launch(&end));
         self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
         let set = TaskSet::one(task.ordinal);
         if again == Again::No {
             // An attempt number is never used twice, whatever starts the task again later.
-            if live.attempt.0 > 1 && old.attempts != live.attempt {
+            if live.attempt.0 > 1 && old.attempts < live.attempt {
                 let exception = crate::model::record::Exception { attempts: live.attempt, ..old };
                 self.commit(Change::Exception { task, exception }, outcome);
             }
@@ -50,18 +55,21 @@ impl Core {
         }
         let mut exception = old;
         if !bug::is_made(Bug::ReuseAttempt) {
-            exception.attempts = live.attempt;
+            exception.attempts = old.attempts.max(live.attempt);
         }
         exception.retries += u32::from(again == Again::Counted);
+        exception.launches = launches;
+        exception.unstarted = exception.unstarted.saturating_add(unstarted);
         self.commit(Change::Exception { task, exception }, outcome);
         if let Some(memory) = grown {
             let mut record = (*job.record).clone();
             record.memory = Memory::Fixed(memory);
             record.version += 1;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
             self.forget_bodies(task.job);
         }
-        self.commit(Change::Waiting { job: task.job, set, held: self.is_held(task.job) }, outcome);
+        let held = self.is_held(task.job) || launches >= TASK_LAUNCHES_MAX;
+        self.commit(Change::Waiting { job: task.job, set, held }, outcome);
     }
 
     /// Tasks have ended for good: the job with them, if they were the last; then whoever waits for them is looked at.
@@ -109,6 +117,15 @@ impl Core {
         if late_end {
             self.kill_live(&job, &|_| true, Wanted::Cancel, crate::wire::node::KillReason::Deadline, outcome);
         }
+    }
+}
+
+/// Whether the task of an attempt that ends so starts again, and if so, whether that costs one of its retries.
+pub(super) fn may_start_again(job: &Job, live: &Live, end: &End, retries_spent: u32) -> Option<bool> {
+    match again(job, live, end, retries_spent) {
+        Again::No => None,
+        Again::Free => Some(false),
+        Again::Counted => Some(true),
     }
 }
 

@@ -4,6 +4,7 @@
 //! jobs that this state has never heard of is left alone and shown.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::command::Outcome;
 use super::{Core, refuse};
@@ -44,7 +45,7 @@ impl Core {
         if job.record.hold != Hold::Admin {
             let record =
                 JobRecord { hold: Hold::Admin, version: job.record.version + 1, ..(*job.record).clone() };
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
         }
         let set = job.tasks.select(None, |state| state == State::Pending);
         if set.count() > 0 {
@@ -148,7 +149,7 @@ impl Core {
 }
 
 /// What one slot of a job takes of a node.
-fn charge_of(record: &JobRecord, total: &Resources) -> Resources {
+pub(super) fn charge_of(record: &JobRecord, total: &Resources) -> Resources {
     let memory_bytes = match record.memory {
         Memory::Fixed(bytes) => bytes,
         Memory::Share => {

@@ -1,6 +1,7 @@
 //! From selectors and filters to jobs and tasks, in memory and in what history gave.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::authorise::in_reach;
 use super::job::Job;
@@ -19,7 +20,7 @@ pub type Sights = imbl::OrdMap<NodeId, std::sync::Arc<super::NodeSight>>;
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The job.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// The tasks; all of them if `None`.
     pub tasks: Option<TaskSet>,
     /// Whether it was named rather than found by a filter.
@@ -40,7 +41,7 @@ impl Chosen {
 pub fn choose(
     cluster: &Cluster,
     sights: &Sights,
-    history: &BTreeMap<JobId, Job>,
+    history: &BTreeMap<JobId, Arc<Job>>,
     caller: &Identity,
     selection: &Selection,
 ) -> Result<Vec<Chosen>, Refusal> {
@@ -83,25 +84,25 @@ fn candidates<'a>(
     cluster: &'a Cluster,
     caller: &Identity,
     filter: &Filter,
-) -> Box<dyn Iterator<Item = &'a Job> + 'a> {
+) -> Box<dyn Iterator<Item = &'a Arc<Job>> + 'a> {
     if let Some(within) = &caller.within {
         let family = cluster.family(within.task.job);
-        return Box::new(family.filter_map(|id| cluster.jobs.get(&id)).map(|job| &**job));
+        return Box::new(family.filter_map(|id| cluster.jobs.get(&id)));
     }
     if let (true, Some(uid)) = (filter.own, caller.uid) {
         let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
-        return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)).map(|job| &**job));
+        return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)));
     }
-    Box::new(cluster.jobs.values().map(|job| &**job))
+    Box::new(cluster.jobs.values())
 }
 
 fn find(
     cluster: &Cluster,
-    history: &BTreeMap<JobId, Job>,
+    history: &BTreeMap<JobId, Arc<Job>>,
     caller: &Identity,
     selector: &Selector,
 ) -> Result<Vec<Chosen>, Refusal> {
-    let named = |job: &Job, tasks| Chosen { job: job.clone(), tasks, named: true };
+    let named = |job: &Arc<Job>, tasks| Chosen { job: job.clone(), tasks, named: true };
     match selector {
         Selector::Number(number) => {
             let (job, task) =
@@ -109,7 +110,7 @@ fn find(
             Ok(vec![named(job, task.map(TaskSet::one))])
         }
         Selector::Tasks(id, indexes) => {
-            let job = cluster.jobs.get(id).map(|job| &**job).or_else(|| history.get(id));
+            let job = cluster.jobs.get(id).or_else(|| history.get(id));
             let job = job.ok_or_else(|| unknown(&id.to_string()))?;
             let Some(array) = &job.record.spec.array else {
                 return Err(Refusal::new(RefusalCode::NoSuchJob, format!("job {id} is no array"), ""));
@@ -126,14 +127,13 @@ fn find(
             let name_arc: std::sync::Arc<str> = name.as_str().into();
             let range = (uid, name_arc.clone(), JobId(0))..=(uid, name_arc, JobId(u64::MAX));
             let named_so = cluster.by_name.range(range).filter_map(|(_, _, id)| cluster.jobs.get(id));
-            let here: Vec<&Job> =
-                named_so.map(|job| &**job).filter(|job| in_reach(caller, &job.record)).collect();
+            let here: Vec<&Arc<Job>> = named_so.filter(|job| in_reach(caller, &job.record)).collect();
             let open: Vec<Chosen> =
                 here.iter().filter(|job| job.ended.is_none()).map(|job| named(job, None)).collect();
             if !open.is_empty() {
                 return Ok(open);
             }
-            let is_meant = |job: &&Job| job.record.uid == uid && &job.record.spec.name == name;
+            let is_meant = |job: &&Arc<Job>| job.record.uid == uid && &job.record.spec.name == name;
             let past = history.values().filter(is_meant).filter(|job| in_reach(caller, &job.record));
             let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
             newest.map(|job| vec![named(job, None)]).ok_or_else(|| unknown(&format!("name:{name}")))
@@ -145,7 +145,7 @@ fn find(
                 Some(within) => cluster.family(within.task.job).next_back(),
                 None => mine.map(|(_, id)| *id),
             };
-            let here = newest.and_then(|id| cluster.jobs.get(&id)).map(|job| &**job);
+            let here = newest.and_then(|id| cluster.jobs.get(&id));
             let past = history.values().filter(|job| job.record.uid == uid);
             let past = past.filter(|job| in_reach(caller, &job.record));
             let newest = here.into_iter().chain(past).max_by_key(|job| job.id());
@@ -156,9 +156,9 @@ fn find(
 
 fn by_number<'a>(
     cluster: &'a Cluster,
-    history: &'a BTreeMap<JobId, Job>,
+    history: &'a BTreeMap<JobId, Arc<Job>>,
     number: JobId,
-) -> Option<(&'a Job, Option<Ordinal>)> {
+) -> Option<(&'a Arc<Job>, Option<Ordinal>)> {
     if let Some((job, task)) = cluster.job_of_number(number) {
         return Some((job, task));
     }

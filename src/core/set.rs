@@ -2,6 +2,7 @@
 //! anything is changed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Core;
 use super::authorise::{Right, allowed};
@@ -55,14 +56,14 @@ impl Core {
             check_running(job, settings, operator)?;
         }
         let mut record = (*job.record).clone();
-        apply(settings, &mut record.spec)?;
+        apply(settings, Arc::make_mut(&mut record.spec))?;
         if again {
             record.waits_for.clear();
         }
         if let Some(wanted) = &settings.dependencies {
             record.waits_for = self.new_waits(caller, &record, wanted, found)?;
             let on_failure = record.spec.dependencies.on_failure;
-            record.spec.dependencies = Dependencies { on_failure, ..wanted.clone() };
+            Arc::make_mut(&mut record.spec).dependencies = Dependencies { on_failure, ..wanted.clone() };
         }
         let resolved = resolve(&self.cluster, record.uid, &record.spec)?;
         record.partitions = resolved.partitions;
@@ -92,7 +93,7 @@ impl Core {
         record.version += 1;
         let limit = (record.limit != old.limit).then_some(record.limit);
         let waits = record.waits_for != old.waits_for;
-        self.commit(Change::Job(Box::new(record)), outcome);
+        self.commit(Change::Job(Arc::new(record)), outcome);
         self.forget_bodies(id);
         self.set_timers(id);
         if let Some(limit) = limit {
@@ -144,7 +145,7 @@ impl Core {
             let message = format!("more than {DEPENDENCIES_MAX} dependencies");
             return Err(Refusal::new(RefusalCode::Invalid, message, ""));
         }
-        let spec = JobSpec { dependencies: wanted.clone(), ..record.spec.clone() };
+        let spec = JobSpec { dependencies: wanted.clone(), ..(*record.spec).clone() };
         // Names mean the owner's jobs, whoever sets this; the reach stays the caller's.
         let identity = Identity { uid: Some(record.uid), ..caller.identity.clone() };
         let owner = Caller { identity, from: caller.from.clone() };

@@ -18,6 +18,8 @@ pub struct NodeSight {
     pub heard_at: Option<WallTime>,
     /// Silent for longer than the node timeout.
     pub unreachable: bool,
+    /// When the next of its attempts may be given up, while it is unreachable.
+    pub give_up_at: Option<BootTime>,
     /// Load average of one minute, in hundredths.
     pub load_hundredths: u32,
     /// How far its wall clock is ahead of ours, in microseconds, as of its last beat.

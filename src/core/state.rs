@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::abandoned::AbandonedKey;
 use super::audit::AuditHead;
+use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
 use crate::model::change::Change;
@@ -20,7 +22,7 @@ use crate::model::record::{
 use crate::model::resources::Resources;
 use crate::model::state::{End, State};
 use crate::model::task_set::TaskSet;
-use crate::model::time::WallTime;
+use crate::model::time::{Seconds, WallTime};
 
 /// Everything that the log decides.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,10 @@ pub struct Cluster {
     pub recent_sets: OrdMap<(JobId, u64), Arc<(TaskSet, End)>>,
     /// Content that the tables do not hold yet.
     pub contents: OrdSet<(Uid, ContentHash)>,
+    /// Attempts that were given up and are not known to be dead: node, job, task, attempt.
+    pub abandoned: OrdMap<AbandonedKey, Live>,
+    /// How long fenced attempts run on without contact, unless their job says otherwise.
+    pub lease: Seconds,
     /// How the state came out of a backup, if it did.
     pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
@@ -133,8 +139,7 @@ impl Cluster {
                 });
             }
             Change::Ended { task, end } => {
-                touched.ended.push(change.clone());
-                self.recent.insert((*task, end.attempt), Arc::new((**end).clone()));
+                self.note_end(*task, end, touched);
                 self.end_tasks(task.job, &TaskSet::one(task.ordinal), end, touched);
             }
             Change::EndedUnstarted { job, set, end } => {
@@ -148,6 +153,11 @@ impl Cluster {
                 touched.records.insert(*job);
                 self.with_job(*job, touched, |job, _| job.cancel = Some(Arc::new(note.clone())));
             }
+            Change::Abandoned { task, attempt, node, live } => {
+                let key = (*node, task.job, task.ordinal, *attempt);
+                self.absorb_abandoned(key, *live, touched);
+            }
+            Change::LateEnd { task, end } => self.note_end(*task, end, touched),
             Change::JobEnded { job, at } => {
                 touched.records.insert(*job);
                 touched.job_ends.insert(*job, Position(0));
@@ -197,6 +207,7 @@ impl Cluster {
                 self.keys.insert(key, Arc::new((**record).clone()));
             }
             Change::Restored(restored) => self.restored = Some(*restored),
+            Change::Lease(lease) => self.lease = *lease,
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }
@@ -206,65 +217,52 @@ impl Cluster {
         touched.others.push(change.clone());
     }
 
-    fn absorb_job(&mut self, record: &JobRecord, touched: &mut Touched) {
+    fn absorb_job(&mut self, record: &Arc<JobRecord>, touched: &mut Touched) {
         let id = record.id;
         touched.jobs.insert(id);
         touched.records.insert(id);
         let old = self.jobs.get(&id).cloned();
-        if let Some(old) = &old {
+        let known = old.as_ref().is_some_and(|old| is_found_alike(&old.record, record));
+        if let Some(old) = old.as_ref().filter(|_| !known) {
             self.forget_indexes(old);
         }
         let job = match old {
             Some(mut old) => {
-                Arc::make_mut(&mut old).record = Arc::new(record.clone());
+                Arc::make_mut(&mut old).record = Arc::clone(record);
                 old
             }
             None => {
-                let job = Job::new(record.clone());
-                touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+                let job = Job::new(self.with_shared_parts(record));
+                if is_held(record) {
+                    touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+                }
                 self.totals.pending += u64::from(job.tasks.count());
                 *self.open_of.entry(record.uid).or_default() += 1;
                 Arc::new(job)
             }
         };
-        self.learn_indexes(&job);
+        if !known {
+            self.learn_indexes(&job);
+        }
         self.jobs.insert(id, job);
-    }
-
-    fn learn_indexes(&mut self, job: &Job) {
-        let record = &job.record;
-        self.by_user.insert((record.uid, record.id));
-        self.by_name.insert((record.uid, record.spec.name.as_str().into(), record.id));
-        for wait in &record.waits_for {
-            self.dependents.insert((wait.parent, record.id));
-        }
-        self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
-    }
-
-    fn forget_indexes(&mut self, job: &Job) {
-        let record = &job.record;
-        self.by_user.remove(&(record.uid, record.id));
-        self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
-        for wait in &record.waits_for {
-            self.dependents.remove(&(wait.parent, record.id));
-        }
-        for ancestor in &record.ancestors {
-            self.descendants.remove(&(*ancestor, record.id));
-        }
     }
 
     fn absorb_again(
         &mut self,
-        record: &JobRecord,
+        record: &Arc<JobRecord>,
         states: &[(State, TaskSet)],
         exceptions: &[(Ordinal, Exception)],
         touched: &mut Touched,
     ) {
-        let here = self.jobs.contains_key(&record.id);
+        let id = record.id;
+        touched.again.insert(id);
+        let here = self.jobs.contains_key(&id);
         self.absorb_job(record, touched);
-        if here {
-            self.set_ended(record.id, None, touched);
-            return self.touch_whole(record.id, touched);
+        if let Some(job) = self.jobs.get(&id).filter(|_| here) {
+            // All that had gone to history with it comes back.
+            touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
+            touched.exceptions.extend(job.exceptions.keys().map(|ordinal| (id, *ordinal)));
+            return self.set_ended(id, None, touched);
         }
         self.with_job(record.id, touched, |job, touched| {
             for (state, set) in states {
@@ -279,6 +277,7 @@ impl Cluster {
     }
 
     fn absorb_live(&mut self, job: JobId, set: &TaskSet, live: Live, touched: &mut Touched) {
+        self.find_again(job, set, &live, touched);
         self.with_job(job, touched, |job, touched| {
             for ordinal in set.iter().filter(|ordinal| ordinal.0 < job.tasks.count()) {
                 touched.live.insert((job.id(), ordinal));
@@ -314,10 +313,8 @@ impl Cluster {
     fn absorb_slots(&mut self, job: JobId, node: NodeId, slots: Option<Slots>, touched: &mut Touched) {
         touched.slots.insert((job, node));
         touched.nodes.insert(node);
-        if !self.jobs.contains_key(&job) {
-            // What nobody holds takes no room: nobody would give it back.
-            return;
-        }
+        // A job that has gone to history holds nothing, whatever the log says on the way there.
+        let slots = slots.filter(|_| self.jobs.contains_key(&job));
         let mut old = None;
         self.with_job(job, touched, |job, _| {
             old = match slots {

@@ -1,19 +1,20 @@
 //! Submissions: all jobs of one request are accepted, or none is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::authorise::{Right, allowed};
 use super::command::{Caller, Found, Outcome};
 use super::job::Job;
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
 use crate::model::spec::{
-    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, MemoryRequest,
-    Output, PATH_BYTES_MAX, WorkDir,
+    ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy,
+    MemoryRequest, Output, PATH_BYTES_MAX, WorkDir,
 };
 use crate::model::state::{Cause, State};
 use crate::model::time::Now;
@@ -49,22 +50,27 @@ impl Core {
         let mut next = self.cluster.next_job;
         let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
         let mut warnings = Vec::new();
+        let names = Names {
+            uid,
+            user: caller.identity.name.as_str().into(),
+            key: submit.key.as_str().into(),
+            ancestors: self.ancestors(caller),
+        };
+        let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
+        let mut before: Option<(&Arc<JobSpec>, Resolved)> = None;
         for spec in &submit.specs {
-            if let Err(refusal) = check_spec(spec, caller, submit, found, &self.cluster.contents, uid) {
-                return Reply::Refused(refusal);
-            }
-            let resolved = match resolve(&self.cluster, uid, spec) {
+            let resolved = match self.resolve_next(before, spec, caller, &sent, found, uid) {
                 Ok(resolved) => resolved,
                 Err(refusal) => return Reply::Refused(refusal),
             };
+            before = Some((spec, resolved.clone()));
             let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
             };
             numbers.push(next);
             let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
-            let ancestors = self.ancestors(caller);
-            let record = new_record(next, caller, uid, spec, resolved, waits, now, &submit.key, ancestors);
+            let record = new_record(next, &names, spec, resolved, waits, now);
             records.push(record);
             next = JobId(next.0 + 1 + own);
         }
@@ -72,13 +78,47 @@ impl Core {
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
-            let first = records.into_iter().next().map(Job::new);
+            let first = records.into_iter().next().map(|record| Job::new(Arc::new(record)));
             outcome.demand = first.and_then(|job| self.demand(&job)).map(Box::new);
             return reply;
         }
         self.commit_submission(now, uid, submit, found, records, next, outcome);
         self.remember_key(now, caller, &submit.key, found, &reply, outcome);
         reply
+    }
+
+    /// Checks and resolves a job; what it has in common with the one before it is not worked out again.
+    fn resolve_next(
+        &self,
+        before: Option<(&Arc<JobSpec>, Resolved)>,
+        spec: &Arc<JobSpec>,
+        caller: &Caller,
+        sent: &BTreeSet<ContentHash>,
+        found: &Found,
+        uid: Uid,
+    ) -> Result<Resolved, Refusal> {
+        let same = before.as_ref().is_some_and(|(before, _)| Arc::ptr_eq(before, spec));
+        if !same {
+            check_spec(spec, caller, sent, found, &self.cluster.contents, uid)?;
+            self.check_lease(spec)?;
+        }
+        match before {
+            Some((before, resolved)) if same || asks_the_same(before, spec) => Ok(resolved),
+            _ => resolve(&self.cluster, uid, spec),
+        }
+    }
+
+    /// A lease shorter than the node timeout would freeze the job at every hiccup of the network.
+    fn check_lease(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let timeout = self.settings.node_timeout;
+        match spec.restart.lost {
+            LostPolicy::Fenced(Some(lease)) if lease < timeout => Err(Refusal::new(
+                RefusalCode::Invalid,
+                format!("a lease of {} s is shorter than the node timeout, {} s", lease.0, timeout.0),
+                format!("--requeue=fenced:{}s at least, or --requeue=proof", timeout.0),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_submission(&self, uid: Uid, submit: &Submit) -> Result<(), Refusal> {
@@ -127,7 +167,7 @@ impl Core {
         self.commit(Change::NextJob(next), outcome);
         for record in records {
             let id = record.id;
-            self.commit(Change::Job(Box::new(record)), outcome);
+            self.commit(Change::Job(Arc::new(record)), outcome);
             self.set_timers(id);
             self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
@@ -221,22 +261,26 @@ pub fn key_owner(caller: &Caller) -> String {
     }
 }
 
-#[allow(clippy::too_many_arguments)]
+/// What all jobs of a submission have in common.
+struct Names {
+    uid: Uid,
+    user: Arc<str>,
+    key: Arc<str>,
+    ancestors: Vec<JobId>,
+}
+
 fn new_record(
     id: JobId,
-    caller: &Caller,
-    uid: Uid,
-    spec: &JobSpec,
+    names: &Names,
+    spec: &Arc<JobSpec>,
     resolved: Resolved,
     waits_for: Vec<Wait>,
     now: Now,
-    key: &str,
-    ancestors: Vec<JobId>,
 ) -> JobRecord {
     JobRecord {
         id,
-        uid,
-        user: caller.identity.name.clone(),
+        uid: names.uid,
+        user: names.user.clone(),
         spec: spec.clone(),
         submit_time: now.wall,
         partitions: resolved.partitions,
@@ -248,8 +292,8 @@ fn new_record(
         never: String::new(),
         place: id.0,
         version: 1,
-        key: key.to_owned(),
-        ancestors,
+        key: names.key.clone(),
+        ancestors: names.ancestors.clone(),
     }
 }
 
@@ -284,7 +328,7 @@ fn nonsense(spec: &JobSpec) -> Option<&'static str> {
 fn check_spec(
     spec: &JobSpec,
     caller: &Caller,
-    submit: &Submit,
+    sent: &BTreeSet<ContentHash>,
     found: &Found,
     known: &imbl::OrdSet<(Uid, ContentHash)>,
     uid: Uid,
@@ -335,8 +379,7 @@ fn check_spec(
     let lines = spec.array.as_ref().and_then(|array| array.lines);
     let hashes = [Some(spec.script), Some(spec.environment), lines];
     for hash in hashes.into_iter().flatten() {
-        let sent = submit.contents.iter().any(|content| content.hash == hash);
-        if !sent && !found.contents.contains(&hash) && !known.contains(&(uid, hash)) {
+        if !sent.contains(&hash) && !found.contents.contains(&hash) && !known.contains(&(uid, hash)) {
             return invalid("the submission names content that was not sent");
         }
     }

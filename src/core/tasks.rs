@@ -12,12 +12,26 @@ use crate::model::task_set::TaskSet;
 /// Tasks in one chunk.
 pub const CHUNK_TASKS: u32 = 4_096;
 
-/// The states of tasks `0..count`. Cloning is cheap; a change copies one chunk of at most 2 KiB.
+/// The states of tasks `0..count`. Cloning is cheap; a change copies one chunk of at most 2 KiB. While all are in
+/// one state, which a job that is no array always is, nothing else is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskTable {
     count: u32,
+    states: States,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum States {
+    /// All the same.
+    Same(State),
+    /// By chunk.
+    Chunks(Arc<Chunks>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chunks {
     chunks: Vector<Chunk>,
-    counts: Arc<StateCounts>,
+    counts: StateCounts,
 }
 
 /// The states of up to [`CHUNK_TASKS`] tasks.
@@ -32,10 +46,7 @@ enum Chunk {
 impl TaskTable {
     /// A table of `count` tasks that are all in `state`.
     pub fn new(count: u32, state: State) -> TaskTable {
-        let mut counts = [0; State::ALL.len()];
-        counts[state as usize] = count;
-        let chunks = (0..count.div_ceil(CHUNK_TASKS)).map(|_| Chunk::Run(state)).collect();
-        TaskTable { count, chunks, counts: Arc::new(counts) }
+        TaskTable { count, states: States::Same(state) }
     }
 
     /// How many tasks there are.
@@ -44,13 +55,19 @@ impl TaskTable {
     }
 
     /// How many are in each state.
-    pub fn counts(&self) -> &StateCounts {
-        &self.counts
+    pub fn counts(&self) -> StateCounts {
+        match &self.states {
+            States::Same(state) => counts_of(self.count, *state),
+            States::Chunks(chunks) => chunks.counts,
+        }
     }
 
     /// How many are in that state.
     pub fn counted(&self, state: State) -> u32 {
-        self.counts[state as usize]
+        match &self.states {
+            States::Same(same) => u32::from(*same == state) * self.count,
+            States::Chunks(chunks) => chunks.counts[state as usize],
+        }
     }
 
     /// How many have ended.
@@ -63,12 +80,32 @@ impl TaskTable {
         if ordinal.0 >= self.count {
             return None;
         }
-        let chunk = self.chunks.get((ordinal.0 / CHUNK_TASKS) as usize)?;
-        Some(chunk.get(ordinal.0 % CHUNK_TASKS))
+        Some(self.chunk(ordinal.0 / CHUNK_TASKS)?.get(ordinal.0 % CHUNK_TASKS))
+    }
+
+    fn chunk(&self, chunk: u32) -> Option<ChunkRef<'_>> {
+        match &self.states {
+            States::Same(state) => (chunk < self.chunk_count()).then_some(ChunkRef::Run(*state)),
+            States::Chunks(chunks) => Some(match chunks.chunks.get(chunk as usize)? {
+                Chunk::Run(state) => ChunkRef::Run(*state),
+                Chunk::Nibbles(nibbles) => ChunkRef::Nibbles(nibbles),
+            }),
+        }
     }
 
     /// Sets every task of `set` that exists. Returns the chunks that are different now.
     pub fn set(&mut self, set: &TaskSet, state: State) -> Vec<u32> {
+        if let States::Same(same) = self.states {
+            if same == state || set.is_empty() {
+                return Vec::new();
+            }
+            if matches!(set.runs(), [(0, last)] if last.saturating_add(1) >= self.count) {
+                self.states = States::Same(state);
+                return (0..self.chunk_count()).collect();
+            }
+            let chunks = (0..self.chunk_count()).map(|_| Chunk::Run(same)).collect();
+            self.states = States::Chunks(Arc::new(Chunks { chunks, counts: counts_of(self.count, same) }));
+        }
         let mut changed = Vec::new();
         for &(first, last) in set.runs() {
             let Some(end) = self.count.checked_sub(1).map(|end| end.min(last)) else { break };
@@ -83,12 +120,16 @@ impl TaskTable {
                 from = to + 1;
             }
         }
+        if self.counted(state) == self.count {
+            self.states = States::Same(state);
+        }
         changed
     }
 
     fn set_in_chunk(&mut self, chunk: u32, from: u32, to: u32, chunk_end: u32, state: State) -> bool {
-        let counts = Arc::make_mut(&mut self.counts);
-        let Some(slot) = self.chunks.get_mut(chunk as usize) else { return false };
+        let States::Chunks(chunks) = &mut self.states else { return false };
+        let Chunks { chunks, counts } = Arc::make_mut(chunks);
+        let Some(slot) = chunks.get_mut(chunk as usize) else { return false };
         let base = chunk * CHUNK_TASKS;
         if let Chunk::Run(old) = *slot {
             if old == state {
@@ -139,14 +180,14 @@ impl TaskTable {
         while left > 0 && ordinal < self.count {
             let chunk = ordinal / CHUNK_TASKS;
             let chunk_end = (chunk * CHUNK_TASKS + (CHUNK_TASKS - 1)).min(self.count - 1);
-            match self.chunks.get(chunk as usize) {
-                Some(Chunk::Run(same)) if *same == state => {
+            match self.chunk(chunk) {
+                Some(ChunkRef::Run(same)) if same == state => {
                     let last = chunk_end.min(ordinal.saturating_add(left - 1));
                     left -= last - ordinal + 1;
                     runs.push((ordinal, last));
                     ordinal = last + 1;
                 }
-                Some(Chunk::Nibbles(nibbles)) => {
+                Some(ChunkRef::Nibbles(nibbles)) => {
                     while left > 0 && ordinal <= chunk_end {
                         if nibble(nibbles, ordinal % CHUNK_TASKS) == state {
                             runs.push((ordinal, ordinal));
@@ -171,9 +212,9 @@ impl TaskTable {
             while ordinal <= end {
                 let chunk = ordinal / CHUNK_TASKS;
                 let to = end.min(chunk * CHUNK_TASKS + (CHUNK_TASKS - 1));
-                match self.chunks.get(chunk as usize) {
-                    Some(Chunk::Run(same)) if pass(*same) => runs.push((ordinal, to)),
-                    Some(Chunk::Nibbles(nibbles)) => {
+                match self.chunk(chunk) {
+                    Some(ChunkRef::Run(same)) if pass(same) => runs.push((ordinal, to)),
+                    Some(ChunkRef::Nibbles(nibbles)) => {
                         let hits = (ordinal..=to).filter(|at| pass(nibble(nibbles, at % CHUNK_TASKS)));
                         for at in hits {
                             match runs.last_mut() {
@@ -197,9 +238,9 @@ impl TaskTable {
 
     /// A chunk's bytes: one for a run, else two tasks a byte.
     pub fn chunk_bytes(&self, chunk: u32) -> Option<Vec<u8>> {
-        Some(match self.chunks.get(chunk as usize)? {
-            Chunk::Run(state) => vec![*state as u8],
-            Chunk::Nibbles(nibbles) => nibbles.to_vec(),
+        Some(match self.chunk(chunk)? {
+            ChunkRef::Run(state) => vec![state as u8],
+            ChunkRef::Nibbles(nibbles) => nibbles.to_vec(),
         })
     }
 
@@ -216,20 +257,36 @@ impl TaskTable {
             return true;
         }
         let Ok(nibbles) = <[u8; (CHUNK_TASKS / 2) as usize]>::try_from(bytes) else { return false };
-        for ordinal in base..=last {
-            self.set(&TaskSet::one(Ordinal(ordinal)), nibble(&nibbles, ordinal - base));
+        let mut from = base;
+        while from <= last {
+            let state = nibble(&nibbles, from - base);
+            let alike = (from..=last).take_while(|at| nibble(&nibbles, at - base) == state).count() as u32;
+            self.set(&TaskSet::from_runs(vec![(from, from + alike - 1)]), state);
+            from += alike;
         }
         true
     }
 }
 
-impl Chunk {
+/// A chunk to look at.
+enum ChunkRef<'a> {
+    Run(State),
+    Nibbles(&'a [u8; (CHUNK_TASKS / 2) as usize]),
+}
+
+impl ChunkRef<'_> {
     fn get(&self, at: u32) -> State {
         match self {
-            Chunk::Run(state) => *state,
-            Chunk::Nibbles(nibbles) => nibble(nibbles, at),
+            ChunkRef::Run(state) => *state,
+            ChunkRef::Nibbles(nibbles) => nibble(nibbles, at),
         }
     }
+}
+
+fn counts_of(count: u32, state: State) -> StateCounts {
+    let mut counts = [0; State::ALL.len()];
+    counts[state as usize] = count;
+    counts
 }
 
 fn nibble(nibbles: &[u8; (CHUNK_TASKS / 2) as usize], at: u32) -> State {

@@ -52,10 +52,10 @@ pub fn job_record(id: JobId) -> JobRecord {
     JobRecord {
         id,
         uid: Uid(1_000),
-        user: "ada".to_owned(),
-        spec: spec(1, None, None),
+        user: "ada".into(),
+        spec: spec(1, None, None).into(),
         submit_time: WallTime(1),
-        partitions: vec!["main".to_owned()],
+        partitions: ["main".to_owned()].into(),
         limit: TimeLimit(None),
         memory: Memory::Fixed(1),
         cpus: 1,
@@ -65,6 +65,6 @@ pub fn job_record(id: JobId) -> JobRecord {
         place: id.0,
         version: 1,
         ancestors: Vec::new(),
-        key: "k".to_owned(),
+        key: "k".into(),
     }
 }

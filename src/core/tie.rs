@@ -86,7 +86,7 @@ impl Core {
         for id in over {
             self.ties.remove(&id);
             let Some(job) = self.cluster.jobs.get(&id) else { continue };
-            let (name, uid) = (job.record.user.clone(), Some(job.record.uid));
+            let (name, uid) = (job.record.user.to_string(), Some(job.record.uid));
             let identity = Identity { role: Role::User, name, uid, serial: Serial([0; 16]), within: None };
             let caller = Caller { identity, from: String::new() };
             let why = format!("its command (jsubmit --tied) was gone for {} s", TIED_FOR.0);

@@ -13,6 +13,8 @@ pub struct Touched {
     pub jobs: BTreeSet<JobId>,
     /// Job records.
     pub records: BTreeSet<JobId>,
+    /// Ended jobs that are wanted again: what history has of them goes.
+    pub again: BTreeSet<JobId>,
     /// Chunks of task states.
     pub chunks: BTreeSet<(JobId, u32)>,
     /// Tasks on nodes.
@@ -38,6 +40,7 @@ impl Touched {
     pub fn merge(&mut self, other: Touched) {
         self.jobs.extend(other.jobs);
         self.records.extend(other.records);
+        self.again.extend(other.again);
         self.chunks.extend(other.chunks);
         self.live.extend(other.live);
         self.exceptions.extend(other.exceptions);

@@ -23,7 +23,7 @@ impl Cluster {
         let job = self.jobs.get(&within.task.job).ok_or_else(|| over(&within))?;
         Ok(Identity {
             role: Role::Job,
-            name: job.record.user.clone(),
+            name: job.record.user.to_string(),
             uid: Some(job.record.uid),
             serial,
             within: Some(within),
@@ -108,6 +108,8 @@ fn over(within: &Within) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::core::authorise::{in_reach, may_change};
     use crate::core::job::Job;
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn an_attempt_asks_only_while_it_runs_and_only_from_its_node() {
         let mut core = core();
-        core.commit(Change::Job(Box::new(job_record(JobId(1)))), &mut Default::default());
+        core.commit(Change::Job(Arc::new(job_record(JobId(1)))), &mut Default::default());
         let ask = |core: &Core, at: Within| core.cluster.job_identity(at, Serial([0; 16]));
         assert!(ask(&core, within(1, 1, 1)).is_err(), "not started");
         running(&mut core, 1, 1);
@@ -182,7 +184,7 @@ mod tests {
     fn the_reach_is_the_job_and_what_descends_from_it_to_the_last_generation_kept() {
         let mut core = core();
         let chain = ANCESTORS_MAX as u64 + 2;
-        core.commit(Change::Job(Box::new(job_record(JobId(1)))), &mut Default::default());
+        core.commit(Change::Job(Arc::new(job_record(JobId(1)))), &mut Default::default());
         let caller = |core: &Core, job: u64| Caller {
             identity: core.cluster.job_identity(within(job, 1, 1), Serial([0; 16])).unwrap(),
             from: String::new(),
@@ -191,9 +193,9 @@ mod tests {
             running(&mut core, id - 1, 1);
             let mut record = job_record(JobId(id));
             record.ancestors = core.ancestors(&caller(&core, id - 1));
-            core.commit(Change::Job(Box::new(record)), &mut Default::default());
+            core.commit(Change::Job(Arc::new(record)), &mut Default::default());
         }
-        core.commit(Change::Job(Box::new(job_record(JobId(100)))), &mut Default::default());
+        core.commit(Change::Job(Arc::new(job_record(JobId(100)))), &mut Default::default());
         let jobs: Vec<Job> = core.cluster.jobs.values().map(|job| (**job).clone()).collect();
         let reach = |from: u64| -> Vec<u64> {
             let identity = caller(&core, from).identity;

@@ -1,17 +1,19 @@
 //! Changes: assignments by value, the only thing that is written to the log. Replay from any earlier position
 //! converges, since none of them is a sum and none depends on what was there before.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::Serial;
-use super::ids::{ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
+use super::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
     Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
 use super::state::{End, State};
 use super::task_set::TaskSet;
-use super::time::WallTime;
+use super::time::{Seconds, WallTime};
 
 /// One assignment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub enum Change {
     /// The next node number.
     NextNode(NodeId),
     /// A job as it is now. New ones begin with all tasks pending (or held, as the record says).
-    Job(Box<JobRecord>),
+    Job(Arc<JobRecord>),
     /// These tasks wait, or are held; they are on no node.
     Waiting {
         /// Of which job.
@@ -98,7 +100,7 @@ pub enum Change {
     /// An ended job is wanted again: it is back among the living as it was, before its tasks change.
     JobAgain {
         /// Its record.
-        record: Box<JobRecord>,
+        record: Arc<JobRecord>,
         /// Its tasks by state.
         states: Vec<(State, TaskSet)>,
         /// What is out of the ordinary about them.
@@ -141,6 +143,26 @@ pub enum Change {
     Restored(Restored),
     /// A token was used: it is remembered as such until it would have expired.
     TokenSpent(Box<SpentToken>),
+    /// An attempt was given up without its end being known; `None`: it is known by now, or it is live again.
+    Abandoned {
+        /// Which task.
+        task: TaskRef,
+        /// Which attempt.
+        attempt: Attempt,
+        /// On which node.
+        node: NodeId,
+        /// What was known of it.
+        live: Option<Live>,
+    },
+    /// The end of an attempt that was given up; its task is another attempt's by now.
+    LateEnd {
+        /// Which task.
+        task: TaskRef,
+        /// How.
+        end: Box<End>,
+    },
+    /// How long fenced attempts run on without contact, unless their job says otherwise.
+    Lease(Seconds),
 }
 
 /// Who did what, when, from where, allowed or refused.

@@ -4,11 +4,13 @@ pub mod bug;
 pub mod change;
 pub mod identity;
 pub mod ids;
+pub mod policy;
 pub mod record;
 
 pub mod parse;
 pub mod pattern;
 pub mod resources;
+pub mod shared;
 pub mod spec;
 pub mod state;
 pub mod task_set;

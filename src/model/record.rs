@@ -1,9 +1,12 @@
 //! What the cluster keeps about jobs, nodes, partitions, users and certificates, by value.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
 use super::ids::{Attempt, ContentHash, Incarnation, Instance, JobId, NodeId, Ordinal, Uid};
+use super::policy::PartitionPolicy;
 use super::resources::Resources;
 use super::spec::{Dependency, DependencyKind, JobSpec};
 use super::state::State;
@@ -18,13 +21,13 @@ pub struct JobRecord {
     /// Whose it is, from the certificate.
     pub uid: Uid,
     /// That user's name, from the certificate.
-    pub user: String,
-    /// As asked for, with later changes.
-    pub spec: JobSpec,
+    pub user: Arc<str>,
+    /// As asked for, with later changes; one in memory for jobs that ask for the same.
+    pub spec: Arc<JobSpec>,
     /// When it was submitted.
     pub submit_time: WallTime,
     /// Partitions that it may run in, resolved.
-    pub partitions: Vec<String>,
+    pub partitions: Arc<[String]>,
     /// Time limit of one task, resolved.
     pub limit: TimeLimit,
     /// Memory of one slot, resolved.
@@ -43,7 +46,7 @@ pub struct JobRecord {
     /// Rises with every change of this record.
     pub version: u64,
     /// The key it was submitted under, and the hash of that request.
-    pub key: String,
+    pub key: Arc<str>,
     /// The job it was submitted from, the job that one was submitted from, and so on, the nearest first; at most
     /// [`ANCESTORS_MAX`]. Empty for what a person submitted.
     pub ancestors: Vec<JobId>,
@@ -197,6 +200,8 @@ pub struct Exception {
     pub unstarted: u32,
     /// How many retries were spent.
     pub retries: u32,
+    /// How many launches in a row have failed since its last start.
+    pub launches: u32,
 }
 
 /// Who asked for the end of live tasks, kept until they have ended.
@@ -312,6 +317,8 @@ pub struct PartitionRecord {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Vec<String>,
+    /// In which order its jobs start.
+    pub policy: PartitionPolicy,
 }
 
 /// A user.

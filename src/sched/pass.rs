@@ -16,7 +16,7 @@ use super::plan::{Place, Plan, Reservation};
 use super::pool::Head;
 use super::queue::Row;
 use super::room::{Axes, FAR, Shape, UNLIMITED};
-use super::scheduler::{Job, Listed, Scheduler, last_start};
+use super::scheduler::{Listed, Scheduler, last_start};
 use super::yard::Reserved;
 
 /// Up to so many gained nodes are asked one by one who fits there; beyond, the pool as a whole is asked.
@@ -30,6 +30,8 @@ const FRESH_SINGLY_MAX: usize = if cfg!(test) { 2 } else { 64 };
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pass {
     agenda: BTreeSet<(Rank, usize)>,
+    /// Pools whose heads let nobody overtake who is strict, too.
+    closed: Vec<usize>,
 }
 
 impl Scheduler {
@@ -42,7 +44,15 @@ impl Scheduler {
             None => self.begin_pass(now),
         };
         while let Some((rank, pool)) = pass.agenda.pop_first() {
+            let key = &self.pools[pool].key;
+            if pass.closed.iter().any(|head| key.waits_for(&self.pools[*head].key)) {
+                continue;
+            }
             self.attempt(rank, pool, now, &mut plan);
+            if self.pools[pool].headed && self.pools[pool].key.strict {
+                pass.closed.push(pool);
+                continue;
+            }
             if let Some(next) = self.next_in(pool, Some(rank), now, &mut plan.steps) {
                 pass.agenda.insert((next, pool));
             }
@@ -88,6 +98,7 @@ impl Scheduler {
         let mut pass = Pass::default();
         for at in 0..self.pools.len() {
             self.pools[at].headed = false;
+            self.pools[at].reservations = 0;
             if let Some(first) = self.pools[at].queue.first(None) {
                 pass.agenda.insert((first, at));
             }
@@ -127,7 +138,7 @@ impl Scheduler {
             self.begins.insert((begin, rank.job));
             return;
         }
-        let (shape, need, except) = (entry.shape, entry.need, Arc::clone(&entry.demand.except));
+        let (shape, need, except) = (entry.shape(), entry.need(), Arc::clone(&entry.demand.except));
         let mut slots = entry.demand.slots;
         self.pools[pool].fresh.remove(&rank);
         while slots > 0 {
@@ -144,8 +155,8 @@ impl Scheduler {
         }
         if slots == 0 {
             self.finish_listing(rank);
-        } else if !self.pools[pool].headed {
-            self.make_head(rank, pool, now, &mut plan.steps);
+        } else if self.pools[pool].reserves() {
+            self.reserve(rank, pool, now, &mut plan.steps);
         }
     }
 
@@ -173,38 +184,44 @@ impl Scheduler {
         let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
         entry.demand.slots -= slots;
         let yard = &self.yards[at];
-        let by_reservation = yard.not_after(&entry.shape, slots, now);
+        let shape = entry.shape();
+        let by_reservation = yard.not_after(&shape, slots, now);
         let place = Place {
             job: rank.job,
             node: yard.id,
             slots,
-            charge: entry.shape.charge(&yard.total()),
-            exclusive: entry.shape.exclusive,
+            charge: shape.charge(&yard.total()),
+            exclusive: shape.exclusive,
             not_after: [by_reservation, last_start(&entry.demand)].into_iter().flatten().min(),
             demand_version: entry.demand.version,
             supply_version: yard.supply.as_ref().map_or(0, |supply| supply.version),
         };
-        let held = with_place(yard.held.get(&rank.job), &place, &entry.shape, entry.demand.refills, now);
+        let held = with_place(yard.held.get(&rank.job), &place, &shape, entry.demand.refills, now);
         self.hold(rank.job, at, Some(held));
         self.show(at, now, None);
         plan.places.push(place);
     }
 
-    /// Gives a job the reservation of its pool; or parks it, if no node could take it even when empty.
-    fn make_head(&mut self, rank: Rank, pool: usize, now: WallTime, steps: &mut u64) {
+    /// Gives a job a reservation, the first of its pool as its head; or parks it, if no node could take it even when
+    /// empty.
+    fn reserve(&mut self, rank: Rank, pool: usize, now: WallTime, steps: &mut u64) {
         let Some(entry) = self.queued(rank) else { return };
-        let (shape, except) = (entry.shape, Arc::clone(&entry.demand.except));
+        let (shape, except) = (entry.shape(), Arc::clone(&entry.demand.except));
         let Some(best) = self.best_reservation(rank, pool, &shape, &except, now, steps) else {
             self.unqueue(rank, Listed::Parked);
             return;
         };
         let at = self.pools[pool].order[best.1];
-        self.pools[pool].headed = true;
-        self.pools[pool].head = Some(Head { rank, shape, except, best });
-        self.pools[pool].stale.clear();
+        let is_head = !self.pools[pool].headed;
+        self.pools[pool].reservations += 1;
+        if is_head {
+            self.pools[pool].headed = true;
+            self.pools[pool].head = Some(Head { rank, shape, except, best });
+            self.pools[pool].stale.clear();
+        }
         self.yards[at].reserved.push(Reserved { rank, due: best.0, shape });
         self.reserved.insert(at);
-        self.show(at, now, Some(pool));
+        self.show(at, now, is_head.then_some(pool));
     }
 
     /// The earliest due time, and at which leaf; of equals the first leaf. Starts from the last head if that
@@ -219,7 +236,8 @@ impl Scheduler {
         steps: &mut u64,
     ) -> Option<(WallTime, usize)> {
         let pool = &self.pools[pool];
-        let reusable = pool.head.as_ref().filter(|head| {
+        // What the head found does not hold for those behind it.
+        let reusable = pool.head.as_ref().filter(|_| !pool.headed).filter(|head| {
             let same = head.shape == *shape && *head.except == *except;
             same && (head.rank == rank || self.refilling.is_empty()) && !pool.stale.contains(&head.best.1)
         });
@@ -259,7 +277,7 @@ impl Scheduler {
     /// comes first as long as there is no head.
     fn next_in(&self, at: usize, after: Option<Rank>, now: WallTime, steps: &mut u64) -> Option<Rank> {
         let pool = &self.pools[at];
-        if !pool.headed {
+        if pool.reserves() {
             return pool.queue.first(after);
         }
         let singly = pool.gained.len() <= GAINED_SINGLY_MAX && pool.fresh.len() <= FRESH_SINGLY_MAX;
@@ -326,15 +344,15 @@ impl Scheduler {
 
     /// Takes a job out of the queue, to stand elsewhere.
     fn unqueue(&mut self, rank: Rank, to: Listed) {
-        let Some(Job { listed, pool, need, shape, .. }) = self.jobs.get_mut(&rank.job) else { return };
-        let pool = &mut self.pools[*pool];
+        let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
+        let pool = &mut self.pools[entry.pool];
         pool.queue.remove(rank);
         pool.fresh.remove(&rank);
         pool.parked.remove(rank);
         if to == Listed::Parked {
-            pool.parked.insert(Row { rank, need: *need, span: shape.span });
+            pool.parked.insert(Row { rank, need: entry.need(), span: entry.shape().span });
         }
-        *listed = to;
+        entry.listed = to;
     }
 
     fn reservations(&self, now: WallTime) -> Vec<Reservation> {

@@ -47,7 +47,10 @@ impl Queue {
             }
         }
         if chunk.rows.len() > CHUNK_ROWS_MAX {
-            let tail = chunk.rows.split_off(CHUNK_ROWS_MAX / 2);
+            // Most rows come last: then the chunk stays full.
+            let last = chunk.rows.last().is_some_and(|last| last.rank == row.rank);
+            let tail = chunk.rows.split_off(if last { CHUNK_ROWS_MAX } else { CHUNK_ROWS_MAX / 2 });
+            chunk.rows.shrink_to_fit();
             chunk.measure();
             self.chunks.insert(at + 1, Chunk::of(tail));
         }
@@ -143,7 +146,7 @@ mod tests {
         let memory = MemoryDemand::Fixed(u64::from(cpus) % 3);
         let shape = Shape { cpus, memory, tmp_bytes: 0, exclusive: false, span };
         Row {
-            rank: Rank { priority: (job % 5) as i64, submit: job, job: JobId(job) },
+            rank: Rank { priority: (job % 5) as i64, order: 0, submit: job, job: JobId(job) },
             need: shape.need(),
             span,
         }

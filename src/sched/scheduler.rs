@@ -19,7 +19,7 @@ const IDLE_POOLS_MAX: usize = 64;
 /// The incremental scheduler. Notes in, plans out; see the module for the policy.
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {
-    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     /// Never shrinks: a node that has gone keeps its yard, since its number is used again when it returns.
     pub(super) yards: Vec<Yard>,
     /// For each yard the pools that have it, and at which leaf.
@@ -55,10 +55,18 @@ pub struct Scheduler {
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) demand: Demand,
-    pub(super) shape: Shape,
-    pub(super) need: Axes,
     pub(super) pool: usize,
     pub(super) listed: Listed,
+}
+
+impl Job {
+    pub(super) fn shape(&self) -> Shape {
+        Shape::of(&self.demand)
+    }
+
+    pub(super) fn need(&self) -> Axes {
+        self.shape().need()
+    }
 }
 
 /// Where a job stands.
@@ -114,8 +122,7 @@ impl Scheduler {
         if let Some(old) = self.jobs.get(&job) {
             self.pools[old.pool].users -= 1;
         }
-        let shape = Shape::of(&demand);
-        self.jobs.insert(job, Job { need: shape.need(), shape, demand, pool, listed: Listed::Nowhere });
+        self.jobs.insert(job, Box::new(Job { demand, pool, listed: Listed::Nowhere }));
         self.list(job);
         if stay_before != stay_now {
             self.stay_changed(job);
@@ -215,7 +222,7 @@ impl Scheduler {
             pool.parked.remove(rank);
         }
         entry.listed = Listed::Queued;
-        pool.queue.insert(Row { rank, need: entry.need, span: entry.shape.span });
+        pool.queue.insert(Row { rank, need: entry.need(), span: entry.shape().span });
         pool.fresh.insert(rank);
         self.pass = None;
     }
@@ -325,7 +332,8 @@ impl Scheduler {
 
     /// The rank's job, if it is still in the queue of that pool under that rank.
     pub(super) fn queued(&self, rank: Rank) -> Option<&Job> {
-        self.jobs.get(&rank.job).filter(|entry| entry.listed == Listed::Queued && entry.demand.rank == rank)
+        let entry = self.jobs.get(&rank.job).map(|entry| &**entry);
+        entry.filter(|entry| entry.listed == Listed::Queued && entry.demand.rank == rank)
     }
 }
 

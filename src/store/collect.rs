@@ -149,7 +149,7 @@ mod tests {
         let mut cluster = Cluster::default();
         let hash = job_record(JobId(5)).spec.script;
         let sent = Change::Content { owner: Uid(1_000), hash, bytes: Some(b"x".to_vec()) };
-        let job = |id| Change::Job(Box::new(job_record(JobId(id))));
+        let job = |id| Change::Job(Arc::new(job_record(JobId(id))));
         let end = |id, at| Change::JobEnded { job: JobId(id), at };
         told(&mut tables, &mut cluster, vec![sent.clone(), job(5), job(6), end(5, ENDED)], 1);
         cluster.forget(&crate::core::state::Outdated::Job(JobId(5)));

@@ -170,6 +170,33 @@ pub fn read_all(disk: &dyn Disk, path: &str, most_bytes: u64) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
+/// How much is copied at a time.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Copies one file to another disk, durably but for its name; how many bytes it has.
+///
+/// # Errors
+/// Either disk.
+pub fn copy(from: &dyn Disk, path: &str, to: &dyn Disk, name: &str) -> Result<u64, DiskError> {
+    let source = from.open(path, Access::Read)?;
+    let mut target = to.create(name)?;
+    let length = source.length()?;
+    let mut done = 0;
+    while done < length {
+        let mut bytes = vec![0; usize::try_from(COPY_BYTES.min(length - done)).unwrap_or_default()];
+        let got = source.read_at(done, &mut bytes)?;
+        if got == 0 {
+            break;
+        }
+        bytes.truncate(got);
+        target.allocate(done, got as u64)?;
+        target.write_at(done, &bytes)?;
+        done += got as u64;
+    }
+    target.sync_data()?;
+    Ok(done)
+}
+
 /// Writes a whole file so that its name holds either what was there before or all of `bytes`, durably when it
 /// returns. `temporary` is a name in the same folder that is free for it.
 pub fn write_whole(

@@ -4,7 +4,7 @@
 //! from it, local and rebuildable at any time. Both stand on [`disk::Disk`], the few file operations whose
 //! failures matter, except for sled, which does its own file work and is trusted accordingly (see [`tables::sled`]).
 //!
-//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `exports/`, `tables/` and
+//! A state folder holds: `cluster` (whose state it is), `journal/`, `content/`, `output/`, `exports/`, `tables/` and
 //! `lock`.
 
 pub mod cluster_file;
@@ -18,7 +18,9 @@ pub mod journal;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod output;
 pub mod prune;
+pub mod results;
 pub mod rows;
 pub mod tables;
 pub mod used;

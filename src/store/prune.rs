@@ -136,7 +136,7 @@ mod tests {
         let (mut cluster, mut touched) = (Cluster::default(), Touched::default());
         let ended = WallTime(1_000_000_000_000_000);
         for change in
-            [Change::Job(Box::new(job_record(JobId(5)))), Change::JobEnded { job: JobId(5), at: ended }]
+            [Change::Job(job_record(JobId(5)).into()), Change::JobEnded { job: JobId(5), at: ended }]
         {
             cluster.absorb(&change, &mut touched);
         }

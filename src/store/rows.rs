@@ -1,6 +1,8 @@
 //! The cluster's state as rows, and back. Rows are derived from a state and from what was touched in it, so several
 //! groups can be written as one: the last value wins.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::collect::{orphan_key, use_key};
@@ -16,9 +18,9 @@ use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
     Restored, Slots, SpentToken, TokenRecord, UserRecord,
 };
-use crate::model::state::{Cause, CauseKind, End, State, Usage};
+use crate::model::state::{Cause, End, State};
 use crate::model::task_set::TaskSet;
-use crate::model::time::WallTime;
+use crate::model::time::{Seconds, WallTime};
 use crate::wire::codec::{Body, DecodeError, decode, encode};
 use crate::wire_body;
 
@@ -46,6 +48,9 @@ pub const SENT: Table = Table(139);
 /// Who ended DependencyFailed because of whom: the parent's number, then the child's.
 pub const FAILED_BY: Table = Table(140);
 
+/// Attempts that were given up: node, job, task, attempt.
+pub const ABANDONED: Table = Table(16);
+
 /// What ended jobs used: hash, owner, job.
 pub const SENT_BY: Table = Table(141);
 /// Content that may be of no use any more, and since when: hash, owner.
@@ -57,22 +62,19 @@ pub const USED: Table = Table(143);
 const META_KEY: &[u8] = b"meta";
 /// Where [`Table::META`] says how the state came out of a backup.
 const RESTORED: &[u8] = b"restored";
+/// Where [`Table::META`] has the lease.
+const LEASE: &[u8] = b"lease";
 
 /// Index: when, to the audit's records.
 pub const AUDIT_BY_TIME: Table = Table(150);
 
 /// The key of the audit's end among the single values.
 const AUDIT_HEAD: &[u8] = b"audit";
-/// The version of packed results.
-const RESULT_VERSION: u8 = 1;
-/// The bytes of a packed result.
-pub const RESULT_BYTES: usize = 37;
-
 /// A job's row: its record and what else it knows that is not about single tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
     /// The record.
-    pub record: JobRecord,
+    pub record: Arc<JobRecord>,
     /// Who asked for the end of its live tasks.
     pub cancel: Option<CancelNote>,
     /// When all of it had ended.
@@ -121,7 +123,8 @@ wire_body! {
     AuditHead = "end of the audit", 1;
 }
 
-/// The rows of everything that was touched, as the state has it at `position`.
+/// The rows of everything that was touched, as the state has it at `position`; those of single attempts that ended
+/// are made by [`super::results::rows`].
 ///
 /// # Errors
 /// A value that can't be encoded, which its limits exclude.
@@ -135,17 +138,30 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     }
     for id in &touched.records {
         if let Some(job) = cluster.jobs.get(id) {
-            job_rows(job, touched.job_ends.get(id).copied().unwrap_or(position), &mut rows)?;
+            job_rows(
+                job,
+                touched.again.contains(id),
+                touched.job_ends.get(id).copied().unwrap_or(position),
+                &mut rows,
+            )?;
         }
     }
     for (id, chunk) in &touched.chunks {
         let job = cluster.jobs.get(id);
         let Some(job) = job else { continue };
+        let key = chunk_key(*id, *chunk);
         let bytes = job.tasks.chunk_bytes(*chunk);
-        let (here, there) =
-            if job.ended.is_some() { (ENDED_TASKS, Table::TASKS) } else { (Table::TASKS, ENDED_TASKS) };
-        rows.push(Row { table: here, key: chunk_key(*id, *chunk), value: bytes });
-        rows.push(Row { table: there, key: chunk_key(*id, *chunk), value: None });
+        if job.ended.is_some() {
+            rows.push(Row { table: ENDED_TASKS, key: key.clone(), value: bytes });
+            rows.push(Row { table: Table::TASKS, key, value: None });
+            continue;
+        }
+        if touched.again.contains(id) {
+            rows.push(Row { table: ENDED_TASKS, key: key.clone(), value: None });
+        }
+        // Without a row all tasks of the chunk wait.
+        let value = bytes.filter(|bytes| *bytes != [State::Pending as u8]);
+        rows.push(Row { table: Table::TASKS, key, value });
     }
     for (id, ordinal) in &touched.live {
         let live = cluster.jobs.get(id).and_then(|job| job.live.get(ordinal));
@@ -154,8 +170,12 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
     for (id, ordinal) in &touched.exceptions {
         let Some(job) = cluster.jobs.get(id) else { continue };
         let value = job.exceptions.get(ordinal).map(encode).transpose()?;
+        let key = task_key(*id, *ordinal);
+        if touched.again.contains(id) && job.ended.is_none() {
+            rows.push(Row { table: ENDED_EXCEPTION, key: key.clone(), value: None });
+        }
         let table = if job.ended.is_some() { ENDED_EXCEPTION } else { EXCEPTION };
-        rows.push(Row { table, key: task_key(*id, *ordinal), value });
+        rows.push(Row { table, key, value });
     }
     for (id, node) in &touched.slots {
         let slots = cluster.jobs.get(id).and_then(|job| job.slots.get(node));
@@ -172,9 +192,9 @@ pub fn rows_of(cluster: &Cluster, touched: &Touched, position: Position) -> Resu
 
 /// A job that has ended moves, with all that is its own, from the live tables to history; one that is wanted again
 /// moves back.
-fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
+fn job_rows(job: &Job, again: bool, position: Position, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     let row = JobRow {
-        record: (*job.record).clone(),
+        record: Arc::clone(&job.record),
         cancel: job.cancel.as_ref().map(|note| (**note).clone()),
         ended: job.ended,
         first_start: job.first_start,
@@ -184,8 +204,10 @@ fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), De
     let bytes = encode(&row)?;
     let name_key = name_key(row.record.uid, &row.record.spec.name, job.id());
     let Some(ended) = job.ended else {
-        rows.push(Row { table: Table::JOB, key: key.clone(), value: Some(bytes) });
-        rows.push(Row { table: Table::ENDED, key, value: None });
+        if again {
+            rows.push(Row { table: Table::ENDED, key: key.clone(), value: None });
+        }
+        rows.push(Row { table: Table::JOB, key, value: Some(bytes) });
         return Ok(());
     };
     rows.push(Row { table: Table::ENDED, key: key.clone(), value: Some(bytes) });
@@ -224,13 +246,9 @@ fn job_rows(job: &Job, position: Position, rows: &mut Vec<Row>) -> Result<(), De
 
 fn end_rows(change: &Change, rows: &mut Vec<Row>) -> Result<(), DecodeError> {
     match change {
-        Change::Ended { task, end } => {
-            let key = result_key(*task, end.attempt);
-            if !end.cause.by.is_empty() || !end.cause.text.is_empty() {
-                let value = Some(encode(&end.cause)?);
-                rows.push(Row { table: RESULT_TEXT, key: key.clone(), value });
-            }
-            rows.push(Row { table: Table::RESULT, key, value: Some(pack(end).to_vec()) });
+        Change::Ended { task, end } if !end.cause.by.is_empty() || !end.cause.text.is_empty() => {
+            let value = Some(encode(&end.cause)?);
+            rows.push(Row { table: RESULT_TEXT, key: result_key(*task, end.attempt), value });
         }
         Change::EndedUnstarted { job, set, end } => {
             let first = set.runs().first().map_or(0, |run| u64::from(run.0));
@@ -255,6 +273,11 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             };
             put(Table::META, META_KEY.to_vec(), Some(encode(&meta)?));
         }
+        Change::Abandoned { task, attempt, node, live } => {
+            let key = abandoned_key(*node, *task, *attempt);
+            put(ABANDONED, key, live.as_ref().map(encode).transpose()?);
+        }
+        Change::Lease(lease) => put(Table::META, LEASE.to_vec(), Some(lease.0.to_be_bytes().to_vec())),
         Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
@@ -305,6 +328,15 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),
+        Table::META if key == LEASE => {
+            let seconds = value.try_into().map_err(|_| misplaced("the lease"))?;
+            absorb(Change::Lease(Seconds(u64::from_be_bytes(seconds))));
+        }
+        ABANDONED => {
+            let (node, task, attempt) =
+                split_abandoned(key).ok_or_else(|| misplaced("an abandoned attempt"))?;
+            absorb(Change::Abandoned { task, attempt, node, live: Some(decode(value)?) });
+        }
         Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
         Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {
@@ -317,7 +349,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::JOB => {
             let row: JobRow = decode(value)?;
             let id = row.record.id;
-            absorb(Change::Job(Box::new(row.record)));
+            absorb(Change::Job(row.record));
             cluster.restore_job(id, row.cancel, row.ended, row.first_start, row.worst);
         }
         Table::TASKS => {
@@ -357,52 +389,6 @@ fn misplaced(what: &str) -> DecodeError {
     DecodeError::Malformed { name: JobRow::NAME, reason: format!("{what} of a job that is not there") }
 }
 
-/// Packs an end, without the words of its cause.
-pub fn pack(end: &End) -> [u8; RESULT_BYTES] {
-    let mut bytes = [0; RESULT_BYTES];
-    let node = end.node.map_or(u32::MAX, |node| node.0);
-    let start = end.start.map_or(i64::MIN, |start| start.0);
-    let cpu = u32::try_from(end.usage.cpu_ms).unwrap_or(u32::MAX);
-    let memory = u32::try_from(end.usage.memory_peak_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    let head = [RESULT_VERSION, end.state as u8, end.cause.kind as u8, end.exit_code, end.signal];
-    let parts: [&[u8]; 7] = [
-        &head,
-        &end.attempt.0.to_le_bytes(),
-        &node.to_le_bytes(),
-        &start.to_le_bytes(),
-        &end.end.0.to_le_bytes(),
-        &cpu.to_le_bytes(),
-        &memory.to_le_bytes(),
-    ];
-    for (to, from) in bytes.iter_mut().zip(parts.concat()) {
-        *to = from;
-    }
-    bytes
-}
-
-/// Unpacks an end; the words of its cause are stored beside it.
-pub fn unpack(bytes: &[u8]) -> Option<End> {
-    let bytes: &[u8; RESULT_BYTES] = bytes.try_into().ok()?;
-    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let i64_at = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(i64::from_le_bytes);
-    if bytes[0] != RESULT_VERSION {
-        return None;
-    }
-    let node = u32_at(9)?;
-    let start = i64_at(13)?;
-    Some(End {
-        state: State::from_number(bytes[1])?,
-        exit_code: bytes[3],
-        signal: bytes[4],
-        cause: Cause::plain(*CauseKind::ALL.get(usize::from(bytes[2]))?),
-        node: (node != u32::MAX).then_some(NodeId(node)),
-        start: (start != i64::MIN).then_some(WallTime(start)),
-        end: WallTime(i64_at(21)?),
-        usage: Usage { cpu_ms: u64::from(u32_at(29)?), memory_peak_bytes: u64::from(u32_at(33)?) * 1024 },
-        attempt: Attempt(u32_at(5)?),
-    })
-}
-
 /// The key of a job.
 pub fn job_key(job: JobId) -> Vec<u8> {
     job.0.to_be_bytes().to_vec()
@@ -418,7 +404,27 @@ pub fn task_key(job: JobId, ordinal: Ordinal) -> Vec<u8> {
     [job.0.to_be_bytes().as_slice(), &ordinal.0.to_be_bytes()].concat()
 }
 
-/// The key of one attempt's result.
+/// The key of an attempt that was given up.
+fn abandoned_key(node: NodeId, task: TaskRef, attempt: Attempt) -> Vec<u8> {
+    let parts: [&[u8]; 4] = [
+        &node.0.to_be_bytes(),
+        &task.job.0.to_be_bytes(),
+        &task.ordinal.0.to_be_bytes(),
+        &attempt.0.to_be_bytes(),
+    ];
+    parts.concat()
+}
+
+fn split_abandoned(key: &[u8]) -> Option<(NodeId, TaskRef, Attempt)> {
+    let (node, rest) = key.split_first_chunk()?;
+    let (job, rest) = rest.split_first_chunk()?;
+    let (ordinal, rest) = rest.split_first_chunk()?;
+    let task =
+        TaskRef { job: JobId(u64::from_be_bytes(*job)), ordinal: Ordinal(u32::from_be_bytes(*ordinal)) };
+    Some((NodeId(u32::from_be_bytes(*node)), task, Attempt(u32::from_be_bytes(rest.try_into().ok()?))))
+}
+
+/// The key of the words of one attempt's result.
 pub fn result_key(task: TaskRef, attempt: Attempt) -> Vec<u8> {
     [task_key(task.job, task.ordinal).as_slice(), &attempt.0.to_be_bytes()].concat()
 }
@@ -456,38 +462,4 @@ fn split_key(key: &[u8]) -> Result<(JobId, u32), DecodeError> {
     let (job, rest) = key.split_first_chunk::<8>().ok_or_else(short)?;
     let rest: [u8; 4] = rest.try_into().map_err(|_| short())?;
     Ok((JobId(u64::from_be_bytes(*job)), u32::from_be_bytes(rest)))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn packed_results_come_back(
-            state in 7u8..16, kind in 0u8..11, exit in any::<u8>(), signal in any::<u8>(), attempt in any::<u32>(),
-            node in prop::option::of(0u32..1_000), start in prop::option::of(0i64..1 << 50), end in any::<i64>(),
-            cpu in any::<u32>(), memory in 0u64..1 << 30,
-        ) {
-            let end = End {
-                state: State::from_number(state).unwrap(),
-                exit_code: exit,
-                signal,
-                cause: Cause::plain(CauseKind::ALL[usize::from(kind)]),
-                node: node.map(NodeId),
-                start: start.map(WallTime),
-                end: WallTime(end),
-                usage: Usage { cpu_ms: u64::from(cpu), memory_peak_bytes: memory * 1024 },
-                attempt: Attempt(attempt),
-            };
-            prop_assert_eq!(unpack(&pack(&end)), Some(end));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = unpack(&bytes);
-        }
-    }
 }

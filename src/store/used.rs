@@ -91,6 +91,8 @@ fn read(key: &[u8], cpu_ms: u64) -> Option<Used> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::core::tests_spec::job_record;
     use crate::model::ids::{Attempt, Incarnation, JobId, Ordinal, Position, TaskRef};
@@ -118,7 +120,7 @@ mod tests {
         let ended = |attempt, start| Change::Ended { task, end: Box::new(end(attempt, start)) };
         let mut record = job_record(JobId(5));
         record.cpus = 3;
-        cluster.absorb(&Change::Job(Box::new(record)), &mut Touched::default());
+        cluster.absorb(&Change::Job(Arc::new(record)), &mut Touched::default());
         for (position, starts) in [(1, vec![Some(1_000_000), None]), (2, vec![Some(8_000_000)])] {
             let mut touched = Touched::default();
             for start in starts {

@@ -10,6 +10,7 @@ use super::export::manifest::Manifest;
 use super::export::rows_file::RowsFault;
 use super::journal::survey::{Survey, survey};
 use super::log::LogError;
+use super::output;
 use crate::model::ids::ContentHash;
 
 /// What was found. Its `Display` is for people, a line per finding.
@@ -27,6 +28,8 @@ pub struct Report {
     pub content_sound: usize,
     /// Those that are not.
     pub content_damaged: Vec<ContentHash>,
+    /// Kept output.
+    pub output: output::Survey,
 }
 
 /// Reads everything on `disk` and checks it. sled's folder is not looked at: whatever it holds can be rebuilt.
@@ -41,6 +44,7 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
         exports_damaged: Vec::new(),
         content_sound: 0,
         content_damaged: Vec::new(),
+        output: output::survey(disk)?,
     };
     report.journal = match survey(disk) {
         // A backup is an export without a journal.
@@ -134,6 +138,11 @@ impl fmt::Display for Report {
         self.exports_damaged.iter().try_for_each(|fault| writeln!(f, "{fault}"))?;
         writeln!(f, "content: {} files whole, {} damaged", self.content_sound, self.content_damaged.len())?;
         self.content_damaged.iter().try_for_each(|hash| writeln!(f, "content {hash} is damaged"))?;
+        let output::Survey { sound, damaged } = self.output;
+        writeln!(
+            f,
+            "output: {sound} pieces whole, {damaged} damaged, which are gaps in what `jqueue log` shows"
+        )?;
         f.write_str(if self.is_sound() { "everything is sound" } else { "not sound: see above" })
     }
 }

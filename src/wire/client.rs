@@ -1,10 +1,13 @@
 //! What commands ask of the controller: one request on a stream of its own, then the replies.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::node::Content;
 use crate::model::identity::{Role, Serial};
 use crate::model::ids::{Attempt, ContentHash, JobId, Position, Uid};
+use crate::model::shared;
 use crate::model::spec::{Constraint, Dependencies, JobSpec, RetryOn};
 use crate::model::state::State;
 use crate::model::task_set::IndexSet;
@@ -67,7 +70,8 @@ pub struct Submit {
     /// Repeats are recognised by it.
     pub key: String,
     /// The jobs, in order; a [`crate::model::spec::Parent::Batch`] names one by its place.
-    pub specs: Vec<JobSpec>,
+    #[serde(deserialize_with = "shared::list")]
+    pub specs: Vec<Arc<JobSpec>>,
     /// What their hashes name.
     pub contents: Vec<Content>,
     /// Only say what would happen.
@@ -126,6 +130,8 @@ pub struct List {
     pub selection: Selection,
     /// A row per task rather than one per array.
     pub expand: bool,
+    /// Without what only a job's owner may see: the listing does not show it.
+    pub brief: bool,
 }
 
 /// A change to jobs.
@@ -249,11 +255,12 @@ pub struct Watch {
 pub struct Log {
     /// Whose.
     pub selector: Selector,
-    /// Which try; `None`: the last.
+    /// Which try; `None`: the last one's file, whole. With `wait_ms` one that is not there yet is waited for, and the next
+    /// later one stands for one that never started.
     pub attempt: Option<Attempt>,
     /// Standard error's file.
     pub error: bool,
-    /// From where.
+    /// From where in the file; with an attempt, 0 means where that attempt's part begins.
     pub from: super::data::From,
     /// At most so many bytes.
     pub bytes: u32,
@@ -368,9 +375,12 @@ pub struct PartitionSettings {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Option<Vec<String>>,
+    /// In which order its jobs start.
+    pub policy: Option<PartitionPolicy>,
 }
 
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};
+pub use crate::model::policy::PartitionPolicy;
 pub use crate::model::record::PartitionState;
 
 /// For admins.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::node::AttemptRef;
 use crate::model::ids::{Instance, Uid};
 use crate::wire_body;
 
@@ -22,8 +23,12 @@ pub struct ReadFile {
     pub user: String,
     /// That user's uid.
     pub uid: Uid,
-    /// Absolute.
+    /// Absolute; of an attempt that runs or has just ended the node knows better.
     pub path: String,
+    /// Whose output it is.
+    pub attempt: AttemptRef,
+    /// The error file rather than the output file.
+    pub error: bool,
     /// From where.
     pub from: From,
     /// At most so many bytes, and [`CHUNK_BYTES_MAX`].
@@ -49,9 +54,12 @@ pub enum FileRead {
         /// Where the bytes begin.
         offset: u64,
         /// They.
+        #[serde(with = "super::bytes")]
         bytes: Vec<u8>,
         /// The file's size.
         size: u64,
+        /// Where the attempt's own part of the file begins, if the node knows.
+        start: Option<u64>,
     },
     /// It could not be read.
     Failed {
@@ -60,9 +68,62 @@ pub enum FileRead {
         /// Node, path and reason.
         text: String,
     },
+    /// Its file system has not answered yet; worth another try.
+    Slow {
+        /// Path and reason.
+        text: String,
+    },
+}
+
+/// The most pieces of one [`Shipment`].
+pub const PIECES_MAX: usize = 1_024;
+/// A shipment is closed when its pieces have so many bytes.
+pub const SHIPMENT_BYTES: usize = 2 << 20;
+/// The most bytes of one piece.
+pub const PIECE_BYTES_MAX: usize = 1 << 20;
+
+/// Pieces of output that the node sends, on a stream that it opened, for the controller to keep. The next one comes when
+/// the controller has answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// They, of each file in the order of their offsets.
+    pub pieces: Vec<Piece>,
+}
+
+/// Some bytes of an attempt's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Whose.
+    pub attempt: AttemptRef,
+    /// Of the error file.
+    pub error: bool,
+    /// The file, if the job does not tell it (`--chdir=job`); else empty.
+    pub path: String,
+    /// Where the attempt's part of the file begins.
+    pub start: u64,
+    /// Where these bytes begin.
+    pub offset: u64,
+    /// They; at most [`PIECE_BYTES_MAX`].
+    #[serde(with = "super::bytes")]
+    pub bytes: Vec<u8>,
+    /// The file's size when they were read.
+    pub size: u64,
+    /// The attempt has ended, and this is its end.
+    pub last: bool,
+}
+
+/// The controller's answer to a shipment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shipped {
+    /// What it wanted of it is durable.
+    Kept,
+    /// It can't keep it now, and why; worth another try later.
+    NotKept(String),
 }
 
 wire_body! {
+    Shipment = "shipment of output", 1;
+    Shipped = "answer to a shipment", 1;
     DataHello = "node data hello", 1;
     ReadFile = "read request", 1;
     FileRead = "read answer", 1;

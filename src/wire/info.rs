@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::identity::Role;
 use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, Position, TaskIndex, Uid};
+use crate::model::policy::PartitionPolicy;
 use crate::model::resources::Resources;
 use crate::model::spec::JobSpec;
 use crate::model::state::{Cause, End, State};
@@ -105,10 +106,30 @@ pub struct JobDetail {
     pub ahead: Option<u64>,
     /// Why it waits, condition by condition.
     pub conditions: Vec<Condition>,
+    /// The policy of its partition.
+    pub policy: PartitionPolicy,
     /// About when it starts, if that can be said.
     pub estimate: Option<WallTime>,
     /// What would let it start sooner, the cheapest first.
     pub advice: Vec<Advice>,
+    /// Every attempt that was given to a node and is known to have ended or to be there, first to last; of an array
+    /// only where one task is meant.
+    pub attempts: Vec<AttemptInfo>,
+}
+
+/// One try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptInfo {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Where.
+    pub node: String,
+    /// When it started; `None`: it never did, or not yet.
+    pub start: Option<WallTime>,
+    /// How it is, while it is on its node; how it ended.
+    pub state: State,
+    /// How it ended, once it has.
+    pub end: Option<End>,
 }
 
 /// Something that happened.
@@ -269,6 +290,8 @@ pub struct PartitionInfo {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Vec<String>,
+    /// In which order its jobs start.
+    pub policy: PartitionPolicy,
 }
 
 /// The controller, for `jctld status`.

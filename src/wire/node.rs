@@ -252,6 +252,7 @@ pub struct Content {
     /// Its BLAKE3 hash; whoever receives it checks.
     pub hash: ContentHash,
     /// The bytes.
+    #[serde(with = "super::bytes")]
     pub bytes: Vec<u8>,
 }
 
@@ -279,6 +280,8 @@ pub enum KillReason {
     },
     /// Its deadline.
     Deadline,
+    /// It was given up while there was no contact: it is killed at once, since the next attempt may run by now.
+    GivenUp,
 }
 
 /// What all tasks of a job have in common, as the node needs it.
@@ -330,7 +333,7 @@ pub struct JobBody {
     pub grace: Seconds,
     /// A signal before the limit.
     pub warning: Option<Warning>,
-    /// What happens when contact is lost.
+    /// What happens when contact is lost; a lease is always said.
     pub lost: LostPolicy,
     /// The indexes, if it is an array.
     pub indexes: Option<IndexSet>,
@@ -338,6 +341,16 @@ pub struct JobBody {
     pub lines: Option<ContentHash>,
     /// When it was submitted.
     pub submit_time: WallTime,
+}
+
+impl JobBody {
+    /// How long its attempts may run on without contact; `None`: without end.
+    pub fn lease(&self) -> Option<Seconds> {
+        match self.lost {
+            LostPolicy::Fenced(lease) => lease,
+            LostPolicy::Proof | LostPolicy::Overlap | LostPolicy::Never => None,
+        }
+    }
 }
 
 wire_body! {

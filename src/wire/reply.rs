@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
 use crate::model::change::AuditRecord;
-use crate::model::ids::{Attempt, JobId, Position};
+use crate::model::ids::{Attempt, JobId, NodeId, Position};
 use crate::model::state::State;
 use crate::model::time::{TimeLimit, WallTime};
 use crate::wire_body;
@@ -277,11 +277,20 @@ pub struct Output {
     /// Where the bytes begin.
     pub offset: u64,
     /// The bytes.
+    #[serde(with = "super::bytes")]
     pub bytes: Vec<u8>,
     /// The file's size as far as known.
     pub size: u64,
-    /// Why there is nothing, if so.
+    /// Why there is nothing, or why it comes from what is kept rather than from the node; else empty.
     pub note: String,
+    /// Where this attempt's own part of the file begins.
+    pub start: u64,
+    /// The attempt has ended, and `size` is where its output ends.
+    pub over: bool,
+    /// The newest attempt that has started.
+    pub latest: Attempt,
+    /// Where this one ran; 0 if it never did.
+    pub node: NodeId,
 }
 
 wire_body! {

@@ -11,15 +11,19 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::sync::watch;
 
 use super::callers::Callers;
+use super::data::Output;
 use super::link::{self, LinkNews, Way};
 use super::own::{self, Own};
 use super::pool::Pool;
-use super::probe;
+use super::readers::Readers;
+use super::ship::Shipper;
 use super::spool::{Folder, Spool, SpoolError};
 use super::status;
 use super::supervisor::clock;
 use super::supervisors::{News, Supervisors};
 use super::translate::Place;
+use super::watches::Watches;
+use super::{private, probe};
 use crate::agent::{Agent, Effect, Facts, SupervisorId};
 use crate::model::ids::{BootId, Instance, SessionId, Uid};
 use crate::model::time::WallTime;
@@ -93,13 +97,19 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let (jobs, connection_for_jobs) = watch::channel(None);
     let callers = Callers::new(connection_for_jobs);
     let pool = Pool::new(settings.program, spool.ahead_folder(), settings.hardware.resources.cpus);
-    let supervisors = Supervisors::new(pool, settings.place.clone(), spool.contents(), news, callers);
+    let (readers, watches) = (Readers::default(), Watches::new());
+    let shipper = Shipper::new(readers.clone(), watches.clone());
+    let base = PathBuf::from(&settings.place.tmp_base);
+    tokio::spawn(private::sweep(readers.clone(), base, settings.spool.clone()));
+    let (place, contents) = (settings.place.clone(), spool.contents());
+    let supervisors = Supervisors::new(pool, place, contents, news, callers, shipper.clone());
     let (hello, hello_seen) = watch::channel(None);
     let contact = Contact { addresses: settings.addresses.clone(), connected: None, lost: None };
     let way = Way {
         own: settings.own.clone(),
         addresses: settings.addresses.clone(),
         hello: hello_seen,
+        output: Output { readers, watches, shipper },
         jobs,
         node: settings.place.node.clone(),
     };
@@ -289,7 +299,7 @@ impl Daemon {
             }
             LinkNews::Received(message) => match *message {
                 ToNode::Confirmed { report } => self.agent.on_confirmed(now, report),
-                ToNode::Beat { number } => self.agent.on_beat_answer(number),
+                ToNode::Beat { number } => self.agent.on_beat_answer(now, number),
                 ToNode::Order(order) => self.agent.on_order(now, order),
             },
             LinkNews::Lost(reason) => {

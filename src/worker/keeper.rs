@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -16,7 +16,9 @@ use tokio::task::spawn_blocking;
 use super::accounts;
 use super::callers::Callers;
 use super::descriptors::Inbox;
+use super::failures::Failures;
 use super::pool::Ahead;
+use super::ship::Shipper;
 use super::spool::{Contents, Folder};
 use super::supervisor::client::{self, SocketPath};
 use super::supervisor::records::{self, Fate, Recorded};
@@ -59,6 +61,8 @@ pub struct Keeper {
     kills: Vec<Tell>,
     news: Sender<(SupervisorId, News)>,
     callers: Callers,
+    shipper: Shipper,
+    failures: Failures,
 }
 
 /// How a conversation came to its end.
@@ -81,6 +85,8 @@ impl Keeper {
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
         callers: Callers,
+        shipper: Shipper,
+        failures: Failures,
     ) -> Keeper {
         Keeper {
             id: folder.supervisor,
@@ -94,6 +100,8 @@ impl Keeper {
             kills: Vec::new(),
             news,
             callers,
+            shipper,
+            failures,
         }
     }
 
@@ -104,10 +112,16 @@ impl Keeper {
             Err(text) => Over::Refused(text),
         };
         match over {
-            Over::Refused(text) => self.say(News::Failed(text)).await,
+            Over::Refused(text) => {
+                if let Some(body) = &self.body {
+                    tokio::time::sleep(self.failures.failed(body.uid, Instant::now())).await;
+                }
+                self.say(News::Failed(text)).await;
+            }
             Over::Forgotten => {}
             Over::Useless | Over::Broken => {
                 let remains = self.remains().await;
+                self.shipper.lost(self.folder.job, self.body.as_deref());
                 self.say(News::Lost(remains)).await;
             }
         }
@@ -152,8 +166,12 @@ impl Keeper {
         loop {
             let Some(mut stream) = self.connect().await else { return Over::Broken };
             let mut inbox = Inbox::default();
-            let Ok(greeting) = greet(&mut stream, &mut inbox).await else { continue };
-            match self.converse(stream, inbox, greeting).await {
+            let Ok(welcome) = greet(&mut stream, &mut inbox).await else { continue };
+            self.shipper.hear(self.folder.job, self.body.as_deref(), &welcome);
+            let has_job =
+                matches!(&welcome, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
+            let Some(said) = translate::said(welcome) else { continue };
+            match self.converse(stream, inbox, (said, has_job)).await {
                 Over::Broken => {}
                 over => return over,
             }
@@ -219,6 +237,9 @@ impl Keeper {
         let reader = Reader {
             id: self.id,
             job: self.folder.job,
+            body: body.as_deref(),
+            shipper: &self.shipper,
+            failures: &self.failures,
             inbox,
             callers: &self.callers,
             stream: read,
@@ -295,6 +316,9 @@ impl Writer<'_> {
 struct Reader<'a> {
     id: SupervisorId,
     job: JobId,
+    body: Option<&'a JobBody>,
+    shipper: &'a Shipper,
+    failures: &'a Failures,
     inbox: Inbox,
     callers: &'a Callers,
     stream: ReadHalf<'a>,
@@ -321,7 +345,10 @@ impl Reader<'_> {
                     }
                     Ok(Some(message)) => {
                         // It works, so it has its job.
-                        *self.job_to_tell = None;
+                        if let (Some(_), Some(body)) = (self.job_to_tell.take(), self.body) {
+                            self.failures.worked(body.uid);
+                        }
+                        self.shipper.hear(self.job, self.body, &message);
                         if let Some(said) = translate::said(message) {
                             let _ = self.news.send((self.id, News::Said(said))).await;
                         }
@@ -387,17 +414,14 @@ fn prepare(
     })
 }
 
-/// Says hello and gets the inventory, and whether the supervisor has its job.
-pub async fn greet(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(Said, bool), String> {
+/// Says hello and gets the inventory.
+pub async fn greet(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<FromSupervisor, String> {
     let hello = encode(&ToSupervisor::Hello { version: VERSION }).map_err(|error| error.to_string())?;
     stream.write_all(&hello).await.map_err(|error| error.to_string())?;
     loop {
         if let Some(message) = inbox.cut().map_err(|error| error.to_string())? {
-            let has_job =
-                matches!(&message, FromSupervisor::Welcome { inventory: Inventory { job: Some(_), .. }, .. });
-            if let (FromSupervisor::Welcome { .. }, Some(said)) = (&message, translate::said(message.clone()))
-            {
-                return Ok((said, has_job));
+            if matches!(message, FromSupervisor::Welcome { .. }) {
+                return Ok(message);
             }
             return Err("it does not begin with Welcome".to_owned());
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
+use super::data::Output;
 use super::own::Own;
 use super::supervisor::clock;
 use super::{data, jobs_link};
@@ -45,7 +46,6 @@ pub enum LinkNews {
 }
 
 /// What a link needs.
-#[derive(Debug)]
 pub struct Way {
     /// Who one is, and whom one believes.
     pub own: Arc<Own>,
@@ -57,6 +57,8 @@ pub struct Way {
     pub jobs: jobs_link::Shared,
     /// The folder name for the log.
     pub node: String,
+    /// What is read for the controller.
+    pub output: Output,
 }
 
 /// Keeps a session with the controller, as long as `news` are wanted.
@@ -129,7 +131,7 @@ async fn session(way: &Way, news: &Sender<LinkNews>) -> Ended {
     let error = tokio::select! {
         error = receive(reader, news) => error,
         error = send(writer, from) => error,
-        never = data::keep(&way.own, link.address(), instance) => match never {},
+        never = data::keep(&way.own, link.address(), instance, &way.output) => match never {},
         never = jobs_link::keep(&way.own, link.address(), instance, &way.jobs) => match never {},
         () = news.closed() => "the daemon ends".to_owned(),
     };

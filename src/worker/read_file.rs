@@ -1,54 +1,84 @@
-//! Reads a window of a job's file for the controller. The file is opened as the user, by the rules of his own
-//! shell, and only a regular one is read; the daemon's rights never open a user's path.
+//! Reads a window of a job's file for the controller, in the user's own thread: what he can't read in his own shell is not
+//! read here, and only a regular file is. Whoever waits for more is told by the kernel when there is some.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
 
-use super::accounts;
-use super::launch::{How, LaunchError, Switch, open_as};
-use crate::model::ids::Uid;
+use super::data::Output;
+use super::readers::{Who, open_regular};
+use super::watches::{FALLBACK, Watches};
 use crate::model::spec::PATH_BYTES_MAX;
 use crate::wire::data::{CHUNK_BYTES_MAX, FileRead, From, ReadFile};
 
-/// How often a file is looked at while somebody waits for more of it.
-const POLL: Duration = Duration::from_millis(50);
 /// The longest wait of one request; whoever wants to wait longer asks again.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the user's file system may take.
+pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How many lines at most are looked for from the end.
 pub const LAST_LINES_BYTES_MAX: u64 = 64 << 20;
-/// The most threads that may be busy with one user's files at once.
-pub const THREADS_PER_USER_MAX: usize = 8;
 const SCAN_BYTES: u64 = 64 << 10;
 
 /// Reads what was asked for, waiting as long as asked when there is nothing yet.
-pub async fn read(request: ReadFile) -> FileRead {
+pub async fn read(request: ReadFile, output: &Output) -> FileRead {
     let until = Instant::now() + Duration::from_millis(request.wait_ms.into()).min(WAIT_MAX);
+    let who = as_who(&request);
+    let files = output.shipper.files(&request.attempt);
+    let [out, error] = files.unwrap_or_default();
+    let known = if request.error { error.or(out) } else { out };
+    let (path, start) = known.map_or((request.path, None), |file| (file.path, Some(file.start)));
+    if !path.starts_with('/') || path.len() > PATH_BYTES_MAX {
+        let text = format!("{path:.100}: only absolute paths of at most {PATH_BYTES_MAX} bytes are read");
+        return FileRead::Failed { missing: path.is_empty(), text };
+    }
+    // The last lines of what the attempt itself wrote.
+    let (mut from, floor) = (request.from, start.unwrap_or(0));
     let bytes_max = request.bytes.min(CHUNK_BYTES_MAX);
     loop {
-        let (user, uid, path, from) = (request.user.clone(), request.uid, request.path.clone(), request.from);
-        let opened = apart(uid, move || {
-            let file = open(&user, uid, &path)?;
-            window(&file, from, bytes_max).map(|window| (file, window)).map_err(|error| failed(&path, &error))
-        });
-        let answer = match opened.await {
-            Ok((file, window)) => wait_for_more(uid, file, window, bytes_max, until).await,
-            Err(refused) => refused,
+        let waits = bytes_max > 0 && Instant::now() < until;
+        let (one, watches) = (path.clone(), waits.then(|| output.watches.clone()));
+        // From there on it is a later attempt's.
+        let end = output.shipper.end(&request.attempt, &path, floor);
+        let own = floor..end.unwrap_or(u64::MAX);
+        let looked = output.readers.run(&who, move || look(&one, from, own, bytes_max, watches.as_ref()));
+        let (window, changed) = match tokio::time::timeout(PATIENCE, looked).await {
+            Ok(Ok(Ok(looked))) => looked,
+            Ok(Ok(Err(error))) => return failed(&path, &error),
+            Ok(Err(text)) => return FileRead::Failed { missing: false, text },
+            Err(_) => {
+                return FileRead::Slow { text: format!("{path}: its file system does not answer") };
+            }
         };
-        // A job that has just been started has no file yet.
-        let missing = matches!(answer, FileRead::Failed { missing: true, .. });
-        if !missing || Instant::now() >= until {
-            return answer;
+        let Window { offset, bytes, size } = window;
+        // Made shorter than where the reader is: he sees that by the size.
+        if !bytes.is_empty() || !waits || size < offset {
+            return FileRead::Chunk { offset, bytes, size, start };
         }
-        tokio::time::sleep(POLL).await;
+        from = From::Offset(offset);
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = change(changed) => {}
+        }
     }
+}
+
+fn as_who(request: &ReadFile) -> Who {
+    Who::User { name: request.user.clone(), uid: request.uid }
+}
+
+/// Resolves when the file has changed, or is to be looked at in any case.
+async fn change(changed: Option<Receiver<()>>) {
+    if let Some(changed) = changed
+        && changed.await.is_ok()
+    {
+        return;
+    }
+    tokio::time::sleep(FALLBACK).await;
 }
 
 struct Window {
@@ -57,115 +87,30 @@ struct Window {
     size: u64,
 }
 
-async fn wait_for_more(uid: Uid, file: File, mut window: Window, bytes_max: u32, until: Instant) -> FileRead {
-    let file = Arc::new(file);
-    while window.bytes.is_empty() && bytes_max > 0 && Instant::now() < until {
-        tokio::time::sleep(POLL).await;
-        let (file, offset, size) = (Arc::clone(&file), window.offset, window.size);
-        let looked = apart(uid, move || {
-            let look = || -> io::Result<Option<Window>> {
-                // Truncated and written anew, or grown: whoever asked sees both by the size.
-                if file.metadata()?.len() == size {
-                    return Ok(None);
-                }
-                self::window(&file, From::Offset(offset), bytes_max).map(Some)
-            };
-            look().map_err(|error| FileRead::Failed { missing: false, text: error.to_string() })
-        });
-        match looked.await {
-            Ok(Some(now)) if now.size < window.offset => return chunk(now),
-            Ok(Some(now)) => window = now,
-            Ok(None) => {}
-            Err(failed) => return failed,
-        }
-    }
-    chunk(window)
-}
-
-/// Touches a user's file on a thread apart. If his file system hangs, the thread hangs with it: he gets only so many
-/// of them, and all others are served as before.
-async fn apart<T: Send + 'static>(
-    uid: Uid,
-    work: impl FnOnce() -> Result<T, FileRead> + Send + 'static,
-) -> Result<T, FileRead> {
-    let failed = |text| FileRead::Failed { missing: false, text };
-    let Some(thread) = Thread::of(uid) else {
-        let text = format!(
-            "{THREADS_PER_USER_MAX} reads of this user's files do not come back; a file system may hang"
-        );
-        return Err(failed(text));
-    };
-    let done = spawn_blocking(move || {
-        let _thread = thread;
-        work()
-    });
-    done.await.unwrap_or_else(|error| Err(failed(error.to_string())))
-}
-
-/// A thread that works for a user, counted as long as it does.
-struct Thread(Uid);
-
-static THREADS: Mutex<BTreeMap<Uid, usize>> = Mutex::new(BTreeMap::new());
-
-impl Thread {
-    fn of(uid: Uid) -> Option<Thread> {
-        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = threads.entry(uid).or_default();
-        let free = *count < THREADS_PER_USER_MAX;
-        *count += usize::from(free);
-        // Made only if it is free: its end would take the lock that is held here.
-        free.then(|| Thread(uid))
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = threads.get_mut(&self.0) {
-            *count -= 1;
-            if *count == 0 {
-                threads.remove(&self.0);
-            }
-        }
-    }
-}
-
-fn chunk(window: Window) -> FileRead {
-    FileRead::Chunk { offset: window.offset, bytes: window.bytes, size: window.size }
-}
-
-/// Opens the file as the user. Blocks.
-fn open(user: &str, uid: Uid, path: &str) -> Result<File, FileRead> {
-    let refused = |text: String| FileRead::Failed { missing: false, text };
-    if !path.starts_with('/') || path.len() > PATH_BYTES_MAX {
-        return Err(refused(format!(
-            "{path:.100}: only absolute paths of at most {PATH_BYTES_MAX} bytes are read"
-        )));
-    }
-    // Root's own files are his to read where his jobs may run; whether they may is asked when they start.
-    let account = accounts::look_up(user, uid, true).map_err(|error| refused(error.to_string()))?;
-    let switch = Switch { uid: account.uid.0, gid: account.gid, groups: account.groups };
-    let opened = open_as(account.switch.then_some(&switch), path, How::Read).map_err(|error| {
-        let missing = matches!(&error, LaunchError::Step { errno: Errno::ENOENT | Errno::ENOTDIR, .. });
-        FileRead::Failed { missing, text: error.to_string() }
-    })?;
-    let file = File::from(opened);
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(refused(format!("{path}: it is no regular file"))),
-        Err(error) => Err(failed(path, &error)),
-    }
-}
-
 fn failed(path: &str, error: &io::Error) -> FileRead {
-    FileRead::Failed { missing: false, text: format!("{path}: {error}") }
+    let missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    FileRead::Failed { missing, text: format!("{path}: {error}") }
 }
 
-fn window(file: &File, from: From, bytes_max: u32) -> io::Result<Window> {
-    let size = file.metadata()?.len();
+fn look(
+    path: &str,
+    from: From,
+    own: Range<u64>,
+    bytes_max: u32,
+    watches: Option<&Watches>,
+) -> io::Result<(Window, Option<Receiver<()>>)> {
+    let (file, _) = open_regular(path)?;
+    // The watch comes first: what is written from here on is either seen or told.
+    let changed = watches.and_then(|watches| watches.watch(&file));
+    Ok((window(&file, from, own, bytes_max)?, changed))
+}
+
+/// A window of the attempt's own part of a file.
+fn window(file: &File, from: From, own: Range<u64>, bytes_max: u32) -> io::Result<Window> {
+    let size = file.metadata()?.len().min(own.end);
     let offset = match from {
         From::Offset(offset) => offset,
-        From::LastLines(lines) => last_lines(file, size, lines)?,
+        From::LastLines(lines) => last_lines(file, size, lines)?.max(own.start.min(size)),
     };
     let wanted = size.saturating_sub(offset).min(bytes_max.into());
     let mut bytes = vec![0; usize::try_from(wanted).unwrap_or_default()];
@@ -216,11 +161,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::ids::{Attempt, JobId, Ordinal, TaskRef, Uid};
+    use crate::wire::node::AttemptRef;
+    use crate::worker::readers::Readers;
+    use crate::worker::ship::Shipper;
 
     fn request(path: &std::path::Path, from: From, wait_ms: u32) -> ReadFile {
         let uid = Uid(nix::unistd::geteuid().as_raw());
         let path = path.to_str().unwrap().to_owned();
-        ReadFile { user: "root".to_owned(), uid, path, from, bytes: u32::MAX, wait_ms }
+        let task = TaskRef { job: JobId(1), ordinal: Ordinal(0) };
+        let attempt = AttemptRef { task, attempt: Attempt(1) };
+        let (user, bytes, error) = ("root".to_owned(), u32::MAX, false);
+        ReadFile { user, uid, path, attempt, error, from, bytes, wait_ms }
     }
 
     proptest! {
@@ -236,16 +188,24 @@ mod tests {
         }
     }
 
+    fn output() -> Output {
+        let (readers, watches) = (Readers::default(), Watches::new());
+        Output { shipper: Shipper::new(readers.clone(), watches.clone()), readers, watches }
+    }
+
     #[tokio::test]
     async fn a_window_never_passes_its_bounds_and_waits_for_more() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, output) = (tempfile::tempdir().unwrap(), output());
         let path = folder.path().join("out");
         std::fs::write(&path, vec![b'x'; CHUNK_BYTES_MAX as usize + 1]).unwrap();
-        let FileRead::Chunk { bytes, size, .. } = read(request(&path, From::Offset(0), 0)).await else {
+        let FileRead::Chunk { bytes, size, .. } = read(request(&path, From::Offset(0), 0), &output).await
+        else {
             panic!()
         };
         assert_eq!((bytes.len(), size), (CHUNK_BYTES_MAX as usize, u64::from(CHUNK_BYTES_MAX) + 1));
-        let waiting = tokio::spawn(read(request(&path, From::Offset(size), 60_000)));
+        let asked = request(&path, From::Offset(size), 60_000);
+        let waiting = tokio::spawn(async move { read(asked, &output).await });
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"more").unwrap();
         let FileRead::Chunk { bytes, offset, .. } = waiting.await.unwrap() else { panic!() };
@@ -253,36 +213,61 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_whose_files_hang_holds_up_only_himself() {
-        let (slow, other) = (Uid(4_000_000_001), Uid(4_000_000_002));
-        let (release, hung) = std::sync::mpsc::channel::<()>();
-        let hung = Arc::new(Mutex::new(hung));
-        let reads: Vec<_> = (0..THREADS_PER_USER_MAX)
-            .map(|_| {
-                let hung = Arc::clone(&hung);
-                tokio::spawn(apart(slow, move || Ok(hung.lock().is_ok_and(|hung| hung.recv().is_err()))))
-            })
-            .collect();
-        while THREADS.lock().unwrap().get(&slow) != Some(&THREADS_PER_USER_MAX) {
-            tokio::task::yield_now().await;
+    async fn what_a_later_attempt_wrote_is_not_the_earlier_ones() {
+        let (folder, output) = (tempfile::tempdir().unwrap(), output());
+        let path = folder.path().join("out");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let asked = |attempt, from| {
+            let request = request(&path, from, 0);
+            let attempt = AttemptRef { attempt: Attempt(attempt), ..request.attempt };
+            ReadFile { attempt, ..request }
+        };
+        output.shipper.know(asked(1, From::Offset(0)).attempt, path.to_str().unwrap(), 0);
+        output.shipper.know(asked(2, From::Offset(0)).attempt, path.to_str().unwrap(), 4);
+        for (attempt, from, text) in [
+            (1, From::Offset(0), "one\n"),
+            (1, From::Offset(4), ""),
+            (1, From::LastLines(1), "one\n"),
+            (2, From::Offset(4), "two\n"),
+            (2, From::LastLines(5), "two\n"),
+        ] {
+            let FileRead::Chunk { bytes, size, .. } = read(asked(attempt, from), &output).await else {
+                panic!()
+            };
+            assert_eq!(String::from_utf8(bytes).unwrap(), text, "{attempt} {from:?}");
+            assert_eq!(size, if attempt == 1 { 4 } else { 8 });
         }
-        assert!(matches!(apart(slow, || Ok(())).await, Err(FileRead::Failed { .. })));
-        assert_eq!(apart(other, || Ok(5)).await, Ok(5));
-        drop(release);
-        for read in reads {
-            assert_eq!(read.await.unwrap(), Ok(true));
-        }
-        assert_eq!(apart(slow, || Ok(6)).await, Ok(6));
+        // Nobody waits for a file system that hangs; he is told that it may pass.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (who, readers) = (as_who(&asked(1, From::Offset(0))), output.readers.clone());
+        let hung = tokio::spawn(async move { readers.run(&who, move || held.recv().is_ok()).await });
+        tokio::task::yield_now().await;
+        let answer = read(asked(1, From::Offset(0)), &output).await;
+        assert!(matches!(&answer, FileRead::Slow { .. }), "{answer:?}");
+        release.send(()).unwrap();
+        assert_eq!(hung.await.unwrap(), Ok(true));
     }
 
     #[tokio::test]
     async fn what_is_no_file_of_the_users_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, gone) in [(folder.path().join("none"), true), (folder.path().to_owned(), false)] {
-            let answer = read(request(&path, From::Offset(0), 0)).await;
+        let (folder, output) = (tempfile::tempdir().unwrap(), output());
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let own = std::fs::File::open("/etc/passwd").unwrap();
+        let through = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&own));
+        let places = [
+            (folder.path().join("none"), true),
+            (folder.path().to_owned(), false),
+            (fifo, false),
+            ("/dev/zero".into(), false),
+            (through.into(), false),
+            ("/proc/self/environ".into(), false),
+        ];
+        for (path, gone) in places {
+            let answer = read(request(&path, From::Offset(0), 0), &output).await;
             assert!(matches!(&answer, FileRead::Failed { missing, .. } if *missing == gone), "{answer:?}");
         }
-        let relative = read(request(std::path::Path::new("etc/passwd"), From::Offset(0), 0)).await;
+        let relative = read(request(std::path::Path::new("etc/passwd"), From::Offset(0), 0), &output).await;
         assert!(matches!(relative, FileRead::Failed { missing: false, .. }));
         if nix::unistd::geteuid().is_root() {
             let secret = folder.path().join("secret");
@@ -293,7 +278,15 @@ mod tests {
                 uid: Uid(65534),
                 ..request(&secret, From::Offset(0), 0)
             };
-            assert!(matches!(read(as_nobody).await, FileRead::Failed { .. }), "root's rights opened it");
+            assert!(
+                matches!(read(as_nobody, &output).await, FileRead::Failed { .. }),
+                "root's rights opened it"
+            );
+            // The other user's thread changed nothing for this one.
+            assert!(matches!(
+                read(request(&secret, From::Offset(0), 0), &output).await,
+                FileRead::Chunk { .. }
+            ));
         }
     }
 }

@@ -8,8 +8,11 @@ use tokio::task::spawn_blocking;
 
 use super::callers::Callers;
 use super::cgroup;
+use super::failures::Failures;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
+use super::private;
+use super::ship::Shipper;
 use super::spool::{Contents, Folder, Spool};
 use super::supervisor::prepare::private_folder;
 use super::supervisor::records::{self, Fate};
@@ -41,6 +44,8 @@ pub struct Supervisors {
     contents: Contents,
     news: Sender<(SupervisorId, News)>,
     callers: Callers,
+    shipper: Shipper,
+    failures: Failures,
     open: BTreeMap<SupervisorId, Open>,
 }
 
@@ -58,9 +63,11 @@ impl Supervisors {
         contents: Contents,
         news: Sender<(SupervisorId, News)>,
         callers: Callers,
+        shipper: Shipper,
     ) -> Supervisors {
         pool.fill();
-        Supervisors { pool, place: Arc::new(place), contents, news, callers, open: BTreeMap::new() }
+        let (place, failures, open) = (Arc::new(place), Failures::default(), BTreeMap::new());
+        Supervisors { pool, place, contents, news, callers, shipper, failures, open }
     }
 
     /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
@@ -124,7 +131,7 @@ impl Supervisors {
     }
 
     /// Forgets one and removes its folder, and what is left of its control groups and private folders if it had no time
-    /// to do that.
+    /// to do that. Private working directories stay until their time is over.
     pub fn remove(&mut self, id: SupervisorId) {
         let Some(open) = self.open.remove(&id) else { return };
         let place = Arc::clone(&self.place);
@@ -132,11 +139,9 @@ impl Supervisors {
             if let Some(trees) = &place.cgroups {
                 cgroup::remove_below(trees, &open.folder.name);
             }
-            // Gone already as a rule. Links in it are removed, not followed.
+            // Gone already as a rule.
             let private = private_folder(&place.tmp_base, &open.folder.name);
-            if private.exists()
-                && let Err(error) = std::fs::remove_dir_all(&private)
-            {
+            if let Err(error) = private::clear(&private) {
                 tracing::warn!(folder = %private.display(), %error, "private folders of jobs stay");
             }
             if let Err(error) = Spool::remove_supervisor(&open.folder) {
@@ -146,8 +151,15 @@ impl Supervisors {
     }
 
     fn look_after(&mut self, folder: Folder, body: Option<Arc<JobBody>>, start: Option<Start>) {
-        let keeper =
-            Keeper::new(folder.clone(), body, self.contents.clone(), self.news.clone(), self.callers.clone());
+        let keeper = Keeper::new(
+            folder.clone(),
+            body,
+            self.contents.clone(),
+            self.news.clone(),
+            self.callers.clone(),
+            self.shipper.clone(),
+            self.failures.clone(),
+        );
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::agent::{Notice, Said, Tell, Try, tries_of};
 use crate::model::ids::{JobId, NodeId, Ordinal, TaskIndex};
 use crate::model::spec::{MemoryRequest, Request};
+use crate::model::time::Seconds;
 use crate::wire::node::{JobBody, KillReason, TaskRun};
 use crate::wire::supervisor as language;
 use language::{AttemptRef, FromSupervisor, News, ToSupervisor, Which};
@@ -104,6 +105,7 @@ pub fn job(
         cgroups: place.cgroups.clone(),
         tmp_base: place.tmp_base.clone(),
         slots: 0,
+        lease: body.lease(),
     }
 }
 
@@ -137,10 +139,12 @@ pub fn to_supervisor(id: JobId, body: &JobBody, lines: &Lines, tell: Tell) -> Ve
             messages
         }
         Tell::Slots(slots) => vec![ToSupervisor::SetSlots { slots }],
+        Tell::Contact(at) => vec![ToSupervisor::Contact { at }],
         Tell::Withdraw(attempts) => vec![ToSupervisor::Withdraw { tasks: refs(&attempts) }],
         Tell::Kill { attempts, reason } => {
             let which = Which::These(refs(&attempts));
-            vec![ToSupervisor::Kill { which, reason: kill_reason(reason), grace: None }]
+            let grace = (reason == KillReason::GivenUp).then_some(Seconds(0));
+            vec![ToSupervisor::Kill { which, reason: kill_reason(reason), grace }]
         }
         Tell::Signal { attempts, signal, batch_only } => {
             vec![ToSupervisor::Signal { which: Which::These(refs(&attempts)), signal, batch_only }]
@@ -214,6 +218,9 @@ fn kill_reason(reason: KillReason) -> language::KillReason {
         KillReason::Cancel { by, text } => language::KillReason::Cancel { by, text },
         KillReason::Preempt { text } => language::KillReason::Preempt { text },
         KillReason::Deadline => language::KillReason::Deadline,
+        KillReason::GivenUp => language::KillReason::Node {
+            text: "there was no contact with its node for too long, and it was given up".to_owned(),
+        },
     }
 }
 

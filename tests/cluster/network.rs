@@ -55,17 +55,7 @@ fn following_outlives_a_change_of_address() {
 #[test]
 fn hostile_peers_keep_nobody_out() {
     let cluster = Cluster::start(1);
-    let folder = cluster.work.join("alice");
-    let out = folder.display().to_string();
-    cluster.run("jctld", ["user", "add", "alice", "--uid", "61234", "--out", &out]).ok();
-    let config = std::fs::read_to_string(folder.join("client.toml")).unwrap();
-    let named = |key: &str| -> PathBuf {
-        let line = config.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
-        folder.join(line.split('"').nth(1).unwrap())
-    };
-    let files =
-        CredentialFiles { certificate: named("certificate"), key: named("key"), authorities: named("ca") };
-    let alice = Credentials::load(&files).unwrap();
+    let alice = user(&cluster, "alice", "61234");
     let address = controller(&cluster);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let works = || cluster.run("jqueue", ["-a"]).ok();
@@ -133,8 +123,23 @@ fn refused(cluster: &Cluster, kind: &str) -> u64 {
     status["data"]["refused"][kind].as_u64().unwrap_or(0)
 }
 
+/// Makes a user whose folder has his name, and gives what he shows.
+pub fn user(cluster: &Cluster, name: &str, uid: &str) -> Credentials {
+    let folder = cluster.work.join(name);
+    let out = folder.display().to_string();
+    cluster.run("jctld", ["user", "add", name, "--uid", uid, "--out", &out]).ok();
+    let config = std::fs::read_to_string(folder.join("client.toml")).unwrap();
+    let named = |key: &str| -> PathBuf {
+        let line = config.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+        folder.join(line.split('"').nth(1).unwrap())
+    };
+    let files =
+        CredentialFiles { certificate: named("certificate"), key: named("key"), authorities: named("ca") };
+    Credentials::load(&files).unwrap()
+}
+
 /// Where the controller listens.
-fn controller(cluster: &Cluster) -> SocketAddr {
+pub fn controller(cluster: &Cluster) -> SocketAddr {
     let config = std::fs::read_to_string(&cluster.config).unwrap();
     let line = config.lines().find(|line| line.starts_with("controllers")).unwrap();
     line.split('"').nth(1).unwrap().parse().unwrap()

@@ -119,7 +119,16 @@ impl Node {
         let status = self.process.take().unwrap().wait().unwrap();
         assert!(status.success(), "{status}: {}", self.log());
         assert_eq!(self.log(), "");
-        let left: Vec<_> = std::fs::read_dir(self.root.path().join("tmp")).unwrap().collect();
+        // Only private working directories stay, and what is around them.
+        let inside = |folder: &std::path::Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
+        let stays = |path: &PathBuf| path.to_string_lossy().ends_with(jsched::worker::private::SUFFIX);
+        let mut left = inside(&self.root.path().join("tmp"));
+        left.retain(|folder| {
+            let inner = inside(folder);
+            inner.is_empty() || !inner.iter().all(stays)
+        });
         assert!(left.is_empty(), "{left:?}");
     }
 
@@ -179,6 +188,7 @@ impl Node {
             cgroups: self.cgroups.clone(),
             tmp_base: self.root.path().join("tmp").to_str().unwrap().into(),
             slots: 1,
+            lease: None,
         }
     }
 

@@ -342,7 +342,7 @@ impl World {
         match self.to_node.pop_front() {
             Some(ToNode::Order(order)) => agent.on_order(self.now, order),
             Some(ToNode::Confirmed { report }) => agent.on_confirmed(self.now, report),
-            Some(ToNode::Beat { number }) => agent.on_beat_answer(number),
+            Some(ToNode::Beat { number }) => agent.on_beat_answer(self.now, number),
             None => {}
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::{Context, tell_of_losses};
 use super::log::LOG_TASKS_MAX;
-use super::selection::{ALL_HISTORY, rows, selector};
+use super::selection::{ALL_HISTORY, all_rows, selector};
 use super::submit::tell_gaps;
 use crate::cli::args::values::Jobs;
 use crate::cli::error::{CliError, ExitCode};
@@ -18,7 +18,7 @@ use crate::client::follow::Follow;
 use crate::client::session::Client;
 use crate::model::parse;
 use crate::model::pattern::{Facts, fill};
-use crate::wire::client::{Filter, Selection};
+use crate::wire::client::{Filter, List, Selection};
 use crate::wire::data::From;
 use crate::wire::info::JobInfo;
 
@@ -43,7 +43,8 @@ pub(super) fn fetch(
     let filter = Filter { ended_since: Some(ALL_HISTORY), ..Filter::default() };
     context.with_client(async |client| {
         tell_of_losses(client, context.program);
-        let (tasks, _) = rows(client, Selection { selectors, filter }, true).await?;
+        let selection = Selection { selectors, filter };
+        let (tasks, _) = all_rows(client, List { selection, expand: true, brief: false }).await?;
         if tasks.len() > LOG_TASKS_MAX {
             let words = format!("{} tasks are more than the {LOG_TASKS_MAX} of one call", tasks.len());
             return Err(CliError::usage("too_many_tasks", words).hint("pick some: `123_[1-100]`"));

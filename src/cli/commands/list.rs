@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use serde_json::Value;
 
 use super::context::{Context, moment};
-use super::selection::{ALL_HISTORY, Ended, a_day_before, rows, select};
+use super::selection::{ALL_HISTORY, Ended, a_day_before, all_rows, select};
 use crate::cli::args::jqueue::List;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::moment::Towards;
@@ -18,7 +18,7 @@ use crate::cli::text::{print, say};
 use crate::client::session::Client;
 use crate::client::wait::unexpected;
 use crate::model::state::State;
-use crate::wire::client::{Reply, Request, Selection};
+use crate::wire::client::{self as wire, Reply, Request, Selection};
 
 /// Lists.
 pub(super) fn list(context: &Context, list: &List) -> Result<ExitCode, CliError> {
@@ -35,7 +35,9 @@ pub(super) fn list(context: &Context, list: &List) -> Result<ExitCode, CliError>
         if list.start {
             return starts(context, list, client, selection).await;
         }
-        let (mut jobs, footer) = rows(client, selection, list.array).await?;
+        let brief = !context.json && !look.shows_private();
+        let asked = wire::List { selection, expand: list.array, brief };
+        let (mut jobs, footer) = all_rows(client, asked).await?;
         sort(&mut jobs, &look.sort, &context.clock);
         if context.json {
             let items = jobs.iter().map(|job| Value::Object(job_json(job, &context.clock)));
@@ -78,6 +80,11 @@ impl Look {
             None => Vec::new(),
         };
         Ok(Look { format, sort })
+    }
+
+    /// Whether it needs what only a job's owner may see.
+    fn shows_private(&self) -> bool {
+        self.format.fields().chain(self.sort.iter().map(|(field, _)| *field)).any(JobField::is_private)
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn is_single(selection: &Selection) -> bool {
     }
 }
 
-/// The rows of a listing, all of them.
+/// The rows of a listing, all of them, without what only a job's owner may see.
 ///
 /// # Errors
 /// See [`crate::client::error::ClientError`].
@@ -110,7 +110,15 @@ pub(super) async fn rows(
     selection: Selection,
     expand: bool,
 ) -> Result<(Vec<JobInfo>, Footer), CliError> {
-    let request = Request::List(List { selection, expand });
+    all_rows(client, List { selection, expand, brief: true }).await
+}
+
+/// The same, with more to say about each row.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) async fn all_rows(client: &mut Client, list: List) -> Result<(Vec<JobInfo>, Footer), CliError> {
+    let request = Request::List(list);
     let is_last = |reply: &Reply| !matches!(reply, Reply::Jobs { footer: None, .. });
     let (mut all, mut counted) = (Vec::new(), Footer::default());
     for reply in client.collect(&request, is_last).await? {

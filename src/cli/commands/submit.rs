@@ -176,7 +176,7 @@ fn request(prepared: &mut Prepared, key: String, test_only: bool) -> Result<Subm
     let contents = std::mem::take(&mut prepared.contents);
     Ok(Submit {
         key,
-        specs: prepared.jobs.iter().map(|job| job.spec.clone()).collect(),
+        specs: prepared.jobs.iter().map(|job| job.spec.clone().into()).collect(),
         contents: contents.into_iter().map(|(hash, bytes)| Content { hash, bytes }).collect(),
         test_only,
     })

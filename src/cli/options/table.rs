@@ -62,7 +62,7 @@ impl OptionDef {
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[OptionDef] = &[
     slurm("job-name", Value("NAME"), What, "Name of the job; by default the script's").letter('J').variables(&["SBATCH_JOB_NAME"]),
-    slurm("chdir", Value("DIR"), What, "Working directory; `job`: a private folder on the node").letter('D').also(&["workdir"]),
+    slurm("chdir", Value("DIR"), What, "Working directory; `job`: a private folder on the node, kept for a day after the end").letter('D').also(&["workdir"]),
     slurm("input", Value("FILE"), What, "Standard input; by default /dev/null").letter('i').variables(&["SBATCH_INPUT"]),
     slurm("output", Value("PATTERN"), What, "Standard output; by default jsched-%j.out, of arrays jsched-%A_%a.out; `none` keeps nothing").letter('o').variables(&["SBATCH_OUTPUT"]),
     slurm("error", Value("PATTERN"), What, "Standard error; by default together with the output").letter('e').variables(&["SBATCH_ERROR"]),

@@ -76,6 +76,17 @@ impl Format {
         parse_fields(text).map(Format::Columns)
     }
 
+    /// The fields that it shows.
+    pub fn fields(&self) -> Box<dyn Iterator<Item = &'static JobField> + '_> {
+        match self {
+            Format::Columns(fields) => Box::new(fields.iter().copied()),
+            Format::Line(pieces) => Box::new(pieces.iter().filter_map(|piece| match piece {
+                Piece::Text(_) => None,
+                Piece::Field { field, .. } => Some(*field),
+            })),
+        }
+    }
+
     /// The listing as text, with or without its heads, cut to `width` if there is one.
     pub fn text(&self, jobs: &[JobInfo], clock: &Clock, header: bool, width: Option<u16>) -> String {
         match self {

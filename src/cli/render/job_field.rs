@@ -38,6 +38,11 @@ impl JobField {
         (self.value)(job, clock)
     }
 
+    /// Whether only a job's owner and operators may see it.
+    pub fn is_private(&self) -> bool {
+        ["work_dir", "output", "error", "comment", "script_hash"].contains(&self.name)
+    }
+
     /// How two jobs stand by this field.
     pub fn compare(&self, one: &JobInfo, other: &JobInfo, clock: &Clock) -> Ordering {
         (self.order)(one, clock).cmp(&(self.order)(other, clock))
@@ -222,4 +227,22 @@ fn maybe<N: Into<u64>>(value: Option<N>) -> Rank {
 
 fn text(value: &str) -> Rank {
     Rank::Text(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::JobId;
+    use crate::wire::sample::{NOW, job};
+
+    #[test]
+    fn only_fields_that_say_so_need_what_is_private() {
+        let whole = job(JobId(7), State::Running);
+        let brief = JobInfo { private: None, ..whole.clone() };
+        let clock = Clock { now: NOW, zone: jiff::tz::TimeZone::UTC };
+        for field in JOB_FIELDS {
+            let alike = field.value(&whole, &clock) == field.value(&brief, &clock);
+            assert_ne!(alike, field.is_private(), "{}", field.name);
+        }
+    }
 }

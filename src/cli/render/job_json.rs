@@ -7,7 +7,7 @@ use super::request::request_json;
 use crate::model::ids::JobId;
 use crate::model::state::{CauseKind, End};
 use crate::model::time::{Seconds, WallTime};
-use crate::wire::info::{EndedRow, JobDetail, JobInfo};
+use crate::wire::info::{AttemptInfo, EndedRow, JobDetail, JobInfo};
 
 /// A row of a listing. What only the owner may see is null for others.
 pub fn job_json(job: &JobInfo, clock: &Clock) -> Map<String, Value> {
@@ -67,7 +67,22 @@ pub fn detail_json(detail: &JobDetail, clock: &Clock) -> Map<String, Value> {
         .map(|entry| json!({"time": rfc3339(entry.at), "attempt": entry.attempt.0, "text": entry.text}))
         .collect();
     put("timeline", json!(timeline));
+    put("attempts", detail.attempts.iter().map(attempt_json).collect());
     object
+}
+
+fn attempt_json(attempt: &AttemptInfo) -> Value {
+    let end = attempt.end.as_ref();
+    json!({
+        "attempt": attempt.attempt.0,
+        "node": attempt.node,
+        "state": attempt.state.word(),
+        "start_time": time_json(attempt.start),
+        "end_time": time_json(end.map(|end| end.end)),
+        "exit_code": end.and_then(exit_code),
+        "signal": end.and_then(signal),
+        "cause": cause_json(end, Some(&attempt.node)),
+    })
 }
 
 /// An ended task of `hist` and `eff`, by the same names.

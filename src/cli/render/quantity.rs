@@ -17,7 +17,7 @@ pub struct Clock {
 impl Clock {
     /// The system's.
     pub fn system() -> Clock {
-        Clock { now: wall_now(), zone: TimeZone::system() }
+        Clock { now: wall_now(), zone: crate::cli::zone::local() }
     }
 
     /// `2026-11-22T15:41:56`, in the clock's zone; `-` for a time that no calendar has.

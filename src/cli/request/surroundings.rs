@@ -69,7 +69,7 @@ impl Surroundings {
 
     /// The zone in which times of day are meant.
     pub fn zone(&self) -> TimeZone {
-        self.zone.clone().unwrap_or_else(TimeZone::system)
+        self.zone.clone().unwrap_or_else(crate::cli::zone::local)
     }
 
     /// A path as the user means it: relative to the working directory.

@@ -67,7 +67,7 @@ fn row(view: &View, one: &Chosen, task: TaskRef, end: End) -> EndedRow {
         job: job.id(),
         task: job.index(task.ordinal),
         name: record.spec.name.clone(),
-        user: record.user.clone(),
+        user: record.user.to_string(),
         node: end.node.map(|node| view.node_name(node)).unwrap_or_default(),
         cpus: record.cpus,
         memory_bytes: match (record.memory, total) {

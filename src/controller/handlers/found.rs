@@ -1,6 +1,7 @@
 //! What lies in history and matters for a request, looked up before the core or a reader needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::controller::history;
 use crate::controller::office::Office;
@@ -25,7 +26,7 @@ pub fn dependents(
     view: &View,
     caller: &Identity,
     selection: &Selection,
-    jobs: &mut BTreeMap<JobId, Job>,
+    jobs: &mut BTreeMap<JobId, Arc<Job>>,
 ) -> Result<(), TablesError> {
     let tables = &*office.tables;
     let chosen = choose(&view.cluster, &view.nodes, jobs, caller, selection).unwrap_or_default();
@@ -44,7 +45,7 @@ pub fn dependents(
             let record = match view.cluster.jobs.get(&child) {
                 Some(job) => job.record.clone(),
                 None => match history::job(tables, child)? {
-                    Some(job) => jobs.entry(child).or_insert(job).record.clone(),
+                    Some(job) => jobs.entry(child).or_insert_with(|| Arc::new(job)).record.clone(),
                     None => continue,
                 },
             };
@@ -55,7 +56,7 @@ pub fn dependents(
         if !jobs.contains_key(&id)
             && let Some(job) = history::job(tables, id)?
         {
-            jobs.insert(id, job);
+            jobs.insert(id, Arc::new(job));
         }
     }
     Ok(())
@@ -70,12 +71,12 @@ pub fn jobs(
     view: &View,
     caller: &Identity,
     selection: &Selection,
-) -> Result<BTreeMap<JobId, Job>, TablesError> {
+) -> Result<BTreeMap<JobId, Arc<Job>>, TablesError> {
     let tables = &*office.tables;
     let mut jobs = BTreeMap::new();
     let mut add = |job: Option<Job>| {
         if let Some(job) = job {
-            jobs.insert(job.id(), job);
+            jobs.insert(job.id(), Arc::new(job));
         }
     };
     for selector in &selection.selectors {

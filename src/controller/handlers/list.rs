@@ -9,6 +9,7 @@ use crate::controller::server::{Replies, Undelivered};
 use crate::core::Caller;
 use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
+use crate::model::identity::Identity;
 use crate::model::ids::JobId;
 use crate::model::time::{Seconds, WallTime};
 use crate::wire::client::{Footer, LIST_ROWS_MAX, List, Reply};
@@ -43,11 +44,13 @@ pub async fn list(
     };
     let explain = explain(office);
     let mut rows = Vec::new();
+    let whose = (!list.brief).then_some(&caller.identity);
     for one in &chosen {
-        rows.extend(complete(office, &view, caller, one, list.expand, &*explain));
+        rows.extend(complete(office, &view, whose, one, list.expand, &*explain));
         if rows.len() >= LIST_ROWS_MAX {
-            for page in std::mem::take(&mut rows).chunks(LIST_ROWS_MAX) {
-                let jobs = page.to_vec();
+            while !rows.is_empty() {
+                let rest = rows.split_off(rows.len().min(LIST_ROWS_MAX));
+                let jobs = std::mem::replace(&mut rows, rest);
                 replies.push(&Reply::Jobs { jobs, position: view.position, footer: None }).await?;
             }
             tokio::task::yield_now().await;
@@ -61,12 +64,12 @@ pub async fn list(
 pub fn complete(
     office: &Office,
     view: &View,
-    caller: &Caller,
+    caller: Option<&Identity>,
     one: &Chosen,
     expand: bool,
     explain: &dyn Fn(JobId) -> Option<Reason>,
 ) -> Vec<JobInfo> {
-    let mut rows = view.rows(&caller.identity, one, expand, explain);
+    let mut rows = view.rows(caller, one, expand, explain);
     for row in &mut rows {
         if row.state.is_end() && row.end.is_none() && one.job.is_array() {
             super::show::put_last_end(office, view, &one.job, row);

@@ -7,6 +7,7 @@ mod ended;
 mod found;
 mod list;
 mod log;
+pub(super) mod log_source;
 mod mutate;
 mod nodes;
 mod show;

@@ -159,16 +159,22 @@ fn hash_of(request: &Request) -> Option<ContentHash> {
     let Request::Submit(submit) = request else {
         return encode(request).ok().map(|bytes| ContentHash::of(&bytes));
     };
-    let mut specs = submit.specs.clone();
-    for spec in &mut specs {
-        spec.environment = ContentHash([0; 32]);
+    let mut specs: Vec<Arc<JobSpec>> = Vec::with_capacity(submit.specs.len());
+    let mut before: Option<&Arc<JobSpec>> = None;
+    for spec in &submit.specs {
+        let plain = match (before, specs.last()) {
+            (Some(before), Some(plain)) if Arc::ptr_eq(before, spec) => Arc::clone(plain),
+            _ => Arc::new(JobSpec { environment: ContentHash([0; 32]), ..(**spec).clone() }),
+        };
+        before = Some(spec);
+        specs.push(plain);
     }
     let plain = Submit { key: submit.key.clone(), specs, contents: Vec::new(), test_only: false };
     encode(&Request::Submit(plain)).ok().map(|bytes| ContentHash::of(&bytes))
 }
 
 fn hashes_of(submit: &Submit) -> BTreeSet<ContentHash> {
-    let of_spec = |spec: &JobSpec| {
+    let of_spec = |spec: &Arc<JobSpec>| {
         let lines = spec.array.as_ref().and_then(|array| array.lines);
         [Some(spec.script), Some(spec.environment), lines]
     };

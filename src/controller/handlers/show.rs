@@ -14,12 +14,15 @@ use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
-use crate::model::record::JobRecord;
+use crate::model::policy::PartitionPolicy;
+use crate::model::record::{JobRecord, Live};
 use crate::model::state::{CauseKind, End, State};
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Explanation, MemoryDemand, Reason as Why};
 use crate::wire::client::{Reply, Selection};
-use crate::wire::info::{Advice, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line};
+use crate::wire::info::{
+    Advice, AttemptInfo, Condition, JobDetail, JobInfo, Reason, TimelineEntry, cause_line,
+};
 
 /// Answers with the whole records.
 ///
@@ -40,7 +43,7 @@ pub async fn show(
         Ok(chosen) => chosen,
         Err(refusal) => return refuse(replies, refusal).await,
     };
-    let private: Vec<&Job> = chosen.iter().map(|one| &one.job).collect();
+    let private: Vec<&Job> = chosen.iter().map(|one| &*one.job).collect();
     note_foreign(office, caller, "show with what is private", &private);
     // Looking ahead takes its time, and whoever asks for a long list gets it for the first of them alone.
     let details = tokio::task::block_in_place(|| {
@@ -70,7 +73,7 @@ enum Depth {
 fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: Depth) -> JobDetail {
     let job = &one.job;
     let explain = explain(office);
-    let mut rows = super::list::complete(office, view, caller, one, false, &*explain);
+    let mut rows = super::list::complete(office, view, Some(&caller.identity), one, false, &*explain);
     let info = rows.swap_remove(0);
     let waits = matches!(info.state, State::Pending | State::Held) || job.pending() > 0;
     let explanation = waits.then(|| office.explainer.explain(job.id()));
@@ -82,18 +85,20 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
     let mut conditions = if waits { view.conditions(job) } else { Vec::new() };
     conditions.extend(listed.map(on_nodes).unwrap_or_default());
     JobDetail {
-        spec: may_see(&caller.identity, record).then(|| Box::new(record.spec.clone())),
+        spec: may_see(&caller.identity, record).then(|| Box::new((*record.spec).clone())),
         dependencies: record
             .open_waits()
             .map(|wait| format!("{}:{}", dependency::word(wait.condition.kind), wait.parent))
             .collect(),
         timeline: timeline(office, view, one),
+        attempts: attempts(office, view, one),
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
+        policy: view.policy(job),
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
         advice: demand
             .filter(|_| depth == Depth::Advice)
-            .map(|demand| advice(office, &demand, start))
+            .map(|demand| advice(office, view.policy(job), &demand, start))
             .unwrap_or_default(),
         info,
     }
@@ -103,7 +108,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
 const SOONER_MICROS: i64 = 1_000_000;
 
 /// What would let a job start sooner: a shorter limit, less memory, fewer cpus, each by half.
-fn advice(office: &Office, demand: &Demand, start: Option<WallTime>) -> Vec<Advice> {
+fn advice(office: &Office, policy: PartitionPolicy, demand: &Demand, start: Option<WallTime>) -> Vec<Advice> {
     if start.is_some_and(|start| start.0 <= clock::wall().0 + SOONER_MICROS) {
         return Vec::new();
     }
@@ -123,7 +128,9 @@ fn advice(office: &Office, demand: &Demand, start: Option<WallTime>) -> Vec<Advi
         tries.push((format!("cpus={cpus}"), Demand { cpus, ..demand.clone() }));
     }
     let sooner = |at: WallTime| start.is_none_or(|start| at.0 + SOONER_MICROS < start.0);
-    let tried = tries.into_iter().filter_map(|(change, demand)| {
+    let tried = tries.into_iter().filter_map(|(change, mut demand)| {
+        // It may come further ahead by the change.
+        demand.rank.order = policy.order(demand.limit, demand.cpus);
         let at = office.explainer.start_of(&demand)?.at;
         sooner(at).then_some(Advice { change, start: Some(at) })
     });
@@ -216,16 +223,56 @@ fn timeline(office: &Office, view: &View, one: &Chosen) -> Vec<TimelineEntry> {
         let text = format!("{}{node}: {}", end.state.word().replace('_', " "), how_it_ended(&end));
         entries.push(TimelineEntry { at: end.end, attempt: end.attempt, text });
     }
-    if let Some(live) = job.live.get(&ordinal) {
+    let given_up = view.cluster.abandoned_of(task);
+    let now = job.live.get(&ordinal).map(|live| (*live, false));
+    for (live, given_up) in given_up.map(|live| (live, true)).chain(now) {
         let node = view.node_name(live.node);
         let attempt = live.attempt;
-        entries.push(TimelineEntry { at: live.given, attempt, text: format!("given to {node}") });
+        let mut say = |at, text| entries.push(TimelineEntry { at, attempt, text });
+        say(live.given, format!("given to {node}"));
         if let Some(start) = live.start {
-            entries.push(TimelineEntry { at: start, attempt, text: format!("started on {node}") });
+            say(start, format!("started on {node}"));
+        }
+        if given_up {
+            let text = format!("given up: {node} was silent; not known to be dead");
+            say(live.start.unwrap_or(live.given), text);
         }
     }
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+/// Every attempt of the one task that is meant.
+fn attempts(office: &Office, view: &View, one: &Chosen) -> Vec<AttemptInfo> {
+    let (job, set) = (&one.job, one.set());
+    if set.count() != 1 {
+        return Vec::new();
+    }
+    let ordinal = set.iter().next().unwrap_or_default();
+    let task = TaskRef { job: job.id(), ordinal };
+    let ended = history::attempts(&*office.tables, view, task).unwrap_or_default();
+    let mut attempts: Vec<AttemptInfo> = ended
+        .into_iter()
+        .filter(|end| end.node.is_some())
+        .map(|end| AttemptInfo {
+            attempt: end.attempt,
+            node: end.node.map(|node| view.node_name(node)).unwrap_or_default(),
+            start: end.start,
+            state: end.state,
+            end: Some(end),
+        })
+        .collect();
+    let open = |live: Live, state: State| AttemptInfo {
+        attempt: live.attempt,
+        node: view.node_name(live.node),
+        start: live.start,
+        state,
+        end: None,
+    };
+    attempts.extend(view.cluster.abandoned_of(task).map(|live| open(live, State::Unreachable)));
+    attempts.extend(job.live.get(&ordinal).map(|live| open(*live, view.shown(job, ordinal))));
+    attempts.sort_by_key(|one| one.attempt);
+    attempts
 }
 
 fn submitted(record: &JobRecord) -> String {

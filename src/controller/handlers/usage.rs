@@ -46,7 +46,7 @@ pub async fn usage(office: &Arc<Office>, by: UsageBy, replies: &mut Replies) -> 
 
 fn name_of(job: &Job, by: UsageBy) -> String {
     match by {
-        UsageBy::User => job.record.user.clone(),
+        UsageBy::User => job.record.user.to_string(),
         UsageBy::Account => job.record.spec.account.clone(),
         UsageBy::Partition => job.record.partitions.join(","),
     }

@@ -158,7 +158,9 @@ impl Live<'_> {
         let chosen = choose(&view.cluster, &view.nodes, &history, &self.caller.identity, &selection)?;
         let explain = explain(self.office);
         let rows = chosen.iter();
-        Ok(rows.flat_map(|one| complete(self.office, view, self.caller, one, false, &*explain)).collect())
+        Ok(rows
+            .flat_map(|one| complete(self.office, view, Some(&self.caller.identity), one, false, &*explain))
+            .collect())
     }
 
     /// The rows of changed jobs that pass the filter, that no longer do, or that have ended. `exact`: what the client
@@ -171,7 +173,7 @@ impl Live<'_> {
             if !view.cluster.jobs.contains_key(id)
                 && let Ok(Some(job)) = history::job(&*self.office.tables, *id)
             {
-                history.insert(*id, job);
+                history.insert(*id, Arc::new(job));
             }
             let select = |filter: Filter| {
                 let selection = Selection { selectors: vec![Selector::Number(*id)], filter };
@@ -181,7 +183,7 @@ impl Live<'_> {
             let mut chosen = select(self.filter.clone());
             if chosen.is_empty() {
                 let was = self.shown.remove(id);
-                let job = view.cluster.jobs.get(id).map(|job| &**job).or_else(|| history.get(id));
+                let job = view.cluster.jobs.get(id).or_else(|| history.get(id));
                 let ended = job.is_some_and(|job| job.ended.is_some());
                 let unknown = !exact && job.is_some_and(|job| has_run(job) || self.waits_pass());
                 if was || ended || unknown {
@@ -194,7 +196,7 @@ impl Live<'_> {
                 if one.job.ended.is_some() {
                     self.shown.remove(id);
                 }
-                rows.extend(complete(self.office, view, self.caller, one, false, &*explain));
+                rows.extend(complete(self.office, view, Some(&self.caller.identity), one, false, &*explain));
             }
         }
         rows

@@ -65,6 +65,11 @@ pub fn caller() -> Caller {
 
 impl World {
     pub fn new(cpus: &[u32]) -> World {
+        World::with_lease(cpus, Seconds(100_000))
+    }
+
+    /// The same, with a lease that runs out when a node is silent for longer.
+    pub fn with_lease(cpus: &[u32], lease: Seconds) -> World {
         let mut cluster = Cluster { next_job: JobId(1), ..Cluster::default() };
         let mut log = Vec::new();
         let mut first = vec![Change::Partition(Box::new(PartitionRecord {
@@ -96,7 +101,7 @@ impl World {
         let settings = Settings {
             cluster: "test".to_owned(),
             node_timeout: Seconds(300),
-            lease: Seconds(300),
+            lease,
             kill_grace: Seconds(30),
             jobs_per_user_max: 1_000,
             allow_root: false,
@@ -220,7 +225,7 @@ impl World {
         let content = Content { hash: ContentHash::of(b"x"), bytes: b"x".to_vec() };
         let submit = Submit {
             key: format!("k{}", self.keys),
-            specs: vec![spec],
+            specs: vec![spec.into()],
             contents: vec![content],
             test_only: false,
         };

@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new(&[4, 4, 2]);
+        let mut world = World::with_lease(&[4, 4, 2], crate::model::time::Seconds(100));
         for step in steps {
             take(&mut world, step);
         }

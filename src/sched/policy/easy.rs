@@ -9,7 +9,7 @@ impl Machine {
         if self.queue.processors_min() > self.free {
             return;
         }
-        if self.policy.order == Order::Wfp3 {
+        if matches!(self.policy.order, Order::Wfp3 | Order::Smart) {
             return self.pass_moving(now, starts);
         }
         while let Some(first) = self.queue.first().filter(|first| first.processors <= self.free) {
@@ -42,18 +42,22 @@ impl Machine {
 
     /// The same where the order changes with time.
     fn pass_moving(&mut self, now: i64, starts: &mut Vec<Start>) {
-        let mut ranked: Vec<(f64, u64, Entry)> = Vec::with_capacity(self.queue.len());
+        let mut ranked: Vec<Rank> = Vec::with_capacity(self.queue.len());
+        let mut mind = self.mind.take();
         for entry in self.queue.iter() {
-            let wait = (now - self.submitted(entry.slot)) as f64;
-            let share = wait / entry.estimate as f64;
-            ranked.push((-(share * share * share * f64::from(entry.processors)), entry.index, *entry));
+            let wait = now - self.submitted(entry.slot);
+            let (behind, key) = match &mut mind {
+                Some(mind) => mind.rank(entry.slot, wait),
+                None => (true, wfp3(wait, entry)),
+            };
+            ranked.push((behind, key, entry.index, *entry));
         }
-        let before = |one: &(f64, u64, Entry), two: &(f64, u64, Entry)| {
-            one.0.total_cmp(&two.0).then(one.1.cmp(&two.1))
-        };
+        self.mind = mind;
+        let before =
+            |one: &Rank, two: &Rank| one.0.cmp(&two.0).then(one.1.total_cmp(&two.1)).then(one.2.cmp(&two.2));
         let head = loop {
             let first = ranked.iter().enumerate().min_by(|one, two| before(one.1, two.1));
-            let Some((at, (_, _, entry))) = first.map(|(at, rank)| (at, *rank)) else { return };
+            let Some((at, (.., entry))) = first.map(|(at, rank)| (at, *rank)) else { return };
             if entry.processors > self.free {
                 break entry;
             }
@@ -61,15 +65,23 @@ impl Machine {
             self.start(now, entry, false, starts);
         };
         let Some(mut gap) = self.gap_beside(now, head) else { return };
-        ranked.retain(|(_, _, entry)| gap.holds(entry.processors, entry.estimate));
+        ranked.retain(|(.., entry)| gap.holds(entry.processors, entry.estimate));
         ranked.sort_unstable_by(before);
-        for (_, _, entry) in ranked {
+        for (.., entry) in ranked {
             if gap.holds(entry.processors, entry.estimate) {
                 take(&mut gap, &entry);
                 self.start(now, entry, true, starts);
             }
         }
     }
+}
+
+/// Behind the late or not, the key, the index, the job: in this order.
+type Rank = (bool, f64, u64, Entry);
+
+fn wfp3(wait: i64, entry: &Entry) -> f64 {
+    let share = wait as f64 / entry.estimate as f64;
+    -(share * share * share * f64::from(entry.processors))
 }
 
 fn take(gap: &mut Gap, entry: &Entry) {

@@ -3,6 +3,7 @@
 use super::conservative::Planner;
 use super::history::{LastTwo, grown};
 use super::ordered::{Entry, Ordered};
+use super::smart::Mind;
 use super::{Backfill, Estimate, Order, Policy};
 
 /// A job that comes.
@@ -63,6 +64,7 @@ pub struct Machine {
     /// By expected end.
     pub(super) running: Ordered,
     history: Option<LastTwo>,
+    pub(super) mind: Option<Mind>,
     pub(super) planner: Planner,
 }
 
@@ -82,6 +84,7 @@ impl Machine {
             young: policy.aged_after.map(|_| Ordered::default()),
             running: Ordered::default(),
             history: predicts.then(LastTwo::default),
+            mind: (policy.order == Order::Smart).then(|| Mind::new(processors)),
             planner: Planner::new(),
         }
     }
@@ -102,7 +105,7 @@ impl Machine {
             _ => job.request,
         };
         let key = match self.policy.order {
-            Order::Fcfs | Order::Wfp3 => 0,
+            Order::Fcfs | Order::Wfp3 | Order::Smart => 0,
             Order::Sjf => estimate,
             Order::Saf => estimate.saturating_mul(i64::from(job.processors)),
         };
@@ -121,6 +124,9 @@ impl Machine {
         self.queue.insert(entry);
         if let Some(shortest) = &mut self.shortest {
             shortest.insert(Entry { key: estimate, ..entry });
+        }
+        if let Some(mind) = &mut self.mind {
+            mind.arrive(now, slot, job);
         }
         if let Some(young) = &mut self.young {
             young.insert(Entry { key: now, ..entry });
@@ -142,10 +148,16 @@ impl Machine {
         if let Some(history) = &mut self.history {
             history.learn(held.user, now - held.start);
         }
+        if let Some(mind) = &mut self.mind {
+            mind.complete(now, slot.0, now - held.start);
+        }
     }
 
     /// Starts what may start now.
     pub fn pass(&mut self, now: i64, starts: &mut Vec<Start>) {
+        if let Some(mind) = &mut self.mind {
+            mind.consider(now);
+        }
         if self.queue.is_empty() {
             return;
         }

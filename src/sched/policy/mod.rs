@@ -5,6 +5,8 @@ mod easy;
 mod history;
 pub mod machine;
 mod ordered;
+mod smart;
+mod waits;
 
 /// In which order the waiting stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Order {
     Saf,
     /// The largest `(wait / estimate)^3 * processors` first, at each pass anew.
     Wfp3,
+    /// The largest wait over expected run time first, the late before all: see `smart`.
+    Smart,
 }
 
 /// What may overtake the first that does not fit.
@@ -71,11 +75,14 @@ const fn aged(policy: Policy) -> Policy {
     Policy { aged_after: T20H, ..policy }
 }
 
+/// First come, first served; what does not delay the first may overtake.
+pub const EASY: Policy = policy("easy", Order::Fcfs, Backfill::Easy, Estimate::Request);
+
 /// All policies.
-pub const POLICIES: [Policy; 15] = [
+pub const POLICIES: [Policy; 16] = [
     policy("fcfs", Order::Fcfs, Backfill::None, Estimate::Request),
     policy("sjf", Order::Sjf, Backfill::None, Estimate::Request),
-    policy("easy", Order::Fcfs, Backfill::Easy, Estimate::Request),
+    EASY,
     policy("easy-sjbf", Order::Fcfs, Backfill::EasyShortest, Estimate::Request),
     policy("sjf-easy", Order::Sjf, Backfill::Easy, Estimate::Request),
     policy("saf-easy", Order::Saf, Backfill::Easy, Estimate::Request),
@@ -87,6 +94,7 @@ pub const POLICIES: [Policy; 15] = [
     policy("easy++r", Order::Fcfs, Backfill::EasyShortest, Estimate::PredictOrRequest),
     policy("easy-clair", Order::Fcfs, Backfill::Easy, Estimate::Actual),
     policy("easy-sjbf-clair", Order::Fcfs, Backfill::EasyShortest, Estimate::Actual),
+    policy("smart", Order::Smart, Backfill::Easy, Estimate::Request),
     policy("conservative-clair", Order::Fcfs, Backfill::Conservative, Estimate::Actual),
 ];
 

@@ -188,7 +188,7 @@ impl World {
         let spec = self.some_job(at);
         let key = self.clients[at].next_key();
         let contents = vec![Content { hash: ContentHash::of(b"x"), bytes: b"x".to_vec() }];
-        let request = Request::Submit(Submit { key, specs: vec![spec], contents, test_only: false });
+        let request = Request::Submit(Submit { key, specs: vec![spec.into()], contents, test_only: false });
         self.ask(at, request, None);
     }
 
@@ -212,13 +212,14 @@ impl World {
         let fails = dice.chance(2_500);
         let plan = Plan { micros, fails_until: if fails { dice.between(1, 3) as u32 } else { 0 }, exit: 3 };
         spec.arguments = plan.arguments();
+        // Leases are not modelled: nothing here rests on one.
+        spec.restart.lost = LostPolicy::Proof;
         match dice.below(10) {
             0..=2 if !burst => spec.restart.lost = LostPolicy::Never,
             3..=4 => {
                 spec.restart.retries = 2;
                 spec.restart.on.fail = true;
             }
-            5 => spec.restart.lost = LostPolicy::Proof,
             _ => {}
         }
         spec.hold = dice.chance(800);

@@ -189,11 +189,11 @@ impl Facts {
             Change::Job(record) => {
                 let restart = &record.spec.restart;
                 let known = self.records.entry(record.id).or_insert_with(|| Recorded {
-                    key: record.key.clone(),
+                    key: record.key.to_string(),
                     once: restart.lost == LostPolicy::Never && restart.retries == 0,
                     cpus: record.cpus,
                 });
-                if known.key != record.key {
+                if *known.key != *record.key {
                     let (first, second) = (&known.key, &record.key);
                     return Err(format!("job {} was given out twice: for {first} and {second}", record.id));
                 }

@@ -312,7 +312,7 @@ impl World {
             _ if daemon.conn != Some(id) => return,
             Message::ToNode(message) => match *message {
                 ToNode::Confirmed { report } => daemon.agent.on_confirmed(now, report),
-                ToNode::Beat { number } => daemon.agent.on_beat_answer(number),
+                ToNode::Beat { number } => daemon.agent.on_beat_answer(now, number),
                 ToNode::Order(what) => {
                     order = true;
                     told = Some(format!("n{node} is told of {}: {}", what.job, words(&what.act)));

@@ -134,6 +134,7 @@ impl Process {
                 .map(|(task, running)| started_attempt(*task, running.start))
                 .collect(),
             reports: self.desk.all_reports(),
+            ended: Vec::new(),
         }
     }
 
@@ -205,6 +206,8 @@ fn started_attempt(task: AttemptRef, start: WallTime) -> StartedAttempt {
         output: String::new(),
         error: String::new(),
         truncated: false,
+        output_start: 0,
+        error_start: 0,
     }
 }
 
@@ -282,7 +285,10 @@ impl World {
                     }
                 }
             }
-            ToSupervisor::Signal { .. } | ToSupervisor::Suspend { .. } | ToSupervisor::Resume { .. } => {}
+            ToSupervisor::Contact { .. }
+            | ToSupervisor::Signal { .. }
+            | ToSupervisor::Suspend { .. }
+            | ToSupervisor::Resume { .. } => {}
         }
     }
 

@@ -219,7 +219,7 @@ fn look_up(up: &Running, caller: &Caller, request: &Request) -> Result<Found, Ta
                     if let crate::model::spec::Parent::Job(id) = condition.parent
                         && let Some(job) = history::owner_of(tables, id)?
                     {
-                        found.jobs.insert(job.id(), job);
+                        found.jobs.insert(job.id(), job.into());
                     }
                 }
             }
@@ -231,7 +231,7 @@ fn look_up(up: &Running, caller: &Caller, request: &Request) -> Result<Found, Ta
                 if let Selector::Number(id) = selector
                     && let Some(job) = history::owner_of(tables, *id)?
                 {
-                    found.jobs.insert(job.id(), job);
+                    found.jobs.insert(job.id(), job.into());
                 }
             }
         }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::trace::{self, Dropped, LINE_BYTES_MAX};
 use super::*;
-use crate::sched::policy::{POLICIES, Policy};
+use crate::sched::policy::{Order, POLICIES, Policy};
 
 const TINY: &str = include_str!("../../../tests/traces/tiny.swf");
 
@@ -83,10 +83,58 @@ proptest! {
 
     #[test]
     fn every_policy_starts_every_job_when_the_reference_does((jobs, processors) in workload()) {
-        for policy in POLICIES {
+        for policy in POLICIES.into_iter().filter(|policy| policy.order != Order::Smart) {
             let outcome = simulate(&jobs, processors, policy);
             let expected = reference::simulate(&jobs, processors, policy);
             prop_assert_eq!((outcome.starts, outcome.backfilled), expected, "{}", policy.name);
+        }
+    }
+}
+
+/// Records as traces have them: out of order, at the same second, without a request or a run time, longer than asked
+/// for, wider than the machine, of users who are not known.
+fn odd_trace() -> impl Strategy<Value = String> {
+    let time = || prop_oneof![1 => Just(-1_i64), 1 => Just(0), 4 => 1..40_i64, 1 => 40..4_000_i64];
+    let width = || prop_oneof![1 => Just(-1_i64), 1 => Just(0), 8 => 1..=7_i64];
+    let drawn = (0..30_i64, -2..50_i64, time(), width(), width(), time(), -1..3_i64);
+    proptest::collection::vec(drawn, 1..60).prop_map(|records| {
+        let mut text = "; MaxProcs: 6\n".to_owned();
+        for (id, submit, run, allocated, requested, request, user) in records {
+            let line = record(id, submit, run, allocated, requested, request);
+            text += &line.replace(" 1 7 -1 ", &format!(" 1 {user} -1 "));
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn odd_traces_start_as_the_reference_reads_and_starts_them(text in odd_trace()) {
+        let trace = trace::read_text(Path::new("odd.swf"), text.as_bytes(), None).unwrap();
+        let jobs = reference::read(&text, 6);
+        prop_assert_eq!(&trace.jobs, &jobs);
+        prop_assert_eq!(trace.records, jobs.len() as u64 + trace.dropped.total());
+        for policy in POLICIES.into_iter().filter(|policy| policy.order != Order::Smart) {
+            let outcome = simulate(&trace.jobs, trace.processors, policy);
+            let expected = reference::simulate(&jobs, 6, policy);
+            prop_assert_eq!((outcome.starts, outcome.backfilled), expected, "{}", policy.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Every job starts, none before it was submitted, and never more at once than there are processors for.
+    #[test]
+    fn smart_starts_every_job_and_takes_no_more_than_there_is((jobs, processors) in workload()) {
+        let starts = simulate(&jobs, processors, Policy::named("smart").unwrap()).starts;
+        for (job, start) in jobs.iter().zip(&starts) {
+            prop_assert!(*start >= job.submit);
+            let beside = jobs.iter().zip(&starts).filter(|(other, from)| **from <= *start && *start < **from + other.run);
+            prop_assert!(beside.map(|(other, _)| other.processors).sum::<u32>() <= processors);
         }
     }
 }

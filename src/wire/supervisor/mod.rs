@@ -16,7 +16,7 @@ use crate::model::ids::{Attempt, JobId, NodeId, Ordinal, TaskIndex, Uid};
 use crate::model::resources::Resources;
 use crate::model::spec::{Files, Request, Warning, WorkDir};
 use crate::model::state::{Cause, CauseKind, End, State};
-use crate::model::time::{Seconds, TimeLimit, WallTime};
+use crate::model::time::{BootTime, Seconds, TimeLimit, WallTime};
 
 /// The version that this build speaks.
 pub const VERSION: u16 = 2;
@@ -109,6 +109,11 @@ pub enum ToSupervisor {
         /// So long.
         limit: TimeLimit,
     },
+    /// The node was in contact with the controller at that time, on the boot clock: the job's lease counts from there.
+    Contact {
+        /// When the beat was sent that was answered last.
+        at: BootTime,
+    },
 }
 
 /// Which attempts a message means.
@@ -193,8 +198,10 @@ pub struct Job {
     /// Whether uid 0 may run jobs here (the admin's configuration says so).
     pub root_allowed: bool,
     /// The script, with its `#!` line.
+    #[serde(with = "crate::wire::bytes")]
     pub script: Vec<u8>,
     /// `NAME=VALUE` with a NUL after each.
+    #[serde(with = "crate::wire::bytes")]
     pub environment: Vec<u8>,
     /// What follows the script on its command line.
     pub arguments: Vec<String>,
@@ -236,6 +243,8 @@ pub struct Job {
     pub tmp_base: String,
     /// How many tasks run at once.
     pub slots: u32,
+    /// How long attempts may run on after the last contact; then they are frozen. `None`: as long as they like.
+    pub lease: Option<Seconds>,
 }
 
 /// The user as the node's account database has him: looked up there, never taken from a message of a client.
@@ -372,6 +381,8 @@ pub struct Inventory {
     pub running: Vec<StartedAttempt>,
     /// Unacknowledged reports, in order.
     pub reports: Vec<Report>,
+    /// Attempts that were started and whose ends are among those reports, for the sake of their files.
+    pub ended: Vec<StartedAttempt>,
 }
 
 /// An attempt whose first process was started.
@@ -391,6 +402,10 @@ pub struct StartedAttempt {
     pub error: String,
     /// Whether it truncated its files rather than appended.
     pub truncated: bool,
+    /// How long the output file was before it wrote anything.
+    pub output_start: u64,
+    /// The same of the error file.
+    pub error_start: u64,
 }
 
 /// Something to be acknowledged.

@@ -4,7 +4,7 @@
 //! hence `syscall` for everything.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::Switch;
 
@@ -107,7 +107,7 @@ pub struct RawStream {
     pub flags: libc::c_int,
 }
 
-/// All that a child needs. It reads it, and writes only `digits`, `step` and `errno`.
+/// All that a child needs. It reads it, and writes only `digits`, `starts`, `step` and `errno`.
 pub struct Plan<'a> {
     /// Ends in a null.
     pub places: *const *const libc::c_char,
@@ -124,6 +124,8 @@ pub struct Plan<'a> {
     pub cgroups: &'a [i32],
     pub reset_oom_score: bool,
     pub limits: &'a [(i32, u64, u64)],
+    /// Where output and error begin in files that are appended to.
+    pub starts: [AtomicU64; 2],
     pub step: AtomicU32,
     pub errno: AtomicI32,
 }
@@ -190,7 +192,7 @@ fn become_program(plan: &Plan<'_>) -> Step {
         if libc::syscall(libc::SYS_chdir, plan.work_dir) < 0 {
             return Step::WorkDir;
         }
-        if let Some(failed) = open_streams(&plan.streams) {
+        if let Some(failed) = open_streams(plan) {
             return failed;
         }
         if libc::syscall(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
@@ -289,9 +291,10 @@ pub fn switch_user(switch: &Switch) -> Option<Step> {
 
 /// Opens the three streams in order onto 0, 1 and 2. The parent has those three open, so what is opened here
 /// lies above them.
-unsafe fn open_streams(streams: &[RawStream; 3]) -> Option<Step> {
-    let targets = [(0, Step::Input), (1, Step::Output), (2, Step::Error)];
-    for (stream, (target, step)) in streams.iter().zip(targets) {
+unsafe fn open_streams(plan: &Plan<'_>) -> Option<Step> {
+    let [output, error] = &plan.starts;
+    let targets = [(0, Step::Input, None), (1, Step::Output, Some(output)), (2, Step::Error, Some(error))];
+    for (stream, (target, step, start)) in plan.streams.iter().zip(targets) {
         // SAFETY: the path is null or a text of the plan; the descriptors are this child's own.
         unsafe {
             let source = if stream.path.is_null() { 1 } else { open(stream.path, stream.flags) };
@@ -301,6 +304,13 @@ unsafe fn open_streams(streams: &[RawStream; 3]) -> Option<Step> {
             // Opening did not wait for the other end of a FIFO; reading and writing will.
             if libc::syscall(libc::SYS_fcntl, target, libc::F_SETFL, stream.flags & libc::O_APPEND) < 0 {
                 return Some(step);
+            }
+            if let Some(start) =
+                start.filter(|_| stream.flags & (libc::O_APPEND | libc::O_TRUNC) == libc::O_APPEND)
+            {
+                // What is no file has no end, and begins at 0.
+                let end = libc::syscall(libc::SYS_lseek, target, 0, libc::SEEK_END);
+                start.store(u64::try_from(end).unwrap_or(0), Ordering::Release);
             }
         }
     }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod child;
+mod fs_user;
 mod open;
 mod pidfd;
 mod reap;
@@ -19,11 +20,12 @@ mod strings;
 use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
 pub use child::Step;
+pub use fs_user::act_in_thread;
 pub use open::{How, open_as};
 pub use pidfd::PidFd;
 pub use reap::{Reaped, Status, reap};
@@ -113,6 +115,8 @@ pub struct Child {
     pub pid: i32,
     /// A handle that never means another process.
     pub pidfd: PidFd,
+    /// How long its files for standard output and error were before it wrote anything.
+    pub starts: [u64; 2],
 }
 
 /// Why a process was not started.
@@ -204,6 +208,7 @@ impl Launcher {
             cgroups: &[],
             reset_oom_score: launch.reset_oom_score,
             limits: launch.limits,
+            starts: [AtomicU64::new(0), AtomicU64::new(0)],
             step: AtomicU32::new(0),
             errno: AtomicI32::new(0),
         };
@@ -223,7 +228,8 @@ impl Launcher {
             }
         };
         let Some(step) = Step::from_number(plan.step.load(Ordering::Acquire)) else {
-            return Ok(Child { pid, pidfd: PidFd::from_raw(pidfd) });
+            let starts = plan.starts.each_ref().map(|start| start.load(Ordering::Acquire));
+            return Ok(Child { pid, pidfd: PidFd::from_raw(pidfd), starts });
         };
         drop(PidFd::from_raw(pidfd));
         let _ = reap(Some(pid));

@@ -27,7 +27,8 @@ use crate::wire::node::Content;
 const ID_FILE: &str = "id";
 const LOCK_FILE: &str = "lock";
 const CONTENT_FOLDER: &str = "content";
-const JOBS_FOLDER: &str = "jobs";
+/// The folder of the supervisors' folders, `JOB-SUPERVISOR-NAME` each.
+pub const JOBS_FOLDER: &str = "jobs";
 const AHEAD_FOLDER: &str = "ahead";
 /// Users' processes pass through to their own folders below, and see nothing on the way.
 const PASSING_MODE: u32 = 0o711;

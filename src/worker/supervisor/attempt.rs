@@ -31,6 +31,8 @@ pub struct Attempt {
     pub files: TaskFiles,
     /// How its first process ended, once it has.
     pub status: Option<Status>,
+    /// Whether somebody wants it to stand still.
+    pub suspended: bool,
     /// Why the system ends it, if it does.
     pub reason: Option<KillReason>,
     /// The processes of its tree when it was last looked at, with their start times.
@@ -62,6 +64,8 @@ impl Attempt {
             output: files.output.clone(),
             error: files.error.clone(),
             truncated: files.truncated,
+            output_start: child.starts[0],
+            error_start: child.starts[1],
         };
         Attempt {
             run,
@@ -72,6 +76,7 @@ impl Attempt {
             group,
             files,
             status: None,
+            suspended: false,
             reason: None,
             known: BTreeMap::new(),
             asked: BTreeMap::new(),

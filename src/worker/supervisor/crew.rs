@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attempt::{Attempt, write_last_line};
 use super::ladder::{Act, LEFTOVER_GRACE, Ladder};
 use super::prepare::{NotStarted, Prepared};
+use super::standstill::Lease;
 use super::verdict;
 use super::{clock, family, signals};
 use crate::model::state::{Cause, CauseKind, End};
@@ -38,15 +39,15 @@ pub struct Crew {
     /// Empty control groups, for the next attempts.
     groups: Vec<Group>,
     groups_made: u64,
-    attempts: BTreeMap<AttemptRef, Attempt>,
+    pub(super) attempts: BTreeMap<AttemptRef, Attempt>,
     firsts: BTreeMap<i32, AttemptRef>,
     /// Children that belong to no attempt: removers of folders, and what could not be killed.
-    strangers: BTreeSet<i32>,
+    pub(super) strangers: BTreeSet<i32>,
     /// Removers of private folders, and the folder that each empties.
     helpers: BTreeMap<i32, String>,
-    /// Private working directories whose output may still be wanted.
-    kept: BTreeMap<AttemptRef, String>,
     stuck: u32,
+    /// The lease, and whether it has run out.
+    pub(super) lease: Lease,
     sampled: BootTime,
     tick_ms: u64,
     page_bytes: u64,
@@ -69,8 +70,8 @@ impl Crew {
             firsts: BTreeMap::new(),
             strangers: BTreeSet::new(),
             helpers: BTreeMap::new(),
-            kept: BTreeMap::new(),
             stuck: 0,
+            lease: Lease::default(),
             sampled: clock::boot(),
             tick_ms: 1_000 / setting(nix::unistd::SysconfVar::CLK_TCK, 100).min(1_000),
             page_bytes: setting(nix::unistd::SysconfVar::PAGE_SIZE, 4_096),
@@ -145,6 +146,7 @@ impl Crew {
 
     /// Does all that is due, and gives the attempts that are over.
     pub fn turn(&mut self, now: Now) -> Vec<Finished> {
+        self.keep_lease(now.boot);
         self.climb(now);
         self.sample(now.boot);
         self.collect(now)
@@ -154,6 +156,11 @@ impl Crew {
     pub fn kill(&mut self, which: &Which, reason: &KillReason, grace: Option<Seconds>, now: BootTime) {
         let grace = grace.unwrap_or(self.prepared.job.kill_grace);
         let meant = self.meant(which);
+        if grace.0 == 0 {
+            // What stands still must not go on even for a moment, and a kernel that keeps it still kills it all the same
+            // once it is let go.
+            meant.iter().for_each(|task| self.kill_pass(*task));
+        }
         self.resume_tasks(&meant, now);
         let members = family::members(&mut self.attempts, &meant, &self.strangers);
         for task in meant {
@@ -191,29 +198,6 @@ impl Crew {
         }
     }
 
-    /// Stops attempts. Their time limits stand still.
-    pub fn suspend(&mut self, which: &Which, now: BootTime) {
-        let meant = self.meant(which);
-        let members = family::members(&mut self.attempts, &meant, &self.strangers);
-        for task in meant {
-            let Some(attempt) = self.attempts.get_mut(&task).filter(|attempt| attempt.ladder.is_running())
-            else {
-                continue;
-            };
-            attempt.ladder.freeze(now);
-            let frozen = attempt.group.as_ref().is_some_and(|group| group.freeze(true).is_ok());
-            if !frozen {
-                family::stop_all(attempt, members.get(&task).map_or(&[], Vec::as_slice));
-            }
-        }
-    }
-
-    /// Lets them go on.
-    pub fn resume(&mut self, which: &Which, now: BootTime) {
-        let meant = self.meant(which);
-        self.resume_tasks(&meant, now);
-    }
-
     /// How long tasks may run from now on: those that run, from their own starts, and those to come.
     pub fn set_limit(&mut self, limit: TimeLimit, now: BootTime) {
         if self.prepared.job.time_limit == limit {
@@ -231,18 +215,11 @@ impl Crew {
         self.attempts.values().map(Attempt::usage_now).collect()
     }
 
-    /// The output of these attempts is no longer wanted: removes private working directories.
-    pub fn forget(&mut self, task: AttemptRef) {
-        if let Some(folder) = self.kept.remove(&task) {
-            self.remove_folder(folder);
-        }
-    }
-
     /// When to look again without being told anything.
     pub fn deadline(&self) -> Option<BootTime> {
         let ladders = self.attempts.values().filter_map(|attempt| attempt.ladder.deadline()).min();
         let sample = (!self.attempts.is_empty()).then(|| self.sampled.plus(SAMPLE_EVERY));
-        [ladders, sample].into_iter().flatten().min()
+        [ladders, sample, self.lease_deadline()].into_iter().flatten().min()
     }
 
     /// Removes what is left of folders and groups; at the very end.
@@ -317,7 +294,7 @@ impl Crew {
         }
     }
 
-    fn kill_pass(&mut self, task: AttemptRef) {
+    pub(super) fn kill_pass(&mut self, task: AttemptRef) {
         let members = family::members(&mut self.attempts, &[task], &self.strangers);
         let Some(attempt) = self.attempts.get(&task) else { return };
         if let Some(group) = &attempt.group {
@@ -396,7 +373,11 @@ impl Crew {
             self.remove_folder(folder);
         }
         if let Some(folder) = attempt.files.private {
-            self.kept.insert(task, folder);
+            // It stays: the node daemon removes it when its time is over, which counts from here.
+            use nix::sys::stat::{UtimensatFlags, utimensat};
+            use nix::sys::time::TimeSpec;
+            let (at, flags) = (nix::fcntl::AT_FDCWD, UtimensatFlags::NoFollowSymlink);
+            let _ = utimensat(at, folder.as_str(), &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, flags);
         }
         Some(Finished { task, end })
     }
@@ -461,32 +442,10 @@ impl Crew {
         }
     }
 
-    fn meant(&self, which: &Which) -> Vec<AttemptRef> {
+    pub(super) fn meant(&self, which: &Which) -> Vec<AttemptRef> {
         match which {
             Which::All => self.attempts.keys().copied().collect(),
             Which::These(tasks) => tasks.iter().copied().filter(|task| self.runs(*task)).collect(),
-        }
-    }
-
-    fn resume_tasks(&mut self, tasks: &[AttemptRef], now: BootTime) {
-        let frozen: Vec<AttemptRef> = tasks
-            .iter()
-            .copied()
-            .filter(|task| self.attempts.get(task).is_some_and(|attempt| attempt.ladder.is_frozen()))
-            .collect();
-        if frozen.is_empty() {
-            return;
-        }
-        let members = family::members(&mut self.attempts, &frozen, &self.strangers);
-        for task in frozen {
-            let Some(attempt) = self.attempts.get_mut(&task) else { continue };
-            attempt.ladder.thaw(now);
-            let thawed = attempt.group.as_ref().is_some_and(|group| group.freeze(false).is_ok());
-            if !thawed {
-                members.get(&task).into_iter().flatten().for_each(|process| {
-                    let _ = process.signal(libc::SIGCONT);
-                });
-            }
         }
     }
 }

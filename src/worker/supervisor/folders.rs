@@ -9,6 +9,7 @@ use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use crate::worker::launch::Switch;
+use crate::worker::private::SUFFIX;
 
 const PRIVATE_MODE: u32 = 0o700;
 
@@ -45,17 +46,21 @@ impl Folders {
     pub fn take(&mut self) -> Result<String, (String, io::Error)> {
         match self.spare.pop() {
             Some(folder) => Ok(folder),
-            None => self.make(),
+            None => self.make(""),
         }
     }
 
-    /// A new folder that belongs to the user.
+    /// A new private working directory that belongs to the user. Its name says that it outlives the supervisor.
     ///
     /// # Errors
     /// Its path, and what the disk answered.
-    pub fn make(&mut self) -> Result<String, (String, io::Error)> {
+    pub fn make_work(&mut self) -> Result<String, (String, io::Error)> {
+        self.make(SUFFIX)
+    }
+
+    fn make(&mut self, suffix: &str) -> Result<String, (String, io::Error)> {
         self.made += 1;
-        let folder = self.base.join(self.made.to_string());
+        let folder = self.base.join(format!("{}{suffix}", self.made));
         let path = folder.to_string_lossy().into_owned();
         std::fs::DirBuilder::new()
             .mode(PRIVATE_MODE)

@@ -21,6 +21,7 @@ pub mod records;
 pub mod seen;
 pub mod service;
 mod signals;
+pub mod standstill;
 #[cfg(test)]
 mod test_job;
 pub mod verdict;

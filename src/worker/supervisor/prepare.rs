@@ -21,6 +21,7 @@ use crate::wire::supervisor::{GROUPS_MAX, Job, SLOTS_MAX, TaskRun};
 use crate::worker::launch::{
     Child, Direct, Groups, How, Launch, LaunchError, Launcher, Step, Stream, Strings, Switch,
 };
+use crate::worker::private::PREFIX;
 use crate::worker::tree::MARK_VARIABLE;
 
 /// The name of the script in the supervisor's folder.
@@ -292,14 +293,14 @@ impl Prepared {
         let tmp = self.folders.take()?;
         match self.job.work_dir {
             WorkDir::Path(_) => Ok((tmp, None)),
-            WorkDir::Private => Ok((tmp, Some(self.folders.make()?))),
+            WorkDir::Private => Ok((tmp, Some(self.folders.make_work()?))),
         }
     }
 }
 
 /// The folder around the private folders of a supervisor's attempts.
 pub fn private_folder(tmp_base: &str, supervisor: &str) -> PathBuf {
-    Path::new(tmp_base).join(format!("jsched-{supervisor}"))
+    Path::new(tmp_base).join(format!("{PREFIX}{supervisor}"))
 }
 
 fn check(job: &Job) -> Result<(), PrepareError> {

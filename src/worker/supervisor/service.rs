@@ -2,6 +2,7 @@
 
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -58,6 +59,8 @@ pub struct Service {
     timer_at: Option<BootTime>,
     alone_since: BootTime,
     retry_at: Option<BootTime>,
+    /// Attempts with output whose ends are not acknowledged.
+    with_output: BTreeMap<AttemptRef, StartedAttempt>,
 }
 
 /// What there is once the job is known.
@@ -122,6 +125,7 @@ impl Service {
             timer_at: None,
             alone_since: now,
             retry_at: None,
+            with_output: BTreeMap::new(),
         })
     }
 
@@ -216,6 +220,7 @@ impl Service {
             ToSupervisor::Suspend { which } => crew.suspend(&which, now.boot),
             ToSupervisor::Resume { which } => crew.resume(&which, now.boot),
             ToSupervisor::SetLimit { limit } => crew.set_limit(limit, now.boot),
+            ToSupervisor::Contact { at } => crew.note_contact(at, now.boot),
             _ => {}
         }
     }
@@ -233,6 +238,12 @@ impl Service {
             queued: self.desk.queued().collect(),
             running: self.crew().map_or(Vec::new(), |crew| crew.running().cloned().collect()),
             reports: self.desk.all_reports(),
+            ended: self
+                .with_output
+                .values()
+                .filter(|one| self.crew().is_none_or(|crew| !crew.runs(one.task)))
+                .cloned()
+                .collect(),
         };
         self.takes_calls = version >= VERSION_CALLS;
         let (version, pid) = (version.min(VERSION), std::process::id());
@@ -278,8 +289,8 @@ impl Service {
 
     fn acknowledge(&mut self, up_to: u64) {
         let reports = self.desk.acknowledge(up_to);
-        if let Some(Work { crew: Ok(crew), .. }) = &mut self.work {
-            reports.iter().for_each(|report| crew.forget(report.task));
+        for report in &reports {
+            self.with_output.remove(&report.task);
         }
     }
 
@@ -298,6 +309,9 @@ impl Service {
 
     /// Fills the free slots. The intents of all are written before the first is started.
     fn start(&mut self, now: Now) {
+        if self.crew().is_some_and(|crew| !crew.has_lease(now.boot)) {
+            return;
+        }
         let taken = self.crew().map_or(0, Crew::taken);
         let mut runs = Vec::new();
         while taken.saturating_add(u32::try_from(runs.len()).unwrap_or(u32::MAX)) < self.slots {
@@ -326,6 +340,9 @@ impl Service {
             };
             match started {
                 Ok(started) => {
+                    if !started.output.is_empty() || !started.error.is_empty() {
+                        self.with_output.insert(task, started.clone());
+                    }
                     let StartedAttempt { pid, start_ticks, start, .. } = started;
                     let pushed = work.records.push(&Record::Started { task, pid, start_ticks, start });
                     debug_assert!(pushed.is_ok());

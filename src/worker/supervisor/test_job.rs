@@ -44,6 +44,7 @@ pub fn job() -> Job {
         cgroups: None,
         tmp_base: "/tmp".into(),
         slots: 1,
+        lease: None,
     }
 }
 

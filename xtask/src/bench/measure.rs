@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::{interrupt, program};
 
 /// Runs of a command that takes milliseconds; the first few warm caches and are not counted.
-const RUNS: usize = 200;
+pub(super) const RUNS: usize = 200;
 
 /// Runs that are thrown away.
 const WARM_UP: usize = 5;
@@ -19,14 +19,8 @@ const WARM_UP: usize = 5;
 /// How long a daemon is watched while it idles.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Clock ticks a second in `/proc/PID/stat`: fixed by the kernel's interface to programs on all our targets.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// Memory pages in `/proc/PID/statm`, on both of our targets in their usual configuration.
 const PAGE_BYTES: f64 = 4_096.0;
-
-/// How long the controller may take to come back before the measurement gives up.
-const RESTART_PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn idle_controller_memory(dev: &Dev) -> Result<f64, Failure> {
     Ok(memory_bytes(dev, "jctld")? / (1 << 20) as f64)
@@ -64,6 +58,29 @@ pub fn first_instruction(dev: &Dev) -> Result<f64, Failure> {
         let id = jsubmit_id(dev, &[&output, "--", "/bin/date", "+%s.%N"])?;
         let acknowledged = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         dev.run(dev.root(), &["jqueue", "wait", &id])?;
+        let text = fs::read_to_string(&file).map_err(Failure::file(&file))?;
+        let started: f64 =
+            text.trim().parse().map_err(|_| Failure::Wrong(format!("`date` of job {id} said {text:?}")))?;
+        times.push((started - acknowledged) * 1_000.0);
+    }
+    Ok(median(times))
+}
+
+/// The same while jobs are submitted one after another as fast as the processes come.
+pub fn first_instruction_back_to_back(dev: &Dev) -> Result<f64, Failure> {
+    let folder = dev.root().join("starts");
+    fs::create_dir_all(&folder).map_err(Failure::file(&folder))?;
+    let output = format!("--output={}/%j", folder.display());
+    let mut acknowledged = Vec::new();
+    for _ in 0..RUNS {
+        let id = jsubmit_id(dev, &[&output, "--", "/bin/date", "+%s.%N"])?;
+        acknowledged
+            .push((id, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()));
+    }
+    let mut times = Vec::new();
+    for (id, acknowledged) in acknowledged {
+        dev.run(dev.root(), &["jqueue", "wait", &id])?;
+        let file = folder.join(&id);
         let text = fs::read_to_string(&file).map_err(Failure::file(&file))?;
         let started: f64 =
             text.trim().parse().map_err(|_| Failure::Wrong(format!("`date` of job {id} said {text:?}")))?;
@@ -129,46 +146,6 @@ pub fn submissions_of_16(dev: &Dev) -> Result<f64, Failure> {
     Ok(rate)
 }
 
-/// Fills the queue with 100,000 held jobs, which the rows after this one need.
-pub fn pending_job_memory(dev: &Dev) -> Result<f64, Failure> {
-    let before = memory_bytes(dev, "jctld")?;
-    for _ in 0..2 {
-        rate_of_calls(dev, 1, 50_000)?;
-    }
-    Ok((memory_bytes(dev, "jctld")? - before) / 100_000.0)
-}
-
-pub fn list_one(dev: &Dev) -> Result<f64, Failure> {
-    let id = jsubmit_id(dev, &["--hold", "--output=none", "--", "/bin/true"])?;
-    median_ms(RUNS, || time(command(dev, &["jqueue", "-j", &id])))
-}
-
-pub fn list_all(dev: &Dev) -> Result<f64, Failure> {
-    median_ms(20, || time(command(dev, &["jqueue"])))
-}
-
-/// From the new controller process in `pids` to its first answer.
-pub fn restart(dev: &Dev) -> Result<f64, Failure> {
-    let old = pid(dev, "jctld")?;
-    let killed = nix::sys::signal::kill(nix::unistd::Pid::from_raw(old), nix::sys::signal::Signal::SIGKILL);
-    killed.map_err(|error| Failure::Wrong(format!("cannot kill jctld, process {old}: {error}")))?;
-    let deadline = Instant::now() + RESTART_PATIENCE;
-    let mut started = None;
-    while Instant::now() < deadline {
-        interrupt::check()?;
-        if started.is_none() && pid(dev, "jctld").is_ok_and(|new| new != old) {
-            started = Some(Instant::now());
-        }
-        if let Some(started) = started
-            && time(command(dev, &["jnode"])).is_ok()
-        {
-            return Ok(started.elapsed().as_secs_f64());
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Err(Failure::Wrong(format!("jctld did not come back within {RESTART_PATIENCE:?}")))
-}
-
 /// Tasks a second of an array that is waited for; the submission is part of it.
 fn array_rate(dev: &Dev, tasks: u32, output: String) -> Result<f64, Failure> {
     let (array, output) = (format!("--array=1-{tasks}"), format!("--output={output}"));
@@ -176,11 +153,13 @@ fn array_rate(dev: &Dev, tasks: u32, output: String) -> Result<f64, Failure> {
     Ok(f64::from(tasks) / took.as_secs_f64())
 }
 
+/// A held job, as a line of a file of jobs.
+const HELD_JOB: &str = "{\"hold\":true,\"output\":\"none\",\"command\":[\"/bin/true\"]}\n";
+
 /// Jobs a second when so many clients submit so many held jobs each, in one call each.
-fn rate_of_calls(dev: &Dev, clients: usize, jobs: usize) -> Result<f64, Failure> {
+pub(super) fn rate_of_calls(dev: &Dev, clients: usize, jobs: usize) -> Result<f64, Failure> {
     let file = dev.root().join("jobs.jsonl");
-    let line = "{\"hold\":true,\"output\":\"none\",\"command\":[\"/bin/true\"]}\n";
-    fs::write(&file, line.repeat(jobs)).map_err(Failure::file(&file))?;
+    fs::write(&file, HELD_JOB.repeat(jobs)).map_err(Failure::file(&file))?;
     let name = file.to_string_lossy();
     let start = Instant::now();
     let mut children = Vec::new();
@@ -197,7 +176,7 @@ fn rate_of_calls(dev: &Dev, clients: usize, jobs: usize) -> Result<f64, Failure>
     Ok((clients * jobs) as f64 / start.elapsed().as_secs_f64())
 }
 
-fn cancel_all(dev: &Dev) -> Result<(), Failure> {
+pub(super) fn cancel_all(dev: &Dev) -> Result<(), Failure> {
     dev.run(dev.root(), &["jcancel", "--me"]).map(drop)
 }
 
@@ -205,12 +184,12 @@ fn jsubmit(dev: &Dev, arguments: &[&str]) -> Result<Duration, Failure> {
     time(command(dev, &[&["jsubmit", "--parsable"], arguments].concat()))
 }
 
-fn jsubmit_id(dev: &Dev, arguments: &[&str]) -> Result<String, Failure> {
+pub(super) fn jsubmit_id(dev: &Dev, arguments: &[&str]) -> Result<String, Failure> {
     Ok(dev.run(dev.root(), &[&["jsubmit", "--parsable"], arguments].concat())?.stdout)
 }
 
 /// A command whose output goes to files, so that no pipe and no thread is measured with it.
-fn command(dev: &Dev, words: &[&str]) -> Command {
+pub(super) fn command(dev: &Dev, words: &[&str]) -> Command {
     let (name, arguments) = words.split_first().unwrap_or((&"", &[]));
     let mut command = dev.command(name);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -218,7 +197,7 @@ fn command(dev: &Dev, words: &[&str]) -> Command {
 }
 
 /// The time of a whole process that must end with 0.
-fn time(mut command: Command) -> Result<Duration, Failure> {
+pub(super) fn time(mut command: Command) -> Result<Duration, Failure> {
     let line = program::line(&command);
     let start = Instant::now();
     let status = command.status().map_err(|source| Failure::Start { command: line.clone(), source })?;
@@ -234,7 +213,10 @@ fn ended(line: &str, status: std::process::ExitStatus) -> Result<(), Failure> {
     }
 }
 
-fn median_ms(runs: usize, mut run: impl FnMut() -> Result<Duration, Failure>) -> Result<f64, Failure> {
+pub(super) fn median_ms(
+    runs: usize,
+    mut run: impl FnMut() -> Result<Duration, Failure>,
+) -> Result<f64, Failure> {
     for _ in 0..WARM_UP.min(runs / 2) {
         run()?;
     }
@@ -252,13 +234,13 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn pid(dev: &Dev, daemon: &str) -> Result<i32, Failure> {
+pub(super) fn pid(dev: &Dev, daemon: &str) -> Result<i32, Failure> {
     let found = dev.pids().into_iter().find(|(name, _)| name == daemon).map(|(_, pid)| pid);
     found.ok_or_else(|| Failure::Wrong(format!("`pids` has no {daemon}")))
 }
 
 /// What a daemon has in memory (resident).
-fn memory_bytes(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
+pub(super) fn memory_bytes(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
     let path = PathBuf::from(format!("/proc/{}/statm", pid(dev, daemon)?));
     let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
     let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<f64>().ok());
@@ -278,10 +260,16 @@ fn cpu_percent(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
     Ok((cpu_seconds(dev, daemon)? - before) / start.elapsed().as_secs_f64() * 100.0)
 }
 
-fn cpu_seconds(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
-    let path = PathBuf::from(format!("/proc/{}/stat", pid(dev, daemon)?));
-    let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
-    let fields: Vec<&str> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let ticks = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum::<f64>();
-    Ok(ticks / TICKS_PER_SECOND)
+/// What the threads of a daemon have used. `stat` would count whole ticks of the clock, which an idle daemon hardly
+/// ever meets.
+pub(super) fn cpu_seconds(dev: &Dev, daemon: &str) -> Result<f64, Failure> {
+    let tasks = PathBuf::from(format!("/proc/{}/task", pid(dev, daemon)?));
+    let mut nanoseconds = 0.0;
+    for task in fs::read_dir(&tasks).map_err(Failure::file(&tasks))?.flatten() {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanoseconds +=
+            text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    }
+    Ok(nanoseconds / 1e9)
 }

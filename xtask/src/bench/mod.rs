@@ -2,7 +2,9 @@
 //!
 //! Figures are medians where there is more than one run. They are printed, never asserted: they depend on the machine.
 
+mod alone;
 mod measure;
+mod queue;
 
 use crate::dev::Dev;
 use crate::failure::Failure;
@@ -60,7 +62,12 @@ const ROWS: &[Row] = &[
         Unit::Milliseconds,
         measure::first_instruction,
     ),
-    not_yet("submit acknowledged to first instruction, back to back", 4.0, Unit::Milliseconds),
+    row(
+        "submit acknowledged to first instruction, back to back",
+        4.0,
+        Unit::Milliseconds,
+        measure::first_instruction_back_to_back,
+    ),
     row("jsubmit --wait of true, whole process", 10.0, Unit::Milliseconds, measure::submit_and_wait),
     row(
         "last instruction of a job to the exit of jqueue wait",
@@ -85,13 +92,26 @@ const ROWS: &[Row] = &[
         Unit::PerSecond,
         measure::submissions_of_16,
     ),
-    row("pending single job in memory", 1_024.0, Unit::Bytes, measure::pending_job_memory),
-    row("jqueue of one job, start to exit", 4.0, Unit::Milliseconds, measure::list_one),
-    row("jqueue of 100,000 jobs, start to exit", 300.0, Unit::Milliseconds, measure::list_all),
-    row("controller restart, 100,000 pending jobs", 1.0, Unit::Seconds, measure::restart),
-    not_yet("controller restart, 1,000,000 pending jobs", 8.0, Unit::Seconds),
-    not_yet("EASY pass in full, 100,000 pending, 10,000 nodes", 100.0, Unit::Milliseconds),
-    not_yet("EASY pass after one change, the same", 1.0, Unit::Milliseconds),
+    row("pending single job in memory, all alike", 1_024.0, Unit::Bytes, queue::pending_job_memory),
+    row(
+        "pending single job in memory, no two alike",
+        1_024.0,
+        Unit::Bytes,
+        queue::pending_different_job_memory,
+    ),
+    row("jqueue of one job, start to exit", 4.0, Unit::Milliseconds, queue::list_one),
+    row("jqueue of 100,000 jobs, start to exit", 300.0, Unit::Milliseconds, queue::list_all),
+    row("controller restart, 100,000 pending jobs", 1.0, Unit::Seconds, queue::restart_with_100_000),
+    row("controller restart, 1,000,000 pending jobs", 8.0, Unit::Seconds, queue::restart_with_a_million),
+    row("EASY pass in full, 100,000 pending, 10,000 nodes", 100.0, Unit::Milliseconds, alone::pass_in_full),
+    row("EASY pass after one change, the same", 1.0, Unit::Milliseconds, alone::pass_after_one_change),
+    row("simulate, easy, reading excluded", 1_000_000.0, Unit::PerSecond, alone::simulated_by_easy),
+    row(
+        "simulate, conservative, reading excluded",
+        250_000.0,
+        Unit::PerSecond,
+        alone::simulated_by_conservative,
+    ),
 ];
 
 /// Builds, starts a cluster of one node, measures row by row, and stops it.
