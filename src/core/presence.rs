@@ -90,7 +90,11 @@ impl Core {
         self.heard(now, node);
         let sight = self.sight(node);
         sight.load_hundredths = beat.load_hundredths;
+        let gets_work_again = sight.clock_unsure;
         sight.set_clock(now.wall, beat.clock);
+        if gets_work_again {
+            self.untold.nodes.insert(node);
+        }
         let message = Box::new(ToNode::Beat { number: beat.number });
         outcome.effects.push(Effect::Send { node, session, message });
     }

@@ -1,6 +1,5 @@
 //! What the controller's other threads do: the log's, the tables' and the planner's.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::controller::{Running, Waiter, Work};
@@ -69,7 +68,7 @@ impl World {
         }
         self.drive(|world, up| {
             for flying in up.pipeline.on_durable(position) {
-                up.behind.push_back(Durable { touched: flying.touched, view: Arc::new(flying.view) });
+                up.behind.push_back(Durable { touched: flying.touched, view: flying.view });
             }
             if !up.behind.is_empty() && !up.tables_are_due {
                 up.tables_are_due = true;
