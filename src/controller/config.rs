@@ -305,6 +305,7 @@ fn default_submit_from_jobs() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::settings::CONTROLLER;
 
     #[test]
     fn settings_come_back_and_unknown_keys_are_refused() {
@@ -321,6 +322,23 @@ mod tests {
         for (life, fits) in [("5s", true), ("4s", false), ("3650d", true), ("3651d", false), ("0", false)] {
             fs::write(&path, format!("advertise = []\nnode_certificates = \"{life}\"\n")).unwrap();
             assert_eq!(Config::load(&path).is_ok(), fits, "{life}");
+        }
+    }
+
+    /// The manual page says of every key what its default is.
+    #[test]
+    fn the_manual_page_is_right() {
+        let plain: Config = toml::from_str("advertise = []").unwrap();
+        let all = Config { fence: Some("/bin/fence".into()), ..plain.clone() };
+        let table: toml::Table = toml::from_str(&toml::to_string(&all).unwrap()).unwrap();
+        let known: Vec<&str> = table.keys().map(String::as_str).collect();
+        let mut said: Vec<&str> = CONTROLLER.iter().map(|setting| setting.key).collect();
+        said.sort_unstable();
+        assert_eq!(said, known);
+        for setting in CONTROLLER {
+            let Some(default) = setting.default else { continue };
+            let text = format!("advertise = []\n{} = {default}\n", setting.key);
+            assert_eq!(toml::from_str::<Config>(&text).unwrap(), plain, "{}", setting.key);
         }
     }
 

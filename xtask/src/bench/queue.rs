@@ -90,7 +90,7 @@ fn scheduler(line: &str) -> Result<f64, Failure> {
 
 /// A job as no other, as a line of a file of jobs.
 fn different(job: usize) -> String {
-    format!("{{\"name\":\"step{job}\",\"output\":\"none\",\"command\":[\"/bin/echo\",\"{job}\"]}}")
+    format!("{{\"job-name\":\"step{job}\",\"output\":\"none\",\"command\":[\"/bin/echo\",\"{job}\"]}}")
 }
 
 /// One call with many jobs that wait.
