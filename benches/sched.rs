@@ -131,7 +131,7 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         _ => MemoryDemand::Fixed(dice.below(64) * GIB + dice.below(1_000)),
     };
     Demand {
-        rank: Rank { priority, submit: job, job: JobId(job) },
+        rank: Rank { priority, order: 0, submit: job, job: JobId(job) },
         cpus: 1 + dice.below(32) as u32,
         memory,
         tmp_bytes: dice.below(4) * GIB,
@@ -145,6 +145,7 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         only: None,
         except: Arc::from([]),
         refills: false,
+        strict: false,
         version: 0,
     }
 }

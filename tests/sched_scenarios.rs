@@ -5,7 +5,8 @@
 //! Commands (times in seconds since the start, memory and disk in bare units):
 //! `node n1 cpus=4 [mem=8] [tmp=2] [weight=1] [parts=0,1] [down]` · `gone n1` · `job A [cpus=1] [mem=1|share|whole]
 //! [tmp=1] [limit=60] [prio=1] [slots=9] [begin=5] [start-by=9] [end-by=9] [parts=0] [only=n1] [except=n2]
-//! [exclusive] [refills]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
+//! [exclusive] [refills]
+//! [strict] [order=1]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
 //! started) · `at 30` · `plan` · `why A`.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
@@ -201,7 +202,12 @@ fn supply(options: &Options) -> Supply {
 fn demand(job: JobId, options: &Options) -> Demand {
     let moment = |key| number(options, key).map(time);
     Demand {
-        rank: Rank { priority: number(options, "prio").unwrap_or(0), submit: job.0, job },
+        rank: Rank {
+            priority: number(options, "prio").unwrap_or(0),
+            order: number(options, "order").unwrap_or(0) as u64,
+            submit: job.0,
+            job,
+        },
         cpus: number(options, "cpus").unwrap_or(1) as u32,
         memory: match options.get("mem") {
             Some(&"share") => MemoryDemand::Share,
@@ -219,6 +225,7 @@ fn demand(job: JobId, options: &Options) -> Demand {
         only: options.get("only").map(|list| list.split(',').map(node).collect()),
         except: options.get("except").map_or(Vec::new(), |list| list.split(',').map(node).collect()).into(),
         refills: options.contains_key("refills"),
+        strict: options.contains_key("strict"),
         version: 0,
     }
 }

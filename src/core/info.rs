@@ -421,6 +421,7 @@ impl View {
             default_memory_per_cpu_bytes: partition.default_memory_per_cpu_bytes,
             nodes_max: partition.nodes_max,
             accounts: partition.accounts.clone(),
+            policy: partition.policy,
         };
         self.cluster.partitions.values().map(row).collect()
     }

@@ -6,6 +6,7 @@ use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
 use crate::model::ids::{ContentHash, JobId, NodeId};
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{NodeAdmin, PartitionRecord, PartitionState, TokenRecord};
 use crate::model::time::{Now, Seconds, TimeLimit, WallTime};
 use crate::model::token::pool_member;
@@ -265,6 +266,7 @@ impl Core {
         if let Some(most) = settings.nodes_max {
             record.nodes_max = (most > 0).then_some(most);
         }
+        record.policy = settings.policy.unwrap_or(record.policy);
         if let Some(accounts) = &settings.accounts {
             record.accounts.clone_from(accounts);
         }
@@ -318,6 +320,7 @@ pub fn new_partition(name: &str) -> PartitionRecord {
         priority: 0,
         nodes_max: None,
         accounts: Vec::new(),
+        policy: PartitionPolicy::default(),
     }
 }
 
@@ -345,7 +348,10 @@ fn audit_words(act: &NodeAct) -> String {
         }
         NodeAct::Add { .. } | NodeAct::AddPool { .. } => "add nodes".to_owned(),
         NodeAct::Remove { .. } => "remove nodes".to_owned(),
-        NodeAct::PartitionSet(settings) => format!("set partition {}", settings.name),
+        NodeAct::PartitionSet(settings) => {
+            let policy = settings.policy.map_or(String::new(), |policy| format!(" policy={}", policy.name()));
+            format!("set partition {}{policy}", settings.name)
+        }
         NodeAct::PartitionRemove { name } => format!("remove partition {name}"),
     }
 }

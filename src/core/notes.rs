@@ -1,5 +1,6 @@
 //! What the scheduler is told, derived from the state: by value, at most once a job and turn.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::Core;
 use super::job::Job;
 use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{Memory, NodeAdmin, PartitionState, Phase};
 use crate::model::resources::Resources;
 use crate::model::shared::same_or;
@@ -145,6 +147,7 @@ impl Core {
             only,
             except: except.into(),
             refills,
+            strict: self.policy(job).is_strict(),
             version: record.version,
         })
     }
@@ -162,7 +165,17 @@ impl Core {
 
     /// A job's place in the order.
     pub fn rank(&self, job: &Job) -> Rank {
-        Rank { priority: priority(&self.cluster, job), submit: job.record.place, job: job.id() }
+        let policy = self.policy(job);
+        let priority = if policy.by_priority() {
+            priority(&self.cluster, job)
+        } else {
+            partition_priority(&self.cluster, job)
+        };
+        Rank { priority, order: order(policy, job), submit: job.record.place, job: job.id() }
+    }
+
+    fn policy(&self, job: &Job) -> PartitionPolicy {
+        policy(&self.cluster, job)
     }
 
     fn node_ids(&self, names: &[String]) -> Vec<NodeId> {
@@ -173,10 +186,31 @@ impl Core {
 /// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
 pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let spec = &job.record.spec;
-    let partition = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
-    let partition = partition.map(|partition| i64::from(partition.priority)).max().unwrap_or(0);
     let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
-    partition * PARTITION_PRIORITY_WEIGHT + own
+    partition_priority(cluster, job) + own
+}
+
+/// The policy under which a job waits: of its partitions that of the highest priority, of equals the first by name.
+pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
+    let known = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    let first = known.min_by_key(|partition| (Reverse(partition.priority), &partition.name));
+    first.map_or(PartitionPolicy::default(), |partition| partition.policy)
+}
+
+/// What the priority of its partition counts; of several the highest.
+fn partition_priority(cluster: &super::Cluster, job: &Job) -> i64 {
+    let partitions = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
+    partitions.map(|partition| i64::from(partition.priority)).max().unwrap_or(0) * PARTITION_PRIORITY_WEIGHT
+}
+
+/// What a policy looks at before it looks at who came first: lower starts first.
+fn order(policy: PartitionPolicy, job: &Job) -> u64 {
+    let seconds = job.record.limit.0.map_or(u64::MAX, |limit| limit.0);
+    match policy {
+        PartitionPolicy::PriorityEasy | PartitionPolicy::Fcfs | PartitionPolicy::Easy => 0,
+        PartitionPolicy::Sjf | PartitionPolicy::SjfEasy => seconds,
+        PartitionPolicy::SafEasy => seconds.saturating_mul(u64::from(job.record.cpus)),
+    }
 }
 
 fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {

@@ -4,6 +4,7 @@ use super::info::reason;
 use super::job::Job;
 use super::state::View;
 use crate::model::parse::dependency;
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{Hold, PartitionState};
 use crate::model::spec::DependencyKind;
 use crate::model::time::WallTime;
@@ -13,6 +14,11 @@ use crate::wire::info::Condition;
 const DEPENDENCIES_TOLD_MAX: usize = 20;
 
 impl View {
+    /// The policy under which a job waits.
+    pub fn policy(&self, job: &Job) -> PartitionPolicy {
+        super::notes::policy(&self.cluster, job)
+    }
+
     /// The conditions that fail, aside from what the nodes offer.
     pub fn conditions(&self, job: &Job) -> Vec<Condition> {
         let record = &job.record;

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod identity;
 pub mod ids;
+pub mod policy;
 pub mod record;
 
 pub mod parse;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{Role, Serial};
 use super::ids::{Attempt, ContentHash, Incarnation, Instance, JobId, NodeId, Ordinal, Uid};
+use super::policy::PartitionPolicy;
 use super::resources::Resources;
 use super::spec::{Dependency, DependencyKind, JobSpec};
 use super::state::State;
@@ -316,6 +317,8 @@ pub struct PartitionRecord {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Vec<String>,
+    /// In which order its jobs start.
+    pub policy: PartitionPolicy,
 }
 
 /// A user.

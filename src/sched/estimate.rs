@@ -109,12 +109,24 @@ impl Situation {
     pub fn start(mut self, now: WallTime) -> Option<Start> {
         let mut steps = STEPS_MAX;
         let mut last = None;
+        // Who may not overtake, and when the last of them has started.
+        let mut strict: Vec<(PoolKey, WallTime)> = Vec::new();
         for wish in std::mem::take(&mut self.line) {
+            let before = strict.iter().filter(|(key, _)| wish.key.waits_for(key)).map(|(_, start)| *start);
+            let mut from = before.max().unwrap_or(now).max(now);
             for _ in 0..wish.slots {
-                let (due, at) = self.first_room(&wish, now, &mut steps)?;
+                let (due, at) = self.first_room(&wish, from, &mut steps)?;
+                let due = if wish.key.strict { due.max(from) } else { due };
                 let yard = self.yards.get_mut(at)?;
                 yard.reserved.push(Reserved { rank: wish.rank, due, shape: wish.shape });
                 last = Some(Start { at: due.max(now).max(wish.begin.unwrap_or(now)), node: yard.id });
+                if wish.key.strict {
+                    from = due;
+                }
+            }
+            if wish.key.strict {
+                strict.retain(|(key, _)| *key != wish.key);
+                strict.push((wish.key, from));
             }
         }
         last.filter(|start| start.at != FAR)
@@ -151,7 +163,7 @@ mod tests {
 
     fn demand(job: u64, cpus: u32, limit: u64) -> Demand {
         Demand {
-            rank: Rank { priority: 0, submit: job, job: JobId(job) },
+            rank: Rank { priority: 0, order: 0, submit: job, job: JobId(job) },
             cpus,
             memory: MemoryDemand::Fixed(0),
             tmp_bytes: 0,
@@ -165,6 +177,7 @@ mod tests {
             only: None,
             except: Arc::new([]),
             refills: false,
+            strict: false,
             version: 1,
         }
     }

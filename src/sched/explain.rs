@@ -24,9 +24,10 @@ impl Scheduler {
         let Some(entry) = self.jobs.get(&job).filter(|entry| entry.demand.slots > 0) else {
             return explanation;
         };
-        self.count_nodes(entry, now, &mut explanation);
+        let closed = self.closed_to(entry);
+        self.count_nodes(entry, now, closed.is_some(), &mut explanation);
         explanation.ahead = self.ahead(entry);
-        explanation.behind = self.behind(entry, now).map(|rank| rank.job);
+        explanation.behind = closed.or_else(|| self.behind(entry, now)).map(|rank| rank.job);
         if let Some((at, start)) = self.reservation_of(entry, now) {
             explanation.node = Some(self.yards[at].id);
             explanation.start = Some(start).filter(|start| *start != FAR);
@@ -35,13 +36,28 @@ impl Scheduler {
         explanation
     }
 
-    fn count_nodes(&self, entry: &Job, now: WallTime, explanation: &mut Explanation) {
+    /// The first of those whom it may not overtake.
+    fn closed_to(&self, entry: &Job) -> Option<Rank> {
+        let key = &self.pools[entry.pool].key;
+        let heads = self.pools.iter().filter(|pool| pool.headed && key.waits_for(&pool.key));
+        heads
+            .filter_map(|pool| pool.head.as_ref())
+            .map(|head| head.rank)
+            .filter(|rank| *rank < entry.demand.rank)
+            .min()
+    }
+
+    fn count_nodes(&self, entry: &Job, now: WallTime, closed: bool, explanation: &mut Explanation) {
         let key = &self.pools[entry.pool].key;
         let mut counts = std::collections::BTreeMap::new();
         for yard in self.yards.iter().filter(|yard| key.covers(yard)) {
             explanation.nodes += 1;
             let listed = key.has(yard) && !entry.demand.except.contains(&yard.id);
-            let reason = if listed { failing(entry, yard, now) } else { Reason::ReqNodes };
+            let reason = match failing(entry, yard, now) {
+                _ if !listed => Reason::ReqNodes,
+                Reason::None if closed => Reason::Priority,
+                reason => reason,
+            };
             *counts.entry(reason).or_insert(0) += 1;
         }
         explanation.conditions =

@@ -5,7 +5,8 @@
 //! nodes (same partitions, same `only` list) form a *pool*. The first job of a pool that can't be placed, its
 //! *head*, gets a reservation: the node and the time at which it will fit by the latest ends of what runs
 //! there. Whatever ranks below may start only if it has ended by then, or fits beside it. If the head
-//! waits for something without limit, only what does have one may start on its node.
+//! waits for something without limit, only what does have one may start on its node. Demands that are *strict* do
+//! without backfill: none of them starts while the head of theirs that shares a partition with it waits.
 //!
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.

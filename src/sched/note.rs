@@ -72,6 +72,9 @@ pub struct Demand {
     pub except: Arc<[NodeId]>,
     /// An array whose slots take the next task by themselves when one has ended.
     pub refills: bool,
+    /// Without backfill: it does not start as long as another such job that comes before it and shares a partition with
+    /// it is the first of its pool for which there is no room.
+    pub strict: bool,
     /// The version of the caller's record; comes back in each [`super::Place`].
     pub version: u64,
 }
@@ -81,6 +84,8 @@ pub struct Demand {
 pub struct Rank {
     /// Higher comes first.
     pub priority: i64,
+    /// Then lower: what the policy of the partition looks at; 0 if that is nothing but priority and submission.
+    pub order: u64,
     /// Then lower: the order of submission.
     pub submit: u64,
     /// Then lower. Set by the scheduler to the job's own number.
@@ -89,7 +94,8 @@ pub struct Rank {
 
 impl Ord for Rank {
     fn cmp(&self, other: &Rank) -> Ordering {
-        (other.priority, self.submit, self.job).cmp(&(self.priority, other.submit, other.job))
+        let mine = (other.priority, self.order, self.submit, self.job);
+        mine.cmp(&(self.priority, other.order, other.submit, other.job))
     }
 }
 

@@ -30,6 +30,8 @@ const FRESH_SINGLY_MAX: usize = if cfg!(test) { 2 } else { 64 };
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pass {
     agenda: BTreeSet<(Rank, usize)>,
+    /// Pools whose heads let nobody overtake who is strict, too.
+    closed: Vec<usize>,
 }
 
 impl Scheduler {
@@ -42,7 +44,15 @@ impl Scheduler {
             None => self.begin_pass(now),
         };
         while let Some((rank, pool)) = pass.agenda.pop_first() {
+            let key = &self.pools[pool].key;
+            if pass.closed.iter().any(|head| key.waits_for(&self.pools[*head].key)) {
+                continue;
+            }
             self.attempt(rank, pool, now, &mut plan);
+            if self.pools[pool].headed && self.pools[pool].key.strict {
+                pass.closed.push(pool);
+                continue;
+            }
             if let Some(next) = self.next_in(pool, Some(rank), now, &mut plan.steps) {
                 pass.agenda.insert((next, pool));
             }

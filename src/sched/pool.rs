@@ -19,6 +19,8 @@ pub(crate) struct PoolKey {
     partitions: Vec<PartitionId>,
     /// In order.
     only: Option<Arc<[NodeId]>>,
+    /// Its jobs do not overtake.
+    pub(crate) strict: bool,
 }
 
 /// A pool. A *leaf* is a place in its order of nodes.
@@ -68,7 +70,7 @@ impl PoolKey {
             only.dedup();
             only.into()
         };
-        PoolKey { partitions, only: demand.only.as_ref().map(sorted) }
+        PoolKey { partitions, only: demand.only.as_ref().map(sorted), strict: demand.strict }
     }
 
     /// Whether the node is in one of the partitions.
@@ -80,6 +82,13 @@ impl PoolKey {
     /// Whether the pool has that node: it is in one of the partitions and, if there is a list, on the list.
     pub(crate) fn has(&self, yard: &Yard) -> bool {
         self.only.as_ref().is_none_or(|only| only.binary_search(&yard.id).is_ok()) && self.covers(yard)
+    }
+
+    /// Whether its jobs have to wait while one of the other pool waits that comes before them.
+    pub(crate) fn waits_for(&self, other: &PoolKey) -> bool {
+        self.strict
+            && other.strict
+            && self.partitions.iter().any(|partition| other.partitions.contains(partition))
     }
 
     /// Whether two pools can have nodes in common.

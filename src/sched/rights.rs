@@ -1,7 +1,7 @@
 //! Who may refill his slots: everybody, until somebody of higher rank waits for them.
 //!
-//! Refilling on the node saves a round trip a task, and must not change who gets what. A right ends in two
-//! cases. On the node of a reservation of higher rank that needs the slots: early enough for the last task to
+//! Refilling on the node saves a round trip a task, and must not change who gets what. A right ends in three
+//! cases. Where nobody may overtake the one who waits. On the node of a reservation of higher rank that needs the slots: early enough for the last task to
 //! have ended by then. And where one slot less would already let the head of a pool in, at once; there a few
 //! nodes are enough, since it takes only the first slot that comes free.
 
@@ -35,6 +35,7 @@ impl Scheduler {
         for pool in self.pools.iter().filter(|pool| pool.headed) {
             if let Some(head) = &pool.head {
                 self.let_in(pool, head, &mut wanted, &mut plan.steps);
+                self.hold_back(pool, head, &mut wanted, &mut plan.steps);
             }
         }
         for key in &self.limited {
@@ -83,6 +84,30 @@ impl Scheduler {
             let right = right_before(reserved.start(now), terms.span);
             let entry = wanted.entry((*job, at)).or_insert(Refill::Always);
             *entry = right.min(*entry);
+        }
+    }
+
+    /// Whoever may not overtake the head starts no further tasks, on any node.
+    fn hold_back(
+        &self,
+        pool: &Pool,
+        head: &Head,
+        wanted: &mut BTreeMap<(JobId, usize), Refill>,
+        steps: &mut u64,
+    ) {
+        if !pool.key.strict {
+            return;
+        }
+        for at in &self.refilling {
+            *steps += 1;
+            for job in self.yards[*at].held.keys() {
+                let Some(entry) = self.jobs.get(job).filter(|entry| terms(&entry.demand).is_some()) else {
+                    continue;
+                };
+                if entry.demand.rank > head.rank && self.pools[entry.pool].key.waits_for(&pool.key) {
+                    wanted.insert((*job, *at), Refill::Never);
+                }
+            }
         }
     }
 

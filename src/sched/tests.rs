@@ -53,9 +53,11 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
     let size = (1u32..5, memory, 0u64..2, prop::bool::weighted(0.1), 0u32..4);
     let limit = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(|s| Some(Seconds(s)))];
     let when = (limit, some_time(), some_time(), some_time());
-    (0i64..4, size, when, (partitions(), only, except), any::<bool>(), 0u64..3).prop_map(
-        move |(priority, size, when, place, refills, version)| Demand {
-            rank: Rank { priority, submit: job, job: JobId(job) },
+    let order = prop_oneof![3 => Just(0u64), 1 => 0u64..3];
+    let manner = (any::<bool>(), prop::bool::weighted(0.3), order);
+    (0i64..4, size, when, (partitions(), only, except), manner, 0u64..3).prop_map(
+        move |(priority, size, when, place, (refills, strict, order), version)| Demand {
+            rank: Rank { priority, order, submit: job, job: JobId(job) },
             cpus: size.0,
             memory: size.1,
             tmp_bytes: size.2,
@@ -69,6 +71,7 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
             only: place.1,
             except: place.2,
             refills,
+            strict,
             version,
         },
     )

@@ -72,8 +72,11 @@ pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
         if demand.slots == 0 || !eligible(&demand, now) {
             continue;
         }
-        let left = place_slots(&mut view, &mut yards, &demand, now, &mut plan);
         let key = PoolKey::of(&demand);
+        if heads.keys().any(|head| key.waits_for(head)) {
+            continue;
+        }
+        let left = place_slots(&mut view, &mut yards, &demand, now, &mut plan);
         if left > 0
             && !heads.contains_key(&key)
             && let Some((due, at)) = reserve(&yards, &demand, now)
@@ -188,7 +191,9 @@ fn rights(
         let wanted_by = |(key, (rank, _)): (&PoolKey, &(Rank, usize))| {
             dry_for(view, yards, key, *rank).contains(&(*job, *node))
         };
-        if heads.iter().any(wanted_by) {
+        let key = PoolKey::of(demand);
+        let overtakes = heads.iter().any(|(head, (rank, _))| *rank < demand.rank && key.waits_for(head));
+        if overtakes || heads.iter().any(wanted_by) {
             right = Refill::Never;
         }
         let refill = effective(right, now);

@@ -375,9 +375,12 @@ pub struct PartitionSettings {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Option<Vec<String>>,
+    /// In which order its jobs start.
+    pub policy: Option<PartitionPolicy>,
 }
 
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};
+pub use crate::model::policy::PartitionPolicy;
 pub use crate::model::record::PartitionState;
 
 /// For admins.

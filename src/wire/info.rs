@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::identity::Role;
 use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, Position, TaskIndex, Uid};
+use crate::model::policy::PartitionPolicy;
 use crate::model::resources::Resources;
 use crate::model::spec::JobSpec;
 use crate::model::state::{Cause, End, State};
@@ -105,6 +106,8 @@ pub struct JobDetail {
     pub ahead: Option<u64>,
     /// Why it waits, condition by condition.
     pub conditions: Vec<Condition>,
+    /// The policy of its partition.
+    pub policy: PartitionPolicy,
     /// About when it starts, if that can be said.
     pub estimate: Option<WallTime>,
     /// What would let it start sooner, the cheapest first.
@@ -287,6 +290,8 @@ pub struct PartitionInfo {
     pub nodes_max: Option<u32>,
     /// Only jobs of these accounts; empty: of all.
     pub accounts: Vec<String>,
+    /// In which order its jobs start.
+    pub policy: PartitionPolicy,
 }
 
 /// The controller, for `jctld status`.

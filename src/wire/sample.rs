@@ -2,6 +2,7 @@
 
 use super::info::{EndedRow, JobInfo, NodeInfo, PartitionInfo, Private, Reason};
 use crate::model::ids::{Attempt, ContentHash, JobId, NodeId, TaskIndex};
+use crate::model::policy::PartitionPolicy;
 use crate::model::resources::Resources;
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::time::{Seconds, TimeLimit, WallTime};
@@ -162,5 +163,6 @@ pub(crate) fn partition(nodes: &[NodeInfo]) -> PartitionInfo {
         default_memory_per_cpu_bytes: None,
         nodes_max: None,
         accounts: vec![],
+        policy: PartitionPolicy::default(),
     }
 }

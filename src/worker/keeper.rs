@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use super::accounts;
 use super::callers::Callers;
 use super::descriptors::Inbox;
+use super::failures::Failures;
 use super::pool::Ahead;
 use super::ship::Shipper;
 use super::spool::{Contents, Folder};
@@ -61,6 +62,7 @@ pub struct Keeper {
     news: Sender<(SupervisorId, News)>,
     callers: Callers,
     shipper: Shipper,
+    failures: Failures,
 }
 
 /// How a conversation came to its end.
@@ -84,6 +86,7 @@ impl Keeper {
         news: Sender<(SupervisorId, News)>,
         callers: Callers,
         shipper: Shipper,
+        failures: Failures,
     ) -> Keeper {
         Keeper {
             id: folder.supervisor,
@@ -98,6 +101,7 @@ impl Keeper {
             news,
             callers,
             shipper,
+            failures,
         }
     }
 
@@ -108,7 +112,12 @@ impl Keeper {
             Err(text) => Over::Refused(text),
         };
         match over {
-            Over::Refused(text) => self.say(News::Failed(text)).await,
+            Over::Refused(text) => {
+                if let Some(body) = &self.body {
+                    tokio::time::sleep(self.failures.failed(body.uid, Instant::now())).await;
+                }
+                self.say(News::Failed(text)).await;
+            }
             Over::Forgotten => {}
             Over::Useless | Over::Broken => {
                 let remains = self.remains().await;
@@ -230,6 +239,7 @@ impl Keeper {
             job: self.folder.job,
             body: body.as_deref(),
             shipper: &self.shipper,
+            failures: &self.failures,
             inbox,
             callers: &self.callers,
             stream: read,
@@ -308,6 +318,7 @@ struct Reader<'a> {
     job: JobId,
     body: Option<&'a JobBody>,
     shipper: &'a Shipper,
+    failures: &'a Failures,
     inbox: Inbox,
     callers: &'a Callers,
     stream: ReadHalf<'a>,
@@ -334,7 +345,9 @@ impl Reader<'_> {
                     }
                     Ok(Some(message)) => {
                         // It works, so it has its job.
-                        *self.job_to_tell = None;
+                        if let (Some(_), Some(body)) = (self.job_to_tell.take(), self.body) {
+                            self.failures.worked(body.uid);
+                        }
                         self.shipper.hear(self.job, self.body, &message);
                         if let Some(said) = translate::said(message) {
                             let _ = self.news.send((self.id, News::Said(said))).await;

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod data;
 pub mod descriptors;
 pub mod doctor;
+pub mod failures;
 pub mod jobs_link;
 pub mod keeper;
 pub mod launch;

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::callers::Callers;
 use super::cgroup;
+use super::failures::Failures;
 use super::keeper::{Keeper, Start, TROUBLE_PAUSE};
 use super::pool::{Pool, new_name};
 use super::private;
@@ -44,6 +45,7 @@ pub struct Supervisors {
     news: Sender<(SupervisorId, News)>,
     callers: Callers,
     shipper: Shipper,
+    failures: Failures,
     open: BTreeMap<SupervisorId, Open>,
 }
 
@@ -64,7 +66,8 @@ impl Supervisors {
         shipper: Shipper,
     ) -> Supervisors {
         pool.fill();
-        Supervisors { pool, place: Arc::new(place), contents, news, callers, shipper, open: BTreeMap::new() }
+        let (place, failures, open) = (Arc::new(place), Failures::default(), BTreeMap::new());
+        Supervisors { pool, place, contents, news, callers, shipper, failures, open }
     }
 
     /// Takes one that was started ahead, or starts a new one, in the folder that `folder_of` has for its name.
@@ -155,6 +158,7 @@ impl Supervisors {
             self.news.clone(),
             self.callers.clone(),
             self.shipper.clone(),
+            self.failures.clone(),
         );
         self.open.insert(folder.supervisor, Open { folder, tell: None });
         tokio::spawn(keeper.run(start));

@@ -10,6 +10,7 @@ fn scheduling() {
     backfill_delays_nobody(&cluster);
     rank_before_order(&cluster);
     lowered_limit_of_an_array(&cluster);
+    policies_of_a_partition(&cluster);
 }
 
 fn several_on_a_node(cluster: &Cluster) {
@@ -92,4 +93,45 @@ fn lowered_limit_of_an_array(cluster: &Cluster) {
     assert_eq!(show(cluster, &id)["tasks"]["pending"], 1);
     write(cluster, "wide", "");
     assert_eq!(wait(cluster, &id), 0);
+}
+
+/// A policy holds from the next event on, for those who wait already, and over restarts.
+fn policies_of_a_partition(cluster: &Cluster) {
+    let policy =
+        |policy: &str| cluster.run("jnode", ["partition", "set", "main", &format!("policy={policy}")]);
+    let job = |cpus: &str, limit: &str, gate: &str| {
+        submit(cluster, ["-c", cpus, "-t", limit, "--mem=10M", "--wrap", &until_gate(gate)])
+    };
+    let gate = job("4", "10", "sorted");
+    until(cluster, &gate, "running");
+    let long = submit(cluster, ["-c4", "--mem=10M", "-t", "60", "--priority=9", "--wrap", "true"]);
+    let short = job("4", "10", "short");
+    policy("sjf-easy").ok();
+    let rank = |id: &str| cluster.run("jqueue", ["prio", id, "--json"]).json()["data"].clone();
+    cluster.wait_until("the short one to be the first", || rank(&short)["rank"] == 1);
+    assert_eq!((&rank(&long)["rank"], &rank(&long)["policy"]), (&2.into(), &"sjf-easy".into()));
+    write(cluster, "sorted", "");
+    until(cluster, &short, "running");
+    assert_eq!(state(cluster, &long), "pending");
+    write(cluster, "short", "");
+    assert_eq!(wait(cluster, &long), 0);
+
+    policy("fifo").ok();
+    let (holder, big) = (job("3", "10", "strict"), job("4", "1", "strict"));
+    until(cluster, &holder, "running");
+    let small = submit(cluster, ["-c1", "--mem=10M", "-t", "30s", "--wrap", "true"]);
+    cluster.wait_until("it to wait for its turn", || show(cluster, &small)["reason"]["code"] == "Priority");
+    cluster.kill9("jctld");
+    let listed = || cluster.run("jnode", ["partition", "list", "--json"]);
+    cluster.wait_until("jctld to return", || listed().code == 0);
+    assert_eq!(listed().json()["data"][0]["policy"], "fcfs");
+    assert_eq!((state(cluster, &small).as_str(), state(cluster, &big).as_str()), ("pending", "pending"));
+    policy("easy").ok();
+    assert_eq!(wait(cluster, &small), 0);
+    assert_eq!(state(cluster, &big), "pending");
+    write(cluster, "strict", "");
+    assert_eq!(wait(cluster, &big), 0);
+    policy("wfp3-easy").expect(65);
+    policy("fastest").expect(64);
+    policy("priority-easy").ok();
 }

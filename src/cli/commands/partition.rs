@@ -12,7 +12,8 @@ use crate::cli::render::partition::{partition_json, partitions as table};
 use crate::cli::table::terminal_width;
 use crate::cli::text::print;
 use crate::model::parse::{hostlist, memory, span};
-use crate::wire::client::{NodeAct, PartitionSettings, PartitionState};
+use crate::sched::policy::Policy;
+use crate::wire::client::{NodeAct, PartitionPolicy, PartitionSettings, PartitionState};
 
 /// Does what is asked with partitions.
 pub(super) fn partition(context: &Context, verb: Partition) -> Result<ExitCode, CliError> {
@@ -90,13 +91,28 @@ fn one(setting: &Setting, settings: &mut PartitionSettings) -> Result<(), CliErr
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
             settings.accounts = Some(words.map(str::to_owned).collect());
         }
-        "policy" if value == "priority-easy" => {}
+        "policy" => settings.policy = Some(policy(value)?),
         other => {
             let error = CliError::script("not_supported", format!("not supported yet: {other}={value}"));
             return Err(error.option(other));
         }
     }
     Ok(())
+}
+
+fn policy(name: &str) -> Result<PartitionPolicy, CliError> {
+    let found = PartitionPolicy::named(name);
+    found.ok_or_else(|| {
+        let all = PartitionPolicy::names().collect::<Vec<_>>().join(" ");
+        let later = ["priority-conservative", "smart", "rr"];
+        let planned = later.contains(&name) || name.starts_with("rr:") || Policy::named(name).is_some();
+        let error = if planned {
+            CliError::script("not_supported", format!("not supported for partitions yet: policy={name}"))
+        } else {
+            CliError::usage("malformed_value", format!("policy: `{name}` is no policy"))
+        };
+        error.option("policy").hint(format!("partitions can have one of: {all}"))
+    })
 }
 
 #[cfg(test)]
@@ -131,8 +147,10 @@ mod tests {
         for word in ["default=maybe", "state=open", "max-time=x", "nodes=n["] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 64, "{word}");
         }
-        for word in ["policy=smart", "requeue=no"] {
+        for word in ["policy=smart", "policy=rr:60", "policy=conservative", "requeue=no"] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 65, "{word}");
         }
+        assert_eq!(read(&["policy=smrt"]).unwrap_err().code.number(), 64);
+        assert_eq!(read(&["policy=sjf-easy"]).unwrap().policy, Some(PartitionPolicy::SjfEasy));
     }
 }

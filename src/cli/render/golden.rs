@@ -10,6 +10,7 @@ use super::sample::{ago, array, clock, ended, job, node, partition, task};
 use super::*;
 use crate::model::identity::Role;
 use crate::model::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, Position, Uid};
+use crate::model::policy::PartitionPolicy;
 use crate::model::spec::{
     Files, JobSpec, MemoryRequest, Output, Place, Request, Restart, RetryOn, Times, WorkDir,
 };
@@ -96,6 +97,7 @@ fn detail(state: State) -> JobDetail {
             TimelineEntry { at: ago(600), attempt: Attempt(1), text: "started on n1\nfake line".to_owned() },
         ],
         ahead: waits.then_some(3),
+        policy: PartitionPolicy::default(),
         conditions: if waits {
             vec![
                 Condition {

@@ -27,8 +27,16 @@ pub fn summary(partitions: &[PartitionInfo], nodes: &[NodeInfo]) -> Sheet {
 
 /// `jnode partition list`.
 pub fn partitions(partitions: &[PartitionInfo]) -> Sheet {
-    let mut sheet =
-        Sheet::new(&["PARTITION", "STATE", ">MAX-TIME", ">DEFAULT-TIME", ">PRIORITY", ">NODES", "NODELIST"]);
+    let mut sheet = Sheet::new(&[
+        "PARTITION",
+        "STATE",
+        ">MAX-TIME",
+        ">DEFAULT-TIME",
+        ">PRIORITY",
+        "POLICY",
+        ">NODES",
+        "NODELIST",
+    ]);
     sheet.rows = partitions
         .iter()
         .map(|partition| {
@@ -38,6 +46,7 @@ pub fn partitions(partitions: &[PartitionInfo]) -> Sheet {
                 time_limit(partition),
                 partition.default_time.map_or_else(|| "-".to_owned(), limit),
                 partition.priority.to_string(),
+                partition.policy.name().to_owned(),
                 partition.nodes.len().to_string(),
                 fold_nodes(&partition.nodes),
             ]
@@ -60,7 +69,7 @@ pub fn partition_json(partition: &PartitionInfo, nodes: &[NodeInfo]) -> Map<Stri
     put("default_mem_per_cpu_bytes", json!(partition.default_memory_per_cpu_bytes));
     put("max_nodes", json!(partition.nodes_max));
     put("accounts", json!(partition.accounts));
-    put("policy", json!("priority-easy"));
+    put("policy", json!(partition.policy.name()));
     put("nodes", json!(partition.nodes));
     put("nodes_allocated", json!(allocated));
     put("nodes_idle", json!(idle));

@@ -90,6 +90,10 @@ pub fn prio(detail: &JobDetail) -> String {
             text.push_str(&format!("  nice {}\n", spec.nice));
         }
     }
+    if !detail.policy.by_priority() {
+        let policy = detail.policy.name();
+        text.push_str(&format!("  policy {policy} of its partition, which looks at neither of these\n"));
+    }
     text.push_str(&rank(detail));
     text
 }
@@ -99,6 +103,7 @@ pub fn prio_json(detail: &JobDetail) -> Value {
     json!({
         "id": detail.info.id,
         "priority": detail.info.priority,
+        "policy": detail.policy.name(),
         "rank": detail.ahead.map(|ahead| ahead.saturating_add(1)),
         "ahead": detail.ahead,
     })

@@ -93,6 +93,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
         attempts: attempts(office, view, one),
         ahead: listed.map(|explanation| u64::from(explanation.ahead)),
         conditions,
+        policy: view.policy(job),
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
         advice: demand
             .filter(|_| depth == Depth::Advice)

@@ -2,6 +2,7 @@
 //!
 //! Figures are medians where there is more than one run. They are printed, never asserted: they depend on the machine.
 
+mod alone;
 mod measure;
 mod queue;
 
@@ -102,8 +103,15 @@ const ROWS: &[Row] = &[
     row("jqueue of 100,000 jobs, start to exit", 300.0, Unit::Milliseconds, queue::list_all),
     row("controller restart, 100,000 pending jobs", 1.0, Unit::Seconds, queue::restart_with_100_000),
     row("controller restart, 1,000,000 pending jobs", 8.0, Unit::Seconds, queue::restart_with_a_million),
-    row("EASY pass in full, 100,000 pending, 10,000 nodes", 100.0, Unit::Milliseconds, queue::pass_in_full),
-    row("EASY pass after one change, the same", 1.0, Unit::Milliseconds, queue::pass_after_one_change),
+    row("EASY pass in full, 100,000 pending, 10,000 nodes", 100.0, Unit::Milliseconds, alone::pass_in_full),
+    row("EASY pass after one change, the same", 1.0, Unit::Milliseconds, alone::pass_after_one_change),
+    row("simulate, easy, reading excluded", 1_000_000.0, Unit::PerSecond, alone::simulated_by_easy),
+    row(
+        "simulate, conservative, reading excluded",
+        250_000.0,
+        Unit::PerSecond,
+        alone::simulated_by_conservative,
+    ),
 ];
 
 /// Builds, starts a cluster of one node, measures row by row, and stops it.

@@ -10,7 +10,7 @@ use super::measure::{
 };
 use crate::dev::Dev;
 use crate::failure::Failure;
-use crate::{interrupt, program, workspace};
+use crate::interrupt;
 
 /// How long the controller may take to come back before the measurement gives up.
 const RESTART_PATIENCE: Duration = Duration::from_secs(120);
@@ -68,24 +68,6 @@ pub fn restart_with_a_million(dev: &Dev) -> Result<f64, Failure> {
     }
     settle(dev)?;
     restart(dev)
-}
-
-pub fn pass_in_full(_: &Dev) -> Result<f64, Failure> {
-    scheduler("full pass, all nodes changed")
-}
-
-pub fn pass_after_one_change(_: &Dev) -> Result<f64, Failure> {
-    scheduler("one end, planned")
-}
-
-/// A figure of `benches/sched.rs`, which measures the scheduler alone.
-fn scheduler(line: &str) -> Result<f64, Failure> {
-    let mut bench = workspace::cargo();
-    bench.args(["bench", "--quiet", "--locked", "--package", "jsched", "--bench", "sched"]);
-    let said = program::collect(bench)?.expect(0)?.stdout;
-    let figure =
-        said.lines().find_map(|said| said.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
-    figure.ok_or_else(|| Failure::Wrong(format!("`cargo bench --bench sched` has no line {line:?}")))
 }
 
 /// A job as no other, as a line of a file of jobs.
