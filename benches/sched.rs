@@ -146,6 +146,7 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         except: Arc::from([]),
         refills: false,
         strict: false,
+        planned: false,
         version: 0,
     }
 }

@@ -6,7 +6,7 @@
 //! `node n1 cpus=4 [mem=8] [tmp=2] [weight=1] [parts=0,1] [down]` · `gone n1` · `job A [cpus=1] [mem=1|share|whole]
 //! [tmp=1] [limit=60] [prio=1] [slots=9] [begin=5] [start-by=9] [end-by=9] [parts=0] [only=n1] [except=n2]
 //! [exclusive] [refills]
-//! [strict] [order=1]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
+//! [strict] [planned] [order=1]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
 //! started) · `at 30` · `plan` · `why A`.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
@@ -226,6 +226,7 @@ fn demand(job: JobId, options: &Options) -> Demand {
         except: options.get("except").map_or(Vec::new(), |list| list.split(',').map(node).collect()).into(),
         refills: options.contains_key("refills"),
         strict: options.contains_key("strict"),
+        planned: options.contains_key("planned"),
         version: 0,
     }
 }

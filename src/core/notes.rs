@@ -148,6 +148,7 @@ impl Core {
             except: except.into(),
             refills,
             strict: self.policy(job).is_strict(),
+            planned: self.policy(job).is_conservative(),
             version: record.version,
         })
     }
@@ -171,7 +172,8 @@ impl Core {
         } else {
             partition_priority(&self.cluster, job)
         };
-        Rank { priority, order: order(policy, job), submit: job.record.place, job: job.id() }
+        let order = policy.order(job.record.limit.0, job.record.cpus);
+        Rank { priority, order, submit: job.record.place, job: job.id() }
     }
 
     fn policy(&self, job: &Job) -> PartitionPolicy {
@@ -201,16 +203,6 @@ pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
 fn partition_priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let partitions = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
     partitions.map(|partition| i64::from(partition.priority)).max().unwrap_or(0) * PARTITION_PRIORITY_WEIGHT
-}
-
-/// What a policy looks at before it looks at who came first: lower starts first.
-fn order(policy: PartitionPolicy, job: &Job) -> u64 {
-    let seconds = job.record.limit.0.map_or(u64::MAX, |limit| limit.0);
-    match policy {
-        PartitionPolicy::PriorityEasy | PartitionPolicy::Fcfs | PartitionPolicy::Easy => 0,
-        PartitionPolicy::Sjf | PartitionPolicy::SjfEasy => seconds,
-        PartitionPolicy::SafEasy => seconds.saturating_mul(u64::from(job.record.cpus)),
-    }
 }
 
 fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::time::Seconds;
+
 /// In which order the jobs of a partition stand, and what may overtake the first that does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartitionPolicy {
@@ -18,16 +20,22 @@ pub enum PartitionPolicy {
     SjfEasy,
     /// The smallest area, time limit times cpus, first; EASY backfill.
     SafEasy,
+    /// By priority, then as they came; conservative backfill.
+    PriorityConservative,
+    /// As they came; conservative backfill.
+    Conservative,
 }
 
 /// All of them, by the names that users write.
-const NAMES: [(&str, PartitionPolicy); 6] = [
+const NAMES: [(&str, PartitionPolicy); 8] = [
     ("priority-easy", PartitionPolicy::PriorityEasy),
+    ("priority-conservative", PartitionPolicy::PriorityConservative),
     ("fcfs", PartitionPolicy::Fcfs),
     ("sjf", PartitionPolicy::Sjf),
     ("easy", PartitionPolicy::Easy),
     ("sjf-easy", PartitionPolicy::SjfEasy),
     ("saf-easy", PartitionPolicy::SafEasy),
+    ("conservative", PartitionPolicy::Conservative),
 ];
 
 impl PartitionPolicy {
@@ -47,9 +55,28 @@ impl PartitionPolicy {
         NAMES.iter().map(|(name, _)| *name)
     }
 
+    /// What it looks at before it looks at who came first, for a slot of that time limit and so many cpus: lower first.
+    pub fn order(self, limit: Option<Seconds>, cpus: u32) -> u64 {
+        let seconds = limit.map_or(u64::MAX, |limit| limit.0);
+        match self {
+            PartitionPolicy::Sjf | PartitionPolicy::SjfEasy => seconds,
+            PartitionPolicy::SafEasy => seconds.saturating_mul(u64::from(cpus)),
+            PartitionPolicy::PriorityEasy
+            | PartitionPolicy::PriorityConservative
+            | PartitionPolicy::Fcfs
+            | PartitionPolicy::Easy
+            | PartitionPolicy::Conservative => 0,
+        }
+    }
+
     /// Whether priority and nice value of a job decide.
     pub fn by_priority(self) -> bool {
-        self == PartitionPolicy::PriorityEasy
+        matches!(self, PartitionPolicy::PriorityEasy | PartitionPolicy::PriorityConservative)
+    }
+
+    /// Whether all that wait have reservations, as far as the scheduler makes them.
+    pub fn is_conservative(self) -> bool {
+        matches!(self, PartitionPolicy::PriorityConservative | PartitionPolicy::Conservative)
     }
 
     /// Whether nothing may overtake the first that does not fit.
@@ -70,5 +97,16 @@ mod tests {
         assert_eq!(PartitionPolicy::named("fifo"), Some(PartitionPolicy::Fcfs));
         assert_eq!(PartitionPolicy::named("FCFS"), None);
         assert_eq!(PartitionPolicy::default().name(), "priority-easy");
+    }
+
+    #[test]
+    fn what_is_not_limited_comes_last() {
+        let order = |policy: PartitionPolicy| {
+            [(Some(Seconds(9)), 2), (Some(Seconds(10)), 1), (None, 1)]
+                .map(|(limit, cpus)| policy.order(limit, cpus))
+        };
+        assert_eq!(order(PartitionPolicy::Sjf), [9, 10, u64::MAX]);
+        assert_eq!(order(PartitionPolicy::SafEasy), [18, 10, u64::MAX]);
+        assert_eq!(order(PartitionPolicy::Conservative), [0; 3]);
     }
 }

@@ -178,6 +178,7 @@ mod tests {
             except: Arc::new([]),
             refills: false,
             strict: false,
+            planned: false,
             version: 1,
         }
     }

@@ -104,7 +104,9 @@ impl Scheduler {
             return Reason::None;
         }
         if some(Reason::Resources) || some(Reason::Priority) {
-            let first = found.node.is_some() || (found.ahead == 0 && found.behind.is_none());
+            let pool = &self.pools[entry.pool];
+            let head = pool.headed && pool.head.as_ref().is_some_and(|head| head.rank == entry.demand.rank);
+            let first = head || (found.ahead == 0 && found.behind.is_none());
             return if first { Reason::Resources } else { Reason::Priority };
         }
         let order = [Reason::ReqNodeNotAvail, Reason::PartitionConfig];

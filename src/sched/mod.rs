@@ -6,7 +6,8 @@
 //! *head*, gets a reservation: the node and the time at which it will fit by the latest ends of what runs
 //! there. Whatever ranks below may start only if it has ended by then, or fits beside it. If the head
 //! waits for something without limit, only what does have one may start on its node. Demands that are *strict* do
-//! without backfill: none of them starts while the head of theirs that shares a partition with it waits.
+//! without backfill: none of them starts while the head of theirs that shares a partition with it waits. Those that are
+//! *planned* have reservations behind the head, too (conservative backfill).
 //!
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.
@@ -32,6 +33,7 @@ pub use estimate::{Situation, Start};
 pub use explanation::{Condition, Explanation, Reason};
 pub use note::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 pub use plan::{Place, Plan, Reservation, Right};
+pub use pool::PLANNED_MAX;
 pub use scheduler::Scheduler;
 pub use view::{View, plan_from_scratch};
 

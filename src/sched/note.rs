@@ -75,6 +75,9 @@ pub struct Demand {
     /// Without backfill: it does not start as long as another such job that comes before it and shares a partition with
     /// it is the first of its pool for which there is no room.
     pub strict: bool,
+    /// Conservative backfill: it has a reservation of its own when it has to wait, even if it is not the first of its
+    /// pool, as far as [`super::PLANNED_MAX`] reaches.
+    pub planned: bool,
     /// The version of the caller's record; comes back in each [`super::Place`].
     pub version: u64,
 }

@@ -98,6 +98,7 @@ impl Scheduler {
         let mut pass = Pass::default();
         for at in 0..self.pools.len() {
             self.pools[at].headed = false;
+            self.pools[at].reservations = 0;
             if let Some(first) = self.pools[at].queue.first(None) {
                 pass.agenda.insert((first, at));
             }
@@ -154,8 +155,8 @@ impl Scheduler {
         }
         if slots == 0 {
             self.finish_listing(rank);
-        } else if !self.pools[pool].headed {
-            self.make_head(rank, pool, now, &mut plan.steps);
+        } else if self.pools[pool].reserves() {
+            self.reserve(rank, pool, now, &mut plan.steps);
         }
     }
 
@@ -201,8 +202,9 @@ impl Scheduler {
         plan.places.push(place);
     }
 
-    /// Gives a job the reservation of its pool; or parks it, if no node could take it even when empty.
-    fn make_head(&mut self, rank: Rank, pool: usize, now: WallTime, steps: &mut u64) {
+    /// Gives a job a reservation, the first of its pool as its head; or parks it, if no node could take it even when
+    /// empty.
+    fn reserve(&mut self, rank: Rank, pool: usize, now: WallTime, steps: &mut u64) {
         let Some(entry) = self.queued(rank) else { return };
         let (shape, except) = (entry.shape(), Arc::clone(&entry.demand.except));
         let Some(best) = self.best_reservation(rank, pool, &shape, &except, now, steps) else {
@@ -210,12 +212,16 @@ impl Scheduler {
             return;
         };
         let at = self.pools[pool].order[best.1];
-        self.pools[pool].headed = true;
-        self.pools[pool].head = Some(Head { rank, shape, except, best });
-        self.pools[pool].stale.clear();
+        let is_head = !self.pools[pool].headed;
+        self.pools[pool].reservations += 1;
+        if is_head {
+            self.pools[pool].headed = true;
+            self.pools[pool].head = Some(Head { rank, shape, except, best });
+            self.pools[pool].stale.clear();
+        }
         self.yards[at].reserved.push(Reserved { rank, due: best.0, shape });
         self.reserved.insert(at);
-        self.show(at, now, Some(pool));
+        self.show(at, now, is_head.then_some(pool));
     }
 
     /// The earliest due time, and at which leaf; of equals the first leaf. Starts from the last head if that
@@ -230,7 +236,8 @@ impl Scheduler {
         steps: &mut u64,
     ) -> Option<(WallTime, usize)> {
         let pool = &self.pools[pool];
-        let reusable = pool.head.as_ref().filter(|head| {
+        // What the head found does not hold for those behind it.
+        let reusable = pool.head.as_ref().filter(|_| !pool.headed).filter(|head| {
             let same = head.shape == *shape && *head.except == *except;
             same && (head.rank == rank || self.refilling.is_empty()) && !pool.stale.contains(&head.best.1)
         });
@@ -270,7 +277,7 @@ impl Scheduler {
     /// comes first as long as there is no head.
     fn next_in(&self, at: usize, after: Option<Rank>, now: WallTime, steps: &mut u64) -> Option<Rank> {
         let pool = &self.pools[at];
-        if !pool.headed {
+        if pool.reserves() {
             return pool.queue.first(after);
         }
         let singly = pool.gained.len() <= GAINED_SINGLY_MAX && pool.fresh.len() <= FRESH_SINGLY_MAX;

@@ -12,6 +12,10 @@ use super::room::{Axes, Shape};
 use super::tree::Tree;
 use super::yard::Yard;
 
+/// So many jobs of a pool have reservations at once under conservative backfill. Those behind them start only beside
+/// all of these.
+pub const PLANNED_MAX: usize = if cfg!(test) { 3 } else { 100 };
+
 /// What tells pools apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PoolKey {
@@ -21,6 +25,8 @@ pub(crate) struct PoolKey {
     only: Option<Arc<[NodeId]>>,
     /// Its jobs do not overtake.
     pub(crate) strict: bool,
+    /// All of its jobs have reservations, not only the head.
+    pub(crate) planned: bool,
 }
 
 /// A pool. A *leaf* is a place in its order of nodes.
@@ -47,6 +53,8 @@ pub(crate) struct Pool {
     pub(crate) gained: BTreeSet<usize>,
     /// In this pass: the head has been found.
     pub(crate) headed: bool,
+    /// In this pass: reservations that were made.
+    pub(crate) reservations: usize,
 }
 
 /// The first job of a pool that can't be placed, and where it will fit first.
@@ -70,7 +78,12 @@ impl PoolKey {
             only.dedup();
             only.into()
         };
-        PoolKey { partitions, only: demand.only.as_ref().map(sorted), strict: demand.strict }
+        PoolKey {
+            partitions,
+            only: demand.only.as_ref().map(sorted),
+            strict: demand.strict,
+            planned: demand.planned,
+        }
     }
 
     /// Whether the node is in one of the partitions.
@@ -115,6 +128,7 @@ impl Pool {
             stale: BTreeSet::new(),
             gained: BTreeSet::new(),
             headed: false,
+            reservations: 0,
         };
         pool.arrange(yards);
         pool
@@ -133,6 +147,11 @@ impl Pool {
         self.head = None;
         self.stale.clear();
         self.gained.clear();
+    }
+
+    /// Whether the next that has to wait gets a reservation.
+    pub(crate) fn reserves(&self) -> bool {
+        !self.headed || (self.key.planned && self.reservations < PLANNED_MAX)
     }
 
     /// Notes that a leaf offers something else than before.

@@ -54,9 +54,9 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
     let limit = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(|s| Some(Seconds(s)))];
     let when = (limit, some_time(), some_time(), some_time());
     let order = prop_oneof![3 => Just(0u64), 1 => 0u64..3];
-    let manner = (any::<bool>(), prop::bool::weighted(0.3), order);
+    let manner = (any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3), order);
     (0i64..4, size, when, (partitions(), only, except), manner, 0u64..3).prop_map(
-        move |(priority, size, when, place, (refills, strict, order), version)| Demand {
+        move |(priority, size, when, place, (refills, strict, planned, order), version)| Demand {
             rank: Rank { priority, order, submit: job, job: JobId(job) },
             cpus: size.0,
             memory: size.1,
@@ -72,6 +72,7 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
             except: place.2,
             refills,
             strict,
+            planned,
             version,
         },
     )

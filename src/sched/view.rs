@@ -8,7 +8,7 @@ use crate::model::time::WallTime;
 use super::note::{Demand, Held, Note, Rank, Refill, Supply};
 use super::pass::with_place;
 use super::plan::{Place, Plan, Reservation, Right};
-use super::pool::PoolKey;
+use super::pool::{PLANNED_MAX, PoolKey};
 use super::rights::{DRY_NODES_MAX, base_right, effective, right_before};
 use super::room::{FAR, Shape};
 use super::scheduler::{last_start, terms};
@@ -64,6 +64,7 @@ pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
     let mut view = view.clone();
     let mut yards = yards(&view);
     let mut heads: BTreeMap<PoolKey, (Rank, usize)> = BTreeMap::new();
+    let mut made: Vec<(PoolKey, Rank, usize)> = Vec::new();
     let mut plan = Plan { done: true, ..Plan::default() };
     let mut order: Vec<Rank> = view.jobs.values().map(|demand| demand.rank).collect();
     order.sort_unstable();
@@ -77,16 +78,18 @@ pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
             continue;
         }
         let left = place_slots(&mut view, &mut yards, &demand, now, &mut plan);
+        let count = made.iter().filter(|(of, ..)| *of == key).count();
         if left > 0
-            && !heads.contains_key(&key)
+            && (count == 0 || (key.planned && count < PLANNED_MAX))
             && let Some((due, at)) = reserve(&yards, &demand, now)
         {
             yards[at].reserved.push(Reserved { rank, due, shape: Shape::of(&demand) });
-            heads.insert(key, (rank, at));
+            made.push((key.clone(), rank, at));
+            heads.entry(key).or_insert((rank, at));
         }
     }
     plan.rights = rights(&view, &yards, &heads, now);
-    let mut in_order: Vec<(Rank, usize)> = heads.into_values().collect();
+    let mut in_order: Vec<(Rank, usize)> = made.into_iter().map(|(_, rank, at)| (rank, at)).collect();
     in_order.sort_unstable();
     plan.reservations =
         in_order.into_iter().filter_map(|(rank, at)| reservation(&yards[at], rank, now)).collect();

@@ -131,6 +131,20 @@ fn policies_of_a_partition(cluster: &Cluster) {
     assert_eq!(state(cluster, &big), "pending");
     write(cluster, "strict", "");
     assert_eq!(wait(cluster, &big), 0);
+
+    // C waits for all four cpus and has a reservation, though B stands before it: D would hold one of them too long.
+    policy("conservative").ok();
+    let holder = job("3", "10", "planned");
+    until(cluster, &holder, "running");
+    let (b, c) = (job("2", "10", "planned"), job("4", "10", "planned"));
+    let d = submit(cluster, ["-c1", "--mem=10M", "-t", "25", "--wrap", "true"]);
+    cluster.wait_until("it to wait for its turn", || show(cluster, &d)["reason"]["code"] == "Priority");
+    assert_eq!((state(cluster, &b).as_str(), state(cluster, &c).as_str()), ("pending", "pending"));
+    policy("easy").ok();
+    assert_eq!(wait(cluster, &d), 0);
+    assert_eq!(state(cluster, &b), "pending");
+    write(cluster, "planned", "");
+    assert_eq!(wait(cluster, &c), 0);
     policy("wfp3-easy").expect(65);
     policy("fastest").expect(64);
     policy("priority-easy").ok();

@@ -104,7 +104,7 @@ fn policy(name: &str) -> Result<PartitionPolicy, CliError> {
     let found = PartitionPolicy::named(name);
     found.ok_or_else(|| {
         let all = PartitionPolicy::names().collect::<Vec<_>>().join(" ");
-        let later = ["priority-conservative", "smart", "rr"];
+        let later = ["smart", "rr"];
         let planned = later.contains(&name) || name.starts_with("rr:") || Policy::named(name).is_some();
         let error = if planned {
             CliError::script("not_supported", format!("not supported for partitions yet: policy={name}"))
@@ -147,7 +147,7 @@ mod tests {
         for word in ["default=maybe", "state=open", "max-time=x", "nodes=n["] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 64, "{word}");
         }
-        for word in ["policy=smart", "policy=rr:60", "policy=conservative", "requeue=no"] {
+        for word in ["policy=smart", "policy=rr:60", "policy=wfp3-easy", "requeue=no"] {
             assert_eq!(read(&[word]).unwrap_err().code.number(), 65, "{word}");
         }
         assert_eq!(read(&["policy=smrt"]).unwrap_err().code.number(), 64);

@@ -30,6 +30,9 @@ use crate::wire::data::{CHUNK_BYTES_MAX, From};
 /// The longest that one window waits for more.
 const WAIT_MS_MAX: u32 = 30_000;
 
+/// So long a node is asked again that may answer in a moment.
+const AGAIN_FOR: Duration = Duration::from_secs(10);
+
 /// Answers with one window.
 ///
 /// # Errors
@@ -104,7 +107,8 @@ async fn answer(
         if !(source.silent && one.over) {
             hold_back(&mut window, log);
         }
-        if window.passing && log.wait_ms == 0 && source.may_answer() {
+        let is_early = begun.elapsed() < AGAIN_FOR && source.may_answer();
+        if window.passing && log.wait_ms == 0 && is_early {
             // Half of an output, or none, would pass for the whole: what passes in a moment is waited for.
             *permit = None;
             tokio::select! {

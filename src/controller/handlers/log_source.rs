@@ -37,11 +37,13 @@ struct Trouble {
     words: String,
     /// It may be over in a moment.
     passing: bool,
+    /// It is one user's file system, which may hang for hours.
+    slow: bool,
 }
 
 impl Trouble {
     fn lasting(words: String) -> Trouble {
-        Trouble { words, passing: false }
+        Trouble { words, passing: false, slow: false }
     }
 }
 
@@ -181,7 +183,8 @@ impl Source<'_> {
         wait: Duration,
     ) -> Result<(u64, Vec<u8>, u64, Option<u64>), Trouble> {
         let name = &self.name;
-        let silence = |passing| Trouble { words: format!("node {name} does not answer"), passing };
+        let silence =
+            |passing| Trouble { words: format!("node {name} does not answer"), passing, slow: false };
         if self.silent {
             return Err(silence(false));
         }
@@ -218,11 +221,11 @@ impl Source<'_> {
             }
             Ok(Ok(FileRead::Failed { text, .. })) => Err(Trouble::lasting(on_node(&text))),
             Ok(Ok(FileRead::Slow { text })) => {
-                self.found_silent(false);
-                Err(Trouble { words: on_node(&text), passing: true })
+                Err(Trouble { words: on_node(&text), passing: true, slow: true })
             }
             Ok(Err(error)) => {
-                Err(Trouble { words: format!("node {name} does not answer ({error})"), passing: true })
+                let words = format!("node {name} does not answer ({error})");
+                Err(Trouble { words, passing: true, slow: false })
             }
             Err(_) => Err(silence(true)),
         }
@@ -252,8 +255,8 @@ impl Source<'_> {
     }
 
     fn look_up(&self, kept: Option<Kept>, from: From, bytes: u32, trouble: Trouble) -> Window {
-        let Trouble { words: why, passing } = trouble;
-        let passing = passing && kept.as_ref().is_none_or(|kept| !kept.last);
+        let Trouble { words: why, passing, slow } = trouble;
+        let passing = passing && kept.as_ref().is_none_or(|kept| !kept.last && !slow);
         let Some(kept) = kept else {
             let note = format!("{why}, and none of it is kept here");
             let offset = if let From::Offset(offset) = from { offset } else { 0 };

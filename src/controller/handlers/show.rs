@@ -14,6 +14,7 @@ use crate::core::select::{Chosen, choose};
 use crate::core::state::View;
 use crate::model::ids::{Attempt, Ordinal, TaskRef};
 use crate::model::parse::dependency;
+use crate::model::policy::PartitionPolicy;
 use crate::model::record::{JobRecord, Live};
 use crate::model::state::{CauseKind, End, State};
 use crate::model::time::{Seconds, WallTime};
@@ -97,7 +98,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
         estimate: start.or(listed.and_then(|explanation| explanation.start)),
         advice: demand
             .filter(|_| depth == Depth::Advice)
-            .map(|demand| advice(office, &demand, start))
+            .map(|demand| advice(office, view.policy(job), &demand, start))
             .unwrap_or_default(),
         info,
     }
@@ -107,7 +108,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
 const SOONER_MICROS: i64 = 1_000_000;
 
 /// What would let a job start sooner: a shorter limit, less memory, fewer cpus, each by half.
-fn advice(office: &Office, demand: &Demand, start: Option<WallTime>) -> Vec<Advice> {
+fn advice(office: &Office, policy: PartitionPolicy, demand: &Demand, start: Option<WallTime>) -> Vec<Advice> {
     if start.is_some_and(|start| start.0 <= clock::wall().0 + SOONER_MICROS) {
         return Vec::new();
     }
@@ -127,7 +128,9 @@ fn advice(office: &Office, demand: &Demand, start: Option<WallTime>) -> Vec<Advi
         tries.push((format!("cpus={cpus}"), Demand { cpus, ..demand.clone() }));
     }
     let sooner = |at: WallTime| start.is_none_or(|start| at.0 + SOONER_MICROS < start.0);
-    let tried = tries.into_iter().filter_map(|(change, demand)| {
+    let tried = tries.into_iter().filter_map(|(change, mut demand)| {
+        // It may come further ahead by the change.
+        demand.rank.order = policy.order(demand.limit, demand.cpus);
         let at = office.explainer.start_of(&demand)?.at;
         sooner(at).then_some(Advice { change, start: Some(at) })
     });

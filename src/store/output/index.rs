@@ -133,6 +133,8 @@ impl Index {
         });
         self.release(&gone);
         let place = entry.extents.partition_point(|old| old.offset <= extent.offset);
+        // Most have one, and there are very many.
+        entry.extents.reserve_exact(1);
         entry.extents.insert(place, extent);
     }
 

@@ -34,6 +34,8 @@ pub const TAIL_BYTES: u64 = 1 << 20;
 pub const USER_BYTES_MAX: u64 = 256 << 20;
 /// Usually all together have so many at most.
 pub const ALL_BYTES_MAX: u64 = 2 << 30;
+/// Usually the output of so many attempts is kept at most, which takes about 400 bytes of memory for each.
+pub const ENTRIES_MAX: usize = 1 << 18;
 /// An attempt's output that lies in more pieces than this is written anew in one.
 pub const PIECES_MAX: usize = 64;
 /// Bytes of a segment.
@@ -46,11 +48,13 @@ pub struct Limits {
     pub user_bytes: u64,
     /// In all.
     pub all_bytes: u64,
+    /// Attempts' outputs in all.
+    pub entries: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { user_bytes: USER_BYTES_MAX, all_bytes: ALL_BYTES_MAX }
+        Limits { user_bytes: USER_BYTES_MAX, all_bytes: ALL_BYTES_MAX, entries: ENTRIES_MAX }
     }
 }
 
@@ -229,6 +233,10 @@ impl OutputStore {
 
     /// Removes empty segments, writes a mostly unwanted one anew, and keeps the whole within its bound.
     fn tidy(&self, writer: &mut Writer) -> Result<(), DiskError> {
+        {
+            let mut index = lock(&self.index);
+            while index.entries.len() > self.limits.entries && index.forget_oldest() {}
+        }
         loop {
             writer.remove_empty(&*self.disk, &self.index)?;
             // Apart: the guard would live through the block, and the block locks again.

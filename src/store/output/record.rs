@@ -1,5 +1,8 @@
 //! One record of a segment: a piece of one attempt's output and what is known of the whole of it.
 //!
+//! The secret of a segment is random and leaves the disk nowhere: bytes of output that look like a record, found where a
+//! crash has torn one, are not taken for one.
+//!
 //! All numbers are little-endian:
 //!
 //! | bytes | what |
@@ -17,7 +20,7 @@
 //! | 4 | length of the path |
 //! | 4 | length of the bytes |
 //! | 4 | CRC-32 of the bytes |
-//! | 4 | CRC-32 of the header so far and the path |
+//! | 4 | CRC-32 of the segment's secret, the header so far and the path |
 //! | n | path, if it can't be told from the job |
 //! | m | bytes |
 
@@ -31,6 +34,10 @@ pub const MAGIC: [u8; 4] = *b"jsor";
 pub const VERSION: u16 = 1;
 /// Bytes before path and bytes.
 pub const HEADER_BYTES: usize = 84;
+/// Bytes of a segment's secret.
+pub const SECRET_BYTES: usize = 16;
+/// The secret of a segment.
+pub type Secret = [u8; SECRET_BYTES];
 /// The most bytes of one piece.
 pub const PIECE_BYTES_MAX: usize = 1 << 20;
 
@@ -97,7 +104,7 @@ impl Header {
 }
 
 /// Appends a record; gives the CRC of its bytes.
-pub(super) fn encode(piece: &Piece, generation: u32, out: &mut Vec<u8>) -> u32 {
+pub(super) fn encode(piece: &Piece, generation: u32, secret: &Secret, out: &mut Vec<u8>) -> u32 {
     let begin = out.len();
     let crc = crc32fast::hash(&piece.bytes);
     let flags = if piece.last { LAST } else { 0 } | if piece.key.error { ERROR } else { 0 };
@@ -117,6 +124,7 @@ pub(super) fn encode(piece: &Piece, generation: u32, out: &mut Vec<u8>) -> u32 {
         out.extend_from_slice(&number.to_le_bytes());
     }
     let mut digest = crc32fast::Hasher::new();
+    digest.update(secret);
     digest.update(out.get(begin..).unwrap_or_default());
     digest.update(piece.path.as_bytes());
     out.extend_from_slice(&digest.finalize().to_le_bytes());
@@ -151,9 +159,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Header> {
     Some(Header { piece, generation, length, crc, path_length, header_crc })
 }
 
-/// Whether header and path belong together and are whole; puts the path in its place.
-pub(super) fn check(mut header: Header, bytes: &[u8], path: &[u8]) -> Option<Header> {
+/// Whether header and path belong to the segment and together, and are whole; puts the path in its place.
+pub(super) fn check(mut header: Header, bytes: &[u8], path: &[u8], secret: &Secret) -> Option<Header> {
     let mut digest = crc32fast::Hasher::new();
+    digest.update(secret);
     digest.update(bytes.get(..HEADER_BYTES - 4)?);
     digest.update(path);
     if digest.finalize() != header.header_crc {

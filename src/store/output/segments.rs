@@ -3,12 +3,18 @@
 use std::sync::Mutex;
 
 use super::index::{Fill, Index};
-use super::record::{self, HEADER_BYTES, Header, Piece};
+use super::record::{self, HEADER_BYTES, Header, Piece, SECRET_BYTES, Secret};
 use super::{FOLDER, SEGMENT_BYTES, lock};
 use crate::store::disk::{self, Access, Disk, DiskError, DiskFile, read_all};
 
-/// The first bytes of a segment.
-const MAGIC: [u8; 8] = *b"jsoseg\x01\0";
+/// The first bytes of a segment; its secret comes next, then a CRC of both. All this stands there twice: without the
+/// secret nothing in the segment can be believed.
+const MAGIC: [u8; 8] = *b"jsoseg\x02\0";
+const COPY_BYTES: usize = MAGIC.len() + SECRET_BYTES + 4;
+/// Bytes before the first record.
+const HEAD_BYTES: u64 = 2 * COPY_BYTES as u64;
+/// So much is read at once while headers are looked for.
+const LOOK_BYTES: u64 = 32 << 10;
 
 /// Room for a segment is taken in steps of so many bytes.
 const GROW_BYTES: u64 = 256 << 10;
@@ -22,6 +28,7 @@ pub(super) struct Writer {
 struct Active {
     id: u64,
     file: Box<dyn DiskFile>,
+    secret: Secret,
     length: u64,
     allocated: u64,
 }
@@ -40,7 +47,7 @@ impl Writer {
         for id in ids(disk)? {
             next = next.max(id.saturating_add(1));
             let headers = headers(disk, id)?;
-            let end = headers.last().map_or(MAGIC.len() as u64, |(header, at)| at + u64::from(header.length));
+            let end = headers.last().map_or(HEAD_BYTES, |(header, at)| at + u64::from(header.length));
             index.segments.insert(id, Fill { length: end, live: 0 });
             for (header, at) in &headers {
                 index.insert(header, id, *at);
@@ -76,7 +83,7 @@ impl Writer {
             }
             let Some(active) = &self.active else { continue };
             let begin = buffer.len();
-            record::encode(piece, *generation, &mut buffer);
+            record::encode(piece, *generation, &active.secret, &mut buffer);
             let at = active.length + (begin + HEADER_BYTES + piece.path.len()) as u64;
             if let Some(mut header) = buffer.get(begin..).and_then(record::decode) {
                 header.piece.path.clone_from(&piece.path);
@@ -115,13 +122,19 @@ impl Writer {
             disk.remove(&path)?;
             return Err(error);
         }
-        file.write_at(0, &MAGIC)?;
+        let mut secret = Secret::default();
+        getrandom::fill(&mut secret).map_err(|error| DiskError::Failed {
+            what: "draw random bytes for",
+            path: path.clone(),
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        file.write_at(0, &head(&secret))?;
         file.sync_data()?;
         disk.sync_folder(FOLDER)?;
         self.next += 1;
-        let length = MAGIC.len() as u64;
+        let length = HEAD_BYTES;
         lock(index).segments.insert(id, Fill { length, live: 0 });
-        self.active = Some(Active { id, file, length, allocated: GROW_BYTES });
+        self.active = Some(Active { id, file, secret, length, allocated: GROW_BYTES });
         Ok(())
     }
 
@@ -220,11 +233,16 @@ pub(super) fn headers(disk: &dyn Disk, segment: u64) -> Result<Vec<(Header, u64)
     let path = path(segment);
     let file = disk.open(&path, Access::Read)?;
     let length = file.length()?;
+    let mut look = Look { file: &*file, length, at: 0, bytes: Vec::new() };
     let mut headers = Vec::new();
-    let mut at = MAGIC.len() as u64;
+    let Some(secret) = look.at(0, HEAD_BYTES as usize)?.and_then(secret) else {
+        // It was just being made.
+        return Ok(headers);
+    };
+    let mut at = HEAD_BYTES;
     let mut whole: Option<Vec<u8>> = None;
     while at + HEADER_BYTES as u64 <= length {
-        if let Some(header) = header_at(&*file, at)? {
+        if let Some(header) = look.header(at, &secret)? {
             let data = at + (HEADER_BYTES + header.path_bytes()) as u64;
             let end = at + header.record_bytes();
             if end <= length {
@@ -248,15 +266,59 @@ pub(super) fn headers(disk: &dyn Disk, segment: u64) -> Result<Vec<(Header, u64)
     Ok(headers)
 }
 
-fn header_at(file: &dyn DiskFile, at: u64) -> Result<Option<Header>, DiskError> {
-    let mut bytes = [0; HEADER_BYTES];
-    if file.read_at(at, &mut bytes)? < HEADER_BYTES {
-        return Ok(None);
+fn head(secret: &Secret) -> Vec<u8> {
+    let mut copy = [&MAGIC[..], secret].concat();
+    copy.extend_from_slice(&crc32fast::hash(&copy).to_le_bytes());
+    copy.repeat(2)
+}
+
+/// What a segment's head says, if one of its copies is whole.
+fn secret(head: &[u8]) -> Option<Secret> {
+    let is_whole = |copy: &&[u8]| {
+        let (said, crc) = copy.split_at_checked(COPY_BYTES - 4).unwrap_or_default();
+        said.starts_with(&MAGIC) && crc == crc32fast::hash(said).to_le_bytes()
+    };
+    let copy = head.chunks(COPY_BYTES).find(is_whole)?;
+    copy.get(MAGIC.len()..MAGIC.len() + SECRET_BYTES)?.try_into().ok()
+}
+
+/// Reads a file here and there, many headers that lie close together at once.
+struct Look<'a> {
+    file: &'a dyn DiskFile,
+    length: u64,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Look<'_> {
+    /// Those bytes; `None` if the file ends before.
+    fn at(&mut self, at: u64, count: usize) -> Result<Option<&[u8]>, DiskError> {
+        let has = |look: &Self| {
+            let from = at.checked_sub(look.at).and_then(|from| usize::try_from(from).ok())?;
+            look.bytes.get(from..from.checked_add(count)?).map(|_| from)
+        };
+        let from = match has(self) {
+            Some(from) => from,
+            None => {
+                let wanted = LOOK_BYTES.max(count as u64).min(self.length.saturating_sub(at));
+                self.bytes.resize(usize::try_from(wanted).unwrap_or_default(), 0);
+                self.at = at;
+                let got = self.file.read_at(at, &mut self.bytes)?;
+                self.bytes.truncate(got);
+                0
+            }
+        };
+        Ok(self.bytes.get(from..from.saturating_add(count)))
     }
-    let Some(header) = record::decode(&bytes) else { return Ok(None) };
-    let mut path = vec![0; header.path_bytes()];
-    if !path.is_empty() && file.read_at(at + HEADER_BYTES as u64, &mut path)? < path.len() {
-        return Ok(None);
+
+    fn header(&mut self, at: u64, secret: &Secret) -> Result<Option<Header>, DiskError> {
+        let Some(bytes) = self.at(at, HEADER_BYTES)? else { return Ok(None) };
+        let Some(header) = record::decode(bytes) else { return Ok(None) };
+        let all = HEADER_BYTES + header.path_bytes();
+        let Some((bytes, path)) = self.at(at, all)?.and_then(|bytes| bytes.split_at_checked(HEADER_BYTES))
+        else {
+            return Ok(None);
+        };
+        Ok(record::check(header, bytes, path, secret))
     }
-    Ok(record::check(header, &bytes, &path))
 }

@@ -94,7 +94,8 @@ fn a_flipped_bit_is_a_gap_and_never_other_bytes() {
 #[test]
 fn quotas_are_held_and_the_oldest_go_first() {
     let disk = MemoryDisk::new();
-    let limits = Limits { user_bytes: 10 * (ENTRY_BYTES + 100_000), all_bytes: 40 << 20 };
+    let limits =
+        Limits { user_bytes: 10 * (ENTRY_BYTES + 100_000), all_bytes: 40 << 20, ..Limits::default() };
     let store = open(&disk, limits);
     let other = Piece { uid: Uid(6), ..piece(1_000, 0, b"his") };
     store.keep(&[other]).unwrap();
@@ -111,9 +112,40 @@ fn quotas_are_held_and_the_oldest_go_first() {
 }
 
 #[test]
+fn so_many_outputs_are_kept_and_not_one_more() {
+    let disk = MemoryDisk::new();
+    let limits = Limits { entries: 100, ..Limits::default() };
+    let store = open(&disk, limits);
+    store.keep(&(1..=100).map(|job| piece(job, 0, b"x")).collect::<Vec<_>>()).unwrap();
+    assert!(store.find(&key(1)).is_some());
+    store.keep(&[Piece { uid: Uid(6), ..piece(1_000, 0, b"his") }]).unwrap();
+    for store in [&store, &open(&disk, limits)] {
+        assert_eq!(store.find(&key(1)), None, "the oldest of whoever has the most goes");
+        assert!((2..=100).chain([1_000]).all(|job| store.find(&key(job)).is_some()));
+    }
+}
+
+/// Output that looks like a record of somebody else, in front of which a header is damaged.
+#[test]
+fn what_a_user_writes_is_never_a_record() {
+    let mut forged = Vec::new();
+    let his = Piece { uid: Uid(6), ..piece(7, 0, b"forged") };
+    record::encode(&his, 0, &record::Secret::default(), &mut forged);
+    let disk = MemoryDisk::new();
+    let store = open(&disk, Limits::default());
+    store.keep(&[piece(1, 0, &forged.repeat(50)), piece(2, 0, b"behind")]).unwrap();
+    // The first byte of the first record.
+    disk.flip(&segments::path(0), 8 * 56);
+    let store = open(&disk, Limits::default());
+    assert_eq!((store.find(&key(7)), store.find(&key(1))), (None, None));
+    assert_eq!(all(&store, &key(2)), [(0, b"behind".to_vec())]);
+}
+
+#[test]
 fn the_bound_of_all_and_a_full_disk() {
     let disk = MemoryDisk::new();
-    let store = open(&disk, Limits { user_bytes: u64::MAX, all_bytes: 3 * SEGMENT_BYTES });
+    let store =
+        open(&disk, Limits { user_bytes: u64::MAX, all_bytes: 3 * SEGMENT_BYTES, ..Limits::default() });
     for job in 1..=100 {
         store.keep(&[piece(job, 0, &[7; 1 << 20])]).unwrap();
     }
