@@ -24,6 +24,7 @@ pub fn render_all() -> Vec<(String, Vec<u8>)> {
         built.build();
         render_pages(&built, section, &mut files);
     }
+    files.push(("man/jctld.toml.5".to_owned(), super::settings::page().into_bytes()));
     files.sort();
     files
 }

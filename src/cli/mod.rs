@@ -13,6 +13,7 @@ pub mod options;
 pub mod render;
 pub mod request;
 pub mod script;
+pub mod settings;
 pub mod table;
 pub mod text;
 pub mod zone;

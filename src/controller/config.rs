@@ -68,6 +68,10 @@ pub struct Config {
     /// How long the daemon's own certificates are good; it renews them in the last third. `365d` by default.
     #[serde(default = "default_controller_certificates")]
     pub controller_certificates: Span,
+    /// A program that makes sure that a node is dead: it is run with the node's name when the node has been silent for
+    /// `node_timeout`, and says by exit code 0 that nothing runs there any more. Absolute; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<PathBuf>,
     /// Whether jobs may submit jobs. `true` by default.
     #[serde(default = "default_submit_from_jobs")]
     pub submit_from_jobs: bool,
@@ -129,6 +133,7 @@ impl Config {
             user_certificates: default_user_certificates(),
             node_certificates: default_node_certificates(),
             controller_certificates: default_controller_certificates(),
+            fence: None,
             submit_from_jobs: default_submit_from_jobs(),
         }
     }
@@ -195,6 +200,9 @@ impl Config {
                 let days = AUTHORITY_VALIDITY.0 / 86_400;
                 return Err(format!("`{key}` lies between {} s and {days} days", CERTIFICATE_LIFE_MIN.0));
             }
+        }
+        if let Some(fence) = self.fence.as_ref().filter(|fence| !fence.is_absolute()) {
+            return Err(format!("`fence` is no absolute path: {}", fence.display()));
         }
         if self.lease.0 < self.node_timeout.0 {
             let (lease, timeout) = (self.lease.0.0, self.node_timeout.0.0);
@@ -297,6 +305,7 @@ fn default_submit_from_jobs() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::settings::CONTROLLER;
 
     #[test]
     fn settings_come_back_and_unknown_keys_are_refused() {
@@ -313,6 +322,23 @@ mod tests {
         for (life, fits) in [("5s", true), ("4s", false), ("3650d", true), ("3651d", false), ("0", false)] {
             fs::write(&path, format!("advertise = []\nnode_certificates = \"{life}\"\n")).unwrap();
             assert_eq!(Config::load(&path).is_ok(), fits, "{life}");
+        }
+    }
+
+    /// The manual page says of every key what its default is.
+    #[test]
+    fn the_manual_page_is_right() {
+        let plain: Config = toml::from_str("advertise = []").unwrap();
+        let all = Config { fence: Some("/bin/fence".into()), ..plain.clone() };
+        let table: toml::Table = toml::from_str(&toml::to_string(&all).unwrap()).unwrap();
+        let known: Vec<&str> = table.keys().map(String::as_str).collect();
+        let mut said: Vec<&str> = CONTROLLER.iter().map(|setting| setting.key).collect();
+        said.sort_unstable();
+        assert_eq!(said, known);
+        for setting in CONTROLLER {
+            let Some(default) = setting.default else { continue };
+            let text = format!("advertise = []\n{} = {default}\n", setting.key);
+            assert_eq!(toml::from_str::<Config>(&text).unwrap(), plain, "{}", setting.key);
         }
     }
 

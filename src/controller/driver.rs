@@ -117,6 +117,8 @@ impl Driver {
 pub trait Outside: Send {
     /// A certificate was revoked: end its connections.
     fn cut_off(&self, serial: crate::model::identity::Serial);
+    /// A node has been silent for the node timeout: make sure that it is dead, if that can be done.
+    fn fence(&self, node: NodeId, name: String);
     /// The core wants the daemon to stop.
     fn stop(&self);
     /// Nothing may be told any more: end the process at once.
@@ -390,6 +392,7 @@ impl<O: Outside> Loop<O> {
             }
             Effect::Issue(token) => answer.issue = Some(token),
             Effect::CutOff(serial) => self.outside.cut_off(serial),
+            Effect::Fence { node, name } => self.outside.fence(node, name),
             Effect::Audit(record) => tracing::info!(
                 target: "audit",
                 number = record.number,

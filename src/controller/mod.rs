@@ -8,6 +8,7 @@ pub mod config;
 pub mod dev;
 pub mod doctor;
 pub mod driver;
+pub mod fence;
 pub mod handlers;
 pub mod history;
 pub mod init;

@@ -113,7 +113,11 @@ async fn data(office: &Office, connection: &Connection, identity: &Identity, mut
     let (Some(_), Some(node)) = (hello, node) else {
         return connection.close(CloseCode::Protocol.varint(), b"no such node, or no hello");
     };
-    lock(&office.data_links).insert(node, connection.clone());
+    let old = lock(&office.data_links).insert(node, connection.clone());
+    if let Some(old) = old {
+        // The node has begun anew: whoever waits for an answer on the old one hears at once that there is none.
+        old.close(CloseCode::Done.varint(), b"a newer connection has taken its place");
+    }
     lock(&office.unanswered).remove(&node);
     office.data_links_changed.send_replace(());
     shipments(office, connection, node).await;

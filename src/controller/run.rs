@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::backup::Sources;
 use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
+use super::fence::Fence;
 use super::kept::Keeper;
 use super::office::{ContentCache, Office};
 use super::planner::Planner;
@@ -27,7 +28,7 @@ use super::{clock, renew, server};
 use crate::core::presence::beat_interval;
 use crate::core::{Command, Core, Settings};
 use crate::model::identity::Serial;
-use crate::model::ids::Position;
+use crate::model::ids::{NodeId, Position};
 use crate::net::close::CloseCode;
 use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
@@ -65,6 +66,7 @@ pub enum RunError {
 struct Bell {
     stop: Arc<Notify>,
     office: Arc<Mutex<Option<Arc<Office>>>>,
+    fence: Fence,
 }
 
 impl Outside for Bell {
@@ -73,6 +75,10 @@ impl Outside for Bell {
         if let Some(office) = office {
             office.quotas.cut_off(serial);
         }
+    }
+
+    fn fence(&self, node: NodeId, name: String) {
+        self.fence.ask(node, name);
     }
 
     fn stop(&self) {
@@ -128,7 +134,13 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
     let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
     let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
-    let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default() };
+    let fence = Fence {
+        command: config.fence.clone(),
+        pause: config.node_timeout.0,
+        driver: driver.clone(),
+        runtime: runtime.handle().clone(),
+    };
+    let bell = Bell { stop: Arc::new(Notify::new()), office: Arc::default(), fence };
     let (stop, slot) = (bell.stop.clone(), bell.office.clone());
     let parts = Parts {
         core,

@@ -104,6 +104,13 @@ pub enum Command {
     },
     /// Time has passed.
     Tick,
+    /// The fence command has been asked about a silent node.
+    Fenced {
+        /// Which.
+        node: NodeId,
+        /// Whether it vouches for its death.
+        dead: bool,
+    },
 }
 
 /// Who is behind a request.
@@ -179,6 +186,13 @@ pub enum Effect {
     Issue(TokenRecord),
     /// End every connection of that certificate.
     CutOff(Serial),
+    /// Make sure that a silent node is dead, if that can be done; [`Command::Fenced`] says what came of it.
+    Fence {
+        /// Which.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
     /// Write an audit line.
     Audit(AuditRecord),
     /// An admin should know.

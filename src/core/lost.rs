@@ -4,7 +4,7 @@
 //! remembered until it is known to be dead.
 
 use super::Core;
-use super::command::Outcome;
+use super::command::{Effect, Outcome};
 use super::job::Job;
 use super::restart::may_start_again;
 use crate::agent::FREEZE_PATIENCE;
@@ -39,6 +39,28 @@ impl Core {
         let idle = self.cluster.totals.live == 0 && self.cluster.abandoned.is_empty();
         if new != old && (new > old || idle) {
             self.commit(Change::Lease(new), outcome);
+        }
+    }
+
+    /// Asks for proof that a silent node is dead, if anything depends on it.
+    pub(super) fn fence(&mut self, node: NodeId, outcome: &mut Outcome) {
+        if self.jobs_on(node).is_empty() && !self.cluster.has_abandoned(node) {
+            return;
+        }
+        if let Some(known) = self.cluster.nodes.get(&node) {
+            outcome.effects.push(Effect::Fence { node, name: known.record.name.clone() });
+        }
+    }
+
+    /// What the fence command has said of a node. It is asked again as long as the node is silent.
+    pub(super) fn on_fenced(&mut self, now: Now, node: NodeId, dead: bool, outcome: &mut Outcome) {
+        if !self.sights.get(&node).is_some_and(|sight| sight.unreachable) {
+            return;
+        }
+        if dead {
+            self.declare_dead(now, node, "the fence command has confirmed that the node is dead", outcome);
+        } else {
+            self.fence(node, outcome);
         }
     }
 

@@ -178,6 +178,7 @@ impl Core {
             Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, &mut outcome),
             Command::Issued(record) => self.on_issued(now, record, &mut outcome),
             Command::Change(change) => self.commit(*change, &mut outcome),
+            Command::Fenced { node, dead } => self.on_fenced(now, node, dead, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
         }
         self.note_touched(&mut outcome);

@@ -189,6 +189,7 @@ impl Core {
             (sight.unreachable, sight.give_up_at) = (true, Some(now.boot));
             self.untold.nodes.insert(node);
             outcome.jobs.extend(self.jobs_on(node));
+            self.fence(node, outcome);
         }
         self.give_up_due(now, outcome);
         self.end_untied(now, outcome);

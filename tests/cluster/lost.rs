@@ -109,3 +109,32 @@ fn nothing_has_replaced_it() {
         assert_eq!(show(&cluster, id)["attempt"], 1);
     }
 }
+
+/// The site's fence command is proof: what waits for that alone starts elsewhere at once.
+#[test]
+fn fenced_by_the_site() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, asked) = (folder.path().join("fence"), folder.path().join("asked"));
+    // The first time it can't say; the second time it can.
+    let text = format!(
+        "#!/bin/sh\necho \"$1\" >> {asked}\ntest $(wc -l < {asked}) -gt 1 || {{ echo not yet >&2; exit 1; }}\n",
+        asked = asked.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let fence = format!("fence={}", script.display());
+    let cluster = Cluster::builder().nodes(2).cpus(2).set("node_timeout=3s").set(&fence).start();
+    let line = "test $JSCHED_ATTEMPT = 2 || sleep 1000";
+    let job = submit(&cluster, ["--requeue=proof", "-w", "n1", "--mem=10M", "--wrap", line]);
+    cluster.wait_until("it runs", || state(&cluster, &job) == "running");
+    cluster.run("jqueue", ["set", &job, "nodelist=n2"]);
+    signal(&cluster, "n1", Signal::SIGSTOP);
+    cluster.wait_until("the first attempt is known to be dead", || {
+        show(&cluster, &job)["attempts"][0]["state"] == "node_fail"
+    });
+    let first = show(&cluster, &job)["attempts"][0].clone();
+    assert!(first["cause"]["text"].as_str().unwrap().contains("fence command"), "{first}");
+    assert_eq!(std::fs::read_to_string(&asked).unwrap().lines().collect::<Vec<_>>(), ["n1", "n1"]);
+    signal(&cluster, "n1", Signal::SIGCONT);
+    assert_eq!(wait(&cluster, &job), 0);
+}

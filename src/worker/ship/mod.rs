@@ -1,8 +1,8 @@
 //! Ships head and tail of what attempts write to the controller, so that it outlives this node: about once a second while
 //! they run, and when they end. Nothing is looked at that did not change: the kernel tells of writes.
 //!
-//! Each user has a task of his own ([`user`]), whose reading is done in his thread ([`look`]); what they send goes over one
-//! stream of the data connection ([`Sender`]), one shipment at a time.
+//! Each user has a task of his own (`user`), whose reading is done in his thread (`look`); what they send goes over one
+//! stream of the data connection (`Sender`), one shipment at a time.
 
 mod look;
 mod user;

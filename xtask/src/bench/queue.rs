@@ -72,7 +72,7 @@ pub fn restart_with_a_million(dev: &Dev) -> Result<f64, Failure> {
 
 /// A job as no other, as a line of a file of jobs.
 fn different(job: usize) -> String {
-    format!("{{\"name\":\"step{job}\",\"output\":\"none\",\"command\":[\"/bin/echo\",\"{job}\"]}}")
+    format!("{{\"job-name\":\"step{job}\",\"output\":\"none\",\"command\":[\"/bin/echo\",\"{job}\"]}}")
 }
 
 /// One call with many jobs that wait.
