@@ -120,6 +120,10 @@ sleep 1003
 "#;
     let again = submit(&cluster, "again", &["-J", "again", "--wrap", script]);
     let once = submit(&cluster, "once", &["-J", "once", "--no-requeue", "--wrap", script]);
+    // A start that the supervisor has not written down yet would end as lost in the launch.
+    for id in [&again, &once] {
+        cluster.wait_until("the start to be known", || word(&job(&cluster, id), "state") == "running");
+    }
     for tag in ["again", "once"] {
         let first = pid_in(&cluster, &format!("{tag}.1.pid"));
         let supervisor = supervisor_of(first);
@@ -149,6 +153,9 @@ fn deaths_that_nobody_sees() {
     let lost = submit(&cluster, "lost", &["-J", "lost", "--no-requeue", "--wrap", script]);
     let shot = submit(&cluster, "shot", &["-J", "shot", "--wrap", script]);
     let (first, other) = (pid_in(&cluster, "lost.pid"), pid_in(&cluster, "shot.pid"));
+    for id in [&lost, &shot] {
+        cluster.wait_until("the start to be known", || word(&job(&cluster, id), "state") == "running");
+    }
     let old = cluster.kill9("n1");
     send(supervisor_of(first), Signal::SIGKILL);
     send(other, Signal::SIGKILL);

@@ -300,6 +300,10 @@ impl<O: Outside> Loop<O> {
     }
 
     fn apply(&mut self, command: Command, answer: Option<oneshot::Sender<Answer>>, link: Option<NodeSender>) {
+        if let Command::NodeGone { session, .. } = &command {
+            // Nothing can be sent there any more, and nobody else would let go of it.
+            self.sessions.remove(session);
+        }
         self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
         self.pipeline.apply(clock::now(), command, Waiter { answer, link });
     }

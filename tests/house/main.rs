@@ -61,7 +61,11 @@ fn imports_run_downward() {
     for source in &sources {
         complaints.extend(upward(source));
     }
-    complaints.extend(circles(&sources));
+    // What is in test builds alone makes no circle in the house: the simulator drives daemons' parts that its room is
+    // otherwise used by.
+    let tests: BTreeSet<&PathBuf> = sources.iter().flat_map(|source| &source.test_modules).collect();
+    let built: Vec<&Source> = sources.iter().filter(|source| !is_test_module(source, &tests)).collect();
+    complaints.extend(circles(&built));
     assert_none("imports that do not run downward", complaints);
 }
 
@@ -139,7 +143,7 @@ fn the_rules_bite() {
     assert_eq!(count(bad("src/bin/jctld.rs", "use jsched::controller; use tokio::net;")), (0, 0));
 
     let circle = [bad("src/net/a.rs", "use crate::pki::A;"), bad("src/pki/a.rs", "use crate::net::A;")];
-    assert_eq!(circles(&circle).len(), 1);
+    assert_eq!(circles(&circle.iter().collect::<Vec<_>>()).len(), 1);
     assert_eq!(
         bad("src/core/mod.rs", "#[cfg(test)] mod invariants;").test_modules,
         [Path::new("src/core/invariants")]
@@ -197,7 +201,7 @@ fn upward(source: &Source) -> Vec<String> {
 }
 
 /// Rooms that use each other, directly or around the corner, in code that is not for tests.
-fn circles(sources: &[Source]) -> Vec<String> {
+fn circles(sources: &[&Source]) -> Vec<String> {
     let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for source in sources {
         let Some(from) = room(&source.file) else { continue };
