@@ -53,6 +53,8 @@ pub(super) struct Job {
     pub(super) others: Vec<SupervisorId>,
     /// How many supervisors found in the spool have not been reached nor found dead yet.
     pub(super) unsettled: u32,
+    /// Of how many dead supervisors something may still run: it takes their slots.
+    pub(super) leftovers: u32,
     /// How many supervisors were lost since one has last started anything.
     pub(super) losses: u32,
     /// Since when nothing is known of it, and its place among the idle ones.

@@ -26,6 +26,9 @@ impl Agent {
             supervisor.phase = Phase::Lost(remains);
         }
         if leftovers {
+            if let Some(known) = self.jobs.get_mut(&job) {
+                known.leftovers += 1;
+            }
             self.effects.push(Effect::EndLeftovers { supervisor: id, job });
         } else {
             self.conclude(now, id);
@@ -34,7 +37,11 @@ impl Agent {
 
     /// Nothing of a dead supervisor's attempts runs any more.
     pub fn on_leftovers_ended(&mut self, now: Now, id: SupervisorId) {
-        if self.supervisors.get(&id).is_some_and(|supervisor| matches!(supervisor.phase, Phase::Lost(_))) {
+        let lost = self.supervisors.get(&id).filter(|supervisor| matches!(supervisor.phase, Phase::Lost(_)));
+        if let Some(job) = lost.map(|supervisor| supervisor.job) {
+            if let Some(known) = self.jobs.get_mut(&job) {
+                known.leftovers = known.leftovers.saturating_sub(1);
+            }
             self.conclude(now, id);
         }
     }
