@@ -20,8 +20,12 @@ keep() {
     while :; do
         sleep 1000 &
         echo "$!" > "$dir/$1.pid"
-        { echo "jctld $(cat "$dir/jctld.pid")"; echo "n1 $(cat "$dir/n1.pid")"; } > "$dir/pids.new" 2> "$dir/errors"
-        mv "$dir/pids.new" "$dir/pids"
+        (
+            # Two of these write the same file: what was read first must not be put in place last.
+            flock 9
+            { echo "jctld $(cat "$dir/jctld.pid")"; echo "n1 $(cat "$dir/n1.pid")"; } > "$dir/pids.new" 2> "$dir/errors"
+            mv "$dir/pids.new" "$dir/pids"
+        ) 9> "$dir/lock"
         wait "$!"
     done
 }
