@@ -59,7 +59,6 @@ impl Scheduler {
             if let Some(held) = self.yards[at].held.get(&right.job) {
                 let held = super::note::Held { refill: right.refill, ..held.clone() };
                 self.hold(right.job, at, Some(held));
-                self.touched.insert(at);
             }
             plan.rights.push(right);
         }

@@ -103,7 +103,7 @@ impl Scheduler {
     fn note_demand(&mut self, job: JobId, mut demand: Demand) {
         demand.rank.job = job;
         let old = self.jobs.get_mut(&job);
-        let stay_before = old.as_ref().and_then(|old| stay(&old.demand));
+        let stay_before = old.as_ref().and_then(|old| terms(&old.demand));
         if let Some(old) = old {
             if old.demand == demand {
                 return;
@@ -116,7 +116,7 @@ impl Scheduler {
             }
         }
         self.unlist(job);
-        let stay_now = stay(&demand);
+        let stay_now = terms(&demand);
         let pool = self.pool_for(PoolKey::of(&demand));
         self.pools[pool].users += 1;
         if let Some(old) = self.jobs.get(&job) {
@@ -259,7 +259,7 @@ impl Scheduler {
         } else {
             self.refilling.remove(&at);
         }
-        let base = jobs.get(&job).and_then(|entry| stay(&entry.demand)).map(|(_, base)| base);
+        let base = jobs.get(&job).and_then(|entry| terms(&entry.demand)).map(|terms| terms.right);
         let limited = |held: &Held| base.is_some_and(|base| base.min(held.refill) != Refill::Always);
         if yard.held.get(&job).is_some_and(limited) {
             self.limited.insert((job, at));
@@ -344,12 +344,11 @@ pub(super) fn last_start(demand: &Demand) -> Option<WallTime> {
     [by_end, demand.latest_start].into_iter().flatten().min()
 }
 
-/// All that decides about the slots that it holds and refills.
-fn stay(demand: &Demand) -> Option<(Terms, Refill)> {
-    terms(demand).map(|terms| (terms, base_right(demand)))
-}
-
 /// How long its slots stay where they are, if they refill themselves.
 pub(super) fn terms(demand: &Demand) -> Option<Terms> {
-    demand.refills.then(|| Terms { rank: demand.rank, span: Shape::of(demand).span })
+    demand.refills.then(|| Terms {
+        rank: demand.rank,
+        span: Shape::of(demand).span,
+        right: base_right(demand),
+    })
 }

@@ -39,6 +39,8 @@ pub(crate) struct Reserved {
 pub(crate) struct Terms {
     pub(crate) rank: Rank,
     pub(crate) span: u64,
+    /// What it may do as long as nobody minds.
+    pub(crate) right: Refill,
 }
 
 /// A room that lasts for a while: what takes no longer than `span` may use it.
@@ -298,7 +300,9 @@ fn depart(held: &Held, terms: Option<Terms>, departures: &mut Vec<Departure>) {
         }
         let at = release.end.unwrap_or(FAR);
         let stays = terms.map(|terms| {
-            let until = match held.refill {
+            // Not by the right that it has at present: that may be given back, and whoever ranks below it has to
+            // reckon with that. So what he was promised does not depend on who else waits.
+            let until = match terms.right {
                 Refill::Never => at,
                 Refill::Until(_) if terms.span == UNLIMITED => FAR,
                 Refill::Until(last_start) => later(last_start, terms.span).max(at),
