@@ -66,6 +66,7 @@ fn wrong_requests(cluster: &Cluster) {
     for (code, args, said) in cases {
         refused(&cluster.run("jsubmit", *args), *code, said);
     }
+    refused(&cluster.run("jrun", ["hostname"]), 65, &["not supported yet: jrun", "jsubmit --follow"]);
     let error = cluster.run("jsubmit", ["--json", "-p", "none", "--wrap", "true"]);
     assert_eq!((&error.json()["error"]["code"], error.code), (&"no_such_partition".into(), 1));
     cluster.run("jnode", ["partition", "remove", "small"]).ok();

@@ -76,7 +76,8 @@ fn verbs_to_come_say_so() {
     }
     let help = JCtld::definition().render_long_help().to_string();
     assert!(help.contains("(not supported yet)"), "{help}");
-    assert!(jrun::run(&[OsString::from("hostname")]).is_err());
+    let refused = jrun::run(&[OsString::from("hostname")]).unwrap_err();
+    assert_eq!(refused.code.number(), 65);
     assert!(jrun::run(&[OsString::from("--help")]).is_ok());
 }
 
