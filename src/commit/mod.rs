@@ -69,8 +69,10 @@ impl<C, H> Committer<C, H> {
         self.open.extend(changes);
         self.open_bytes += bytes;
         let behind = self.behind(false);
-        let early = bug::is_made(Bug::AnswerEarly) && self.open.len() == before;
-        self.held.push_back((if early { Position(0) } else { behind }, held));
+        if bug::is_made(Bug::AnswerEarly) && self.open.len() == before {
+            return self.held.push_front((Position(0), held));
+        }
+        self.held.push_back((behind, held));
     }
 
     /// Whether more commands may be taken: false while too much is not durable.
