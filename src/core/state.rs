@@ -41,6 +41,8 @@ pub struct Cluster {
     pub by_user: OrdSet<(Uid, JobId)>,
     /// How many unfinished jobs each owner has.
     pub open_of: OrdMap<Uid, u32>,
+    /// How many jobs those of each owner in memory wait for, all together.
+    pub waits_of: OrdMap<Uid, u64>,
     /// Jobs by owner and name.
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.
@@ -51,6 +53,8 @@ pub struct Cluster {
     pub on_node: OrdSet<(NodeId, JobId)>,
     /// Nodes.
     pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// How many nodes have so much memory for each processor, in bytes.
+    pub shares: OrdMap<u64, u32>,
     /// Nodes by name.
     pub node_names: OrdMap<Arc<str>, NodeId>,
     /// Partitions by name.
@@ -176,17 +180,8 @@ impl Cluster {
             Change::NextJob(number) => self.next_job = *number,
             Change::NextNode(number) => self.next_node = *number,
             Change::Node(record) => return self.absorb_node(record, touched),
-            Change::NodeRemoved(id) => {
-                if let Some(node) = self.nodes.remove(id) {
-                    self.node_names.remove(node.record.name.as_str());
-                }
-                touched.nodes.insert(*id);
-                touched.places = true;
-            }
-            Change::Partition(record) => {
-                self.partitions.insert(record.name.as_str().into(), Arc::new((**record).clone()));
-                touched.places = true;
-            }
+            Change::NodeRemoved(id) => self.absorb_node_removed(*id, touched),
+            Change::Partition(record) => self.absorb_partition(record, touched),
             Change::PartitionRemoved(name) => {
                 self.partitions.remove(name.as_str());
                 touched.places = true;
@@ -339,22 +334,6 @@ impl Cluster {
                 node.exclusive |= new.exclusive;
             }
         }
-    }
-
-    fn absorb_node(&mut self, record: &NodeRecord, touched: &mut Touched) {
-        touched.nodes.insert(record.id);
-        touched.places |= !self.nodes.contains_key(&record.id);
-        self.node_names.insert(record.name.as_str().into(), record.id);
-        let node = match self.nodes.get(&record.id) {
-            Some(old) => Node { record: Arc::new(record.clone()), ..(**old).clone() },
-            None => Node {
-                record: Arc::new(record.clone()),
-                allocated: Resources::default(),
-                slots: 0,
-                exclusive: false,
-            },
-        };
-        self.nodes.insert(record.id, Arc::new(node));
     }
 
     /// A job has ended, or is wanted again.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::authorise::{Right, allowed};
 use super::command::{Caller, Found, Outcome};
+use super::depend::Batch;
 use super::job::Job;
 use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
@@ -46,7 +47,7 @@ impl Core {
         if let Err(refusal) = self.check_submission(uid, submit) {
             return Reply::Refused(refusal);
         }
-        let mut records = Vec::with_capacity(submit.specs.len());
+        let (mut batch, mut new_waits) = (Batch::default(), 0);
         let mut next = self.cluster.next_job;
         let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
         let mut warnings = Vec::new();
@@ -64,21 +65,25 @@ impl Core {
                 Err(refusal) => return Reply::Refused(refusal),
             };
             before = Some((spec, resolved.clone()));
-            let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
+            let waits = match self.resolve_dependencies(caller, spec, next, &batch, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
             };
             numbers.push(next);
             let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
-            let record = new_record(next, &names, spec, resolved, waits, now);
-            records.push(record);
+            new_waits += waits.len();
+            if let Err(refusal) = self.check_waits(uid, new_waits) {
+                return Reply::Refused(refusal);
+            }
+            batch.push(spec, new_record(next, &names, spec, resolved, waits, now));
             next = JobId(next.0 + 1 + own);
         }
+        let records = batch.records;
         note_unmanaged_names(&records, &mut warnings);
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
-            let first = records.into_iter().next().map(|record| Job::new(Arc::new(record)));
+            let first = records.into_iter().next().map(Job::new);
             outcome.demand = first.and_then(|job| self.demand(&job)).map(Box::new);
             return reply;
         }
@@ -151,7 +156,7 @@ impl Core {
         uid: Uid,
         submit: &Submit,
         found: &Found,
-        records: Vec<JobRecord>,
+        records: Vec<Arc<JobRecord>>,
         next: JobId,
         outcome: &mut Outcome,
     ) {
@@ -164,10 +169,11 @@ impl Core {
                 self.commit(Change::Content { owner: uid, hash: content.hash, bytes }, outcome);
             }
         }
+        outcome.changes.reserve(records.len() + 2);
         self.commit(Change::NextJob(next), outcome);
         for record in records {
             let id = record.id;
-            self.commit(Change::Job(Arc::new(record)), outcome);
+            self.commit(Change::Job(record), outcome);
             self.set_timers(id);
             self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
@@ -199,17 +205,13 @@ impl Core {
             Output::Nothing => "none".to_owned(),
             Output::Pattern(pattern) => pattern.clone(),
         };
-        let largest_share = self.cluster.nodes.values().filter_map(|node| {
-            let total = node.record.hardware.as_ref()?.resources;
-            Some(super::resolve::memory_on(&total, record.memory, record.cpus))
-        });
         Receipt {
             partition: record.partitions.join(","),
             cpus: record.cpus,
             memory_bytes: match record.memory {
                 Memory::Fixed(bytes) => bytes,
                 Memory::Whole => 0,
-                Memory::Share => largest_share.min().unwrap_or(0),
+                Memory::Share => self.cluster.least_share().saturating_mul(record.cpus.into()),
             },
             memory_is_default: record.memory == Memory::Share,
             limit: record.limit,
@@ -297,7 +299,7 @@ fn new_record(
     }
 }
 
-fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
+fn note_unmanaged_names(records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for record in records {
         for (word, name) in [("account", &record.spec.account), ("QOS", &record.spec.qos)] {

@@ -59,7 +59,7 @@ impl View {
             let text = format!("{held} of its tasks run, and %{limit} allows no more at once");
             add("JobArrayTaskLimit", text, None);
         }
-        if self.cluster.nodes.values().all(|node| node.record.hardware.is_none()) {
+        if !self.cluster.knows_nodes() {
             add("NoNodes", "no node has joined the cluster yet".to_owned(), None);
         }
         for name in record.partitions.iter() {
