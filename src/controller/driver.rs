@@ -21,6 +21,7 @@ use crate::model::change::Group;
 use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
+use crate::net::points;
 use crate::sched::Demand;
 use crate::store::log::Log;
 use crate::wire::client::Reply;
@@ -305,7 +306,13 @@ impl<O: Outside> Loop<O> {
             self.sessions.remove(session);
         }
         self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
+        let place = match &command {
+            Command::Client { .. } => Some("controller.applied"),
+            Command::Plan(_) => Some("controller.plan-applied"),
+            _ => None,
+        };
         self.pipeline.apply(clock::now(), command, Waiter { answer, link });
+        place.into_iter().for_each(points::reach);
     }
 
     /// How long to wait for the next message.

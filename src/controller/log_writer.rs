@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use super::driver::{Driver, Gauges, Message};
 use crate::model::change::Group;
 use crate::model::ids::{Epoch, Position};
+use crate::net::points;
 use crate::store::log::{Log, LogError, Room};
 use crate::wire::codec::encode;
 
@@ -50,9 +51,11 @@ pub(super) fn write_log<L: Log>(
             }
             next = frames.try_recv().ok();
         }
+        points::reach("controller.appended");
         if let Err(error) = log.sync() {
             return fatal(error);
         }
+        points::reach("controller.synced");
         if let Some(last) = last {
             driver.send(Message::LogDurable(last));
         }
