@@ -17,7 +17,6 @@ use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
 use crate::core::pipeline::{Held, Pipeline};
 use crate::core::state::Outdated;
 use crate::core::{Command, Core, Effect};
-use crate::model::change::Group;
 use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
@@ -333,8 +332,7 @@ impl<O: Outside> Loop<O> {
         let due = self.urgent || self.stopping || self.closed.elapsed() >= REPORTS_PACE;
         if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.pipeline.close(clock::wall())) {
             (self.urgent, self.closed) = (false, Instant::now());
-            let work = LogWork::Append(group.position, Group { changes: group.changes });
-            if self.log.send(work).is_err() {
+            if self.log.send(LogWork::Append(group)).is_err() {
                 self.outside.fatal("the journal's thread is gone");
             }
         }

@@ -55,7 +55,7 @@ pub enum Waiter {
 
 /// Work for the log.
 pub enum Work {
-    Append(Position, Vec<u8>),
+    Append(Position, Vec<Vec<u8>>),
     Trim(Position),
 }
 
@@ -277,11 +277,14 @@ impl World {
             }
             up.notes.extend(up.pipeline.take_notes());
             if let Some(group) = up.pipeline.close(self.controller_now().wall) {
-                self.facts.closed(group.position, &group.changes);
-                let words: Vec<String> = group.changes.iter().map(super::facts::words).collect();
-                self.note(format!("group {}: {}", group.position, words.join(", ")));
-                match encode(&Group { changes: group.changes }) {
-                    Ok(bytes) => up.log.push_back(Work::Append(group.position, bytes)),
+                let (first, last) = (group.first, group.position());
+                let changes = group.parts.concat();
+                self.facts.closed(last, &changes);
+                let words: Vec<String> = changes.iter().map(super::facts::words).collect();
+                self.note(format!("group {last}: {}", words.join(", ")));
+                let frames = group.parts.into_iter().map(|changes| encode(&Group { changes }));
+                match frames.collect() {
+                    Ok(frames) => up.log.push_back(Work::Append(first, frames)),
                     Err(error) => self.fail(format!("a group can't be encoded: {error}")),
                 }
                 if self.controller_may_die("a group was closed") {
