@@ -135,7 +135,9 @@ pub fn first_changes(nodes: &[Node]) -> Vec<Change> {
 
 impl World {
     pub fn client_acts(&mut self, at: usize) {
-        let wait = self.dice.between(50_000, 900_000);
+        // Where leases run out, work has to come all the time.
+        let slow = if self.rates.long > 1_000 && !self.calm { 4 } else { 1 };
+        let wait = self.dice.between(50_000, 900_000) * slow;
         self.after(wait, super::world::Event::Client(at));
         let now = self.now;
         if let Some(pending) = &mut self.clients[at].pending {
@@ -208,11 +210,13 @@ impl World {
         let most = if burst { 25 } else { 6 };
         let tasks = (burst || dice.chance(3_000)).then(|| format!("0-{}", dice.below(most)));
         let racing = !burst && dice.chance(2_500);
-        let lasting = if self.rates.long > 1_000 { 6_000 } else { 1_500 };
+        let lasts = self.rates.long > 1_000;
+        let lasting = if lasts { 6_000 } else { 1_500 };
         let for_ever = !burst && dice.chance(if racing { 5_000 } else { lasting });
         let limit = dice.chance(3_000).then(|| dice.between(3, 20));
         let mut spec = spec(dice.between(1, 2) as u32, limit, tasks.as_deref());
         let micros = match dice.below(3) {
+            _ if for_ever && !racing && lasts && dice.chance(8_000) => dice.between(10_000_000, 50_000_000),
             _ if for_ever => FOR_EVER,
             _ if burst => dice.between(1_000, 150_000),
             0 => dice.between(1_000, 100_000),
@@ -223,12 +227,14 @@ impl World {
         let plan = Plan { micros, fails_until: if fails { dice.between(1, 3) as u32 } else { 0 }, exit: 3 };
         spec.arguments = plan.arguments();
         spec.restart.lost = match dice.below(12) {
-            0..=2 => LostPolicy::Proof,
-            3..=8 => LostPolicy::Fenced(None),
+            0 => LostPolicy::Proof,
+            1..=2 if !lasts => LostPolicy::Proof,
+            1..=8 => LostPolicy::Fenced(None),
             9..=10 => LostPolicy::Fenced(Some(Seconds(dice.between(15, 30)))),
             _ => LostPolicy::Overlap,
         };
         match dice.below(10) {
+            1..=2 if lasts => {}
             0..=2 if !burst => spec.restart.lost = LostPolicy::Never,
             3..=4 => {
                 spec.restart.retries = 2;

@@ -16,7 +16,7 @@ impl World {
             self.close(given_up, Way::Up);
         }
         let alone = self.nodes[node].cut.iter().any(|until| *until > self.now);
-        let chance = self.rates.host / 4 + if alone { self.rates.long / 3 } else { 0 };
+        let chance = self.rates.host / 4 + if alone { self.rates.long / 2 } else { 0 };
         if !self.calm && epoch > Epoch(1) && self.dice.chance(chance) {
             return self.dials_ghost(node, life, epoch);
         }

@@ -281,7 +281,9 @@ impl World {
             // A node that hears nothing more, or whom nobody hears, may notice only when its connection has been idle.
             let late = self.nodes[node].answer_under_way > self.now;
             let idle = if late || self.dice.chance(3_000) { 25_000_000 } else { 3_000_000 };
-            let (soon, late) = (self.dice.between(50_000, idle), self.dice.between(50_000, 25_000_000));
+            // In a long silence the controller knows no better than by its own clock.
+            let least = if cut > self.now + 15_000_000 { 16_000_000 } else { 50_000 };
+            let (soon, late) = (self.dice.between(50_000, idle), self.dice.between(least, 25_000_000));
             self.after(soon, Event::Lost { conn: id, way: Way::Down });
             self.after(late, Event::Lost { conn: id, way: Way::Up });
             return;

@@ -73,7 +73,9 @@ impl World {
     }
 
     fn break_network(&mut self) {
-        let long = self.dice.chance(self.rates.long / 6);
+        let now = self.now;
+        let all_there = self.nodes.iter().all(|node| node.cut.iter().all(|until| *until <= now));
+        let long = all_there && self.dice.chance(self.rates.long / 3);
         if !long && !self.dice.chance(self.rates.drop * 40) {
             return;
         }

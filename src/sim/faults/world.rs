@@ -211,7 +211,11 @@ impl World {
         let least = if rates.long > 0 { 2 } else { 1 };
         let nodes = (least + dice.below(4 - least)) as usize;
         let clients = 1 + dice.below(3) as usize;
-        let nodes = (0..nodes).map(|at| Node::new(at, &mut dice)).collect();
+        let mut nodes: Vec<Node> = (0..nodes).map(|at| Node::new(at, &mut dice)).collect();
+        if rates.long > 1_000 {
+            // And it must not be full.
+            nodes.iter_mut().for_each(|node| node.cpus += 6);
+        }
         let clients = (0..clients).map(|at| Client::new(at, &mut dice)).collect();
         World {
             seed,
@@ -382,7 +386,7 @@ fn rates(dice: &mut Dice) -> Rates {
         2 => low + (high - low) / 3,
         _ => high,
     };
-    Rates {
+    let mut rates = Rates {
         drop: rate(12, 80),
         double: rate(20, 120),
         reorder: rate(20, 120),
@@ -394,5 +398,10 @@ fn rates(dice: &mut Dice) -> Rates {
         disk: rate(300, 1_200),
         host: rate(1_000, 4_000),
         long: rate(1_500, 9_000),
+    };
+    if rates.long > 5_000 && dice.chance(6_000) {
+        // Leases alone: with everything else broken, too, hardly ever is another node there in time.
+        rates = Rates { controller: rates.controller / 8, daemon: rates.daemon / 8, disk: 0, ..rates };
     }
+    rates
 }
