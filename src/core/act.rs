@@ -61,6 +61,7 @@ impl Core {
             }
             Request::NodeAct(act) => self.node_act(now, caller, act, outcome),
             Request::Admin(admin) => self.admin(now, caller, admin, outcome),
+            Request::Account(act) => self.account_act(now, caller, act, outcome),
             _ => refuse(RefusalCode::Invalid, "this request changes nothing", ""),
         }
     }

@@ -39,6 +39,14 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     if !open.iter().eq(cluster.open_of.iter()) {
         return Err(format!("unfinished jobs by owner are {:?}, counted {open:?}", cluster.open_of));
     }
+    if !cluster.accounting.is_stale() {
+        let mut again = cluster.accounting.clone();
+        again.recount(cluster.jobs.values());
+        if again.all_used() != cluster.accounting.all_used() {
+            let (have, want) = (cluster.accounting.all_used(), again.all_used());
+            return Err(format!("accounts use {have:?}, counted {want:?}"));
+        }
+    }
     for (id, node) in &cluster.nodes {
         let (charge, slots) = held.remove(id).unwrap_or_default();
         if node.allocated != charge || node.slots != slots {

@@ -3,11 +3,14 @@
 //! same changes, so replaying the log after a crash gives the same state.
 
 pub mod abandoned;
+mod account_act;
+pub mod accounting;
 pub mod act;
 pub mod admin;
 pub mod again;
 pub mod audit;
 pub mod authorise;
+pub mod belong;
 pub mod breaker;
 pub mod command;
 pub mod correlate;
@@ -38,6 +41,7 @@ pub mod tasks;
 pub mod tie;
 pub mod tokens;
 pub mod touched;
+mod view;
 pub mod why;
 pub mod within;
 
@@ -121,6 +125,7 @@ impl Core {
             repeats: audit::Repeats::new(),
             ties: tie::Ties::new(),
         };
+        core.cluster.recount();
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
         core.untold.slots = core.cluster.on_node.iter().map(|(node, job)| (*job, *node)).collect();
@@ -180,6 +185,9 @@ impl Core {
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Fenced { node, dead } => self.on_fenced(now, node, dead, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
+        }
+        if self.cluster.accounting.is_stale() {
+            self.cluster.recount();
         }
         self.note_touched(&mut outcome);
         outcome

@@ -185,10 +185,11 @@ impl Core {
     }
 }
 
-/// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
+/// A job's priority: what an operator gave it, less its nice value, and its QOS's; its partition's comes first.
 pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let spec = &job.record.spec;
-    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
+    let qos = cluster.accounting.qos.get(spec.qos.as_str()).map_or(0, |qos| i64::from(qos.priority));
+    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice) + qos;
     partition_priority(cluster, job) + own
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::accounting::Accounting;
 use super::authorise::{Right, allowed};
+use super::belong::{Counted, belong, time_within};
 use super::command::{Caller, Found, Outcome};
 use super::job::Job;
 use super::resolve::{Resolved, asks_the_same, resolve};
@@ -57,13 +59,28 @@ impl Core {
             ancestors: self.ancestors(caller),
         };
         let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
-        let mut before: Option<(&Arc<JobSpec>, Resolved)> = None;
-        for spec in &submit.specs {
-            let resolved = match self.resolve_next(before, spec, caller, &sent, found, uid) {
+        let mut before: Option<(Arc<JobSpec>, Resolved)> = None;
+        let mut named: Option<(&Arc<JobSpec>, Arc<JobSpec>)> = None;
+        let mut counted = Counted::default();
+        for asked in &submit.specs {
+            // What was said once for many jobs stays one.
+            let known = named.filter(|(before, _)| Arc::ptr_eq(before, asked)).map(|(_, spec)| Ok(spec));
+            let accounting = &self.cluster.accounting;
+            let spec = match known.unwrap_or_else(|| belong(accounting, &names.user, asked)) {
+                Ok(spec) => spec,
+                Err(refusal) => return Reply::Refused(refusal),
+            };
+            named = Some((asked, spec.clone()));
+            let resolved = self.resolve_next(before, &spec, caller, &sent, found, uid);
+            let tasks = u64::from(spec.task_count());
+            let resolved = resolved
+                .and_then(|resolved| counted.add(accounting, &spec, uid, tasks).map(|()| resolved));
+            let resolved = match resolved {
                 Ok(resolved) => resolved,
                 Err(refusal) => return Reply::Refused(refusal),
             };
-            before = Some((spec, resolved.clone()));
+            before = Some((spec.clone(), resolved.clone()));
+            let spec = &spec;
             let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
@@ -74,7 +91,7 @@ impl Core {
             records.push(record);
             next = JobId(next.0 + 1 + own);
         }
-        note_unmanaged_names(&records, &mut warnings);
+        note_unmanaged_names(&self.cluster.accounting, &records, &mut warnings);
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
@@ -90,7 +107,7 @@ impl Core {
     /// Checks and resolves a job; what it has in common with the one before it is not worked out again.
     fn resolve_next(
         &self,
-        before: Option<(&Arc<JobSpec>, Resolved)>,
+        before: Option<(Arc<JobSpec>, Resolved)>,
         spec: &Arc<JobSpec>,
         caller: &Caller,
         sent: &BTreeSet<ContentHash>,
@@ -103,8 +120,12 @@ impl Core {
             self.check_lease(spec)?;
         }
         match before {
-            Some((before, resolved)) if same || asks_the_same(before, spec) => Ok(resolved),
-            _ => resolve(&self.cluster, uid, spec),
+            Some((before, resolved)) if same || asks_the_same(&before, spec) => Ok(resolved),
+            _ => {
+                let resolved = resolve(&self.cluster, uid, spec)?;
+                let limit = time_within(&self.cluster.accounting, spec, resolved.limit)?;
+                Ok(Resolved { limit, ..resolved })
+            }
         }
     }
 
@@ -297,11 +318,18 @@ fn new_record(
     }
 }
 
-fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
+fn note_unmanaged_names(accounting: &Accounting, records: &[JobRecord], warnings: &mut Vec<String>) {
     let mut names: BTreeSet<String> = BTreeSet::new();
+    let managed = [!accounting.accounts.is_empty(), !accounting.qos.is_empty()];
+    let what = match managed {
+        [false, false] => "accounts or QOS",
+        [false, true] => "accounts",
+        _ => "QOS",
+    };
     for record in records {
-        for (word, name) in [("account", &record.spec.account), ("QOS", &record.spec.qos)] {
-            if !name.is_empty() {
+        let said = [("account", &record.spec.account), ("QOS", &record.spec.qos)];
+        for ((word, name), managed) in said.into_iter().zip(managed) {
+            if !name.is_empty() && !managed {
                 names.insert(format!("{word} `{name}`"));
             }
         }
@@ -309,7 +337,7 @@ fn note_unmanaged_names(records: &[JobRecord], warnings: &mut Vec<String>) {
     if !names.is_empty() {
         let names: Vec<String> = names.into_iter().collect();
         let list = names.join(", ");
-        warnings.push(format!("no accounts or QOS are defined here; {list} is recorded and decides nothing"));
+        warnings.push(format!("no {what} are defined here; {list} is recorded and decides nothing"));
     }
 }
 

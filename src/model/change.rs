@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{AccountRecord, QosRecord};
 use super::identity::Serial;
 use super::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
@@ -163,6 +164,14 @@ pub enum Change {
     },
     /// How long fenced attempts run on without contact, unless their job says otherwise.
     Lease(Seconds),
+    /// An account.
+    Account(Box<AccountRecord>),
+    /// An account was forgotten.
+    AccountRemoved(String),
+    /// A quality of service.
+    Qos(Box<QosRecord>),
+    /// A quality of service was forgotten.
+    QosRemoved(String),
 }
 
 /// Who did what, when, from where, allowed or refused.

@@ -1,5 +1,6 @@
 //! What we talk about: jobs, arrays, attempts, nodes, resources, identities and times, as types. Pure.
 
+pub mod account;
 pub mod bug;
 pub mod change;
 pub mod identity;

@@ -226,6 +226,10 @@ pub struct Whoami {
     pub jobs: u64,
     /// The most that are allowed.
     pub jobs_max: u64,
+    /// The accounts that the caller may use, the default first; empty while none are defined.
+    pub accounts: Vec<String>,
+    /// The accounts below which the caller may change things.
+    pub coordinates: Vec<String>,
 }
 
 /// A node.

@@ -134,10 +134,23 @@ pub enum Verb {
     /// Certificates
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Ca(Ca),
-    /// Accounts
+    /// Accounts: who may submit in whose name, as a tree
+    ///
+    /// Once one is defined, a job needs an account that its user is in: `-A` names it, else it is the one for which
+    /// the user is in `default-for`, else the first by name. Coordinators change what is below their own.
+    ///
+    /// Keys: `parent=ACCOUNT` `users=A,B` `coordinators=A,B` `default-for=A,B` (each also `+A,-B`: with A, without
+    /// B) `max-submitted=N` (unfinished jobs; each task of an array counts) `max-time=TIME`, and
+    /// `max-submitted-per-user=N` for each user. What binds an account binds all below it together.
+    /// `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Account(Named),
     /// Qualities of service
+    ///
+    /// Once one is defined, a job may name no other; one called `normal` is that of jobs that name none.
+    ///
+    /// Keys: `priority=N` (added to the priority of its jobs) `max-submitted=N` `max-time=TIME`, and
+    /// `max-submitted-per-user=N` for each user. `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Qos(Named),
     /// The cluster's configuration
@@ -308,7 +321,7 @@ pub enum Named {
         name: String,
         /// What
         #[arg(value_name = "KEY=VALUE")]
-        settings: Vec<Setting>,
+        given: Vec<Setting>,
     },
     /// Change one
     Set {
@@ -316,7 +329,7 @@ pub enum Named {
         name: String,
         /// What
         #[arg(value_name = "KEY=VALUE", required = true)]
-        settings: Vec<Setting>,
+        given: Vec<Setting>,
     },
     /// All of them
     List,
@@ -346,14 +359,6 @@ pub enum Config {
 impl Definition for JCtld {
     const LATER: &'static [&'static str] = &[
         "ca rotate",
-        "account add",
-        "account set",
-        "account list",
-        "account remove",
-        "qos add",
-        "qos set",
-        "qos list",
-        "qos remove",
         "config export",
         "config apply",
         "upgrade",

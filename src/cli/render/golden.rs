@@ -268,6 +268,8 @@ fn the_cluster_and_the_caller() {
     let mut text = usage::usage(&rows, UsageBy::User).text(true, None);
     text += &usage::usage(&rows, UsageBy::Account).text(true, None);
     let who = Whoami {
+        accounts: vec!["physics".to_owned(), "atoms".to_owned()],
+        coordinates: vec![],
         name: "alice".to_owned(),
         uid: Some(Uid(1000)),
         role: Role::User,

@@ -1,0 +1,166 @@
+//! Accounts and qualities of service: any name while none are defined, none but the user's own afterwards.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, Output, finish};
+use crate::{show, submit};
+
+#[test]
+fn accounts() {
+    let cluster = Cluster::builder().cpus(4).start();
+    any_name_while_none_are_defined(&cluster);
+    definitions_that_make_no_sense(&cluster);
+    only_ones_own(&cluster);
+    coordinators_act_below_their_own(&cluster);
+    limits_when_submitting(&cluster);
+    qualities_of_service(&cluster);
+    cluster.kill9("jctld");
+    cluster.wait_until("the controller to be back", || cluster.run("jqueue", ["whoami"]).code == 0);
+    they_outlive_the_controller(&cluster);
+}
+
+/// Who runs the tests.
+fn me(cluster: &Cluster) -> String {
+    cluster.run("jqueue", ["whoami", "--json"]).json()["data"]["name"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn jctld(cluster: &Cluster, words: &[&str]) -> String {
+    cluster.run("jctld", words).ok()
+}
+
+/// A command ends with that code and says that.
+#[track_caller]
+fn fails(output: &Output, code: i32, with: &str) {
+    output.expect(code);
+    assert!(output.stderr.contains(with), "no `{with}` in {}", output.stderr);
+}
+
+/// As ben, who is no admin.
+fn ben(cluster: &Cluster, words: &[&str]) -> Output {
+    let mut command = cluster.command("jctld");
+    command.args(words).env("JSCHED_CONFIG", cluster.work.join("ben/client.toml"));
+    finish(command, "")
+}
+
+#[track_caller]
+fn account(cluster: &Cluster, name: &str) -> Value {
+    let all = cluster.run("jctld", ["account", "list", "--json"]).json();
+    let found = all["data"].as_array().unwrap().iter().find(|one| one["name"] == name).cloned();
+    found.unwrap_or(Value::Null)
+}
+
+fn any_name_while_none_are_defined(cluster: &Cluster) {
+    let output = cluster.run("jsubmit", ["-A", "any", "-q", "any", "-H", "--parsable", "--wrap", "true"]);
+    assert!(output.stderr.contains("no accounts or QOS are defined here"), "{}", output.stderr);
+    assert_eq!(show(cluster, &output.ok())["account"], "any");
+    assert_eq!(cluster.run("jctld", ["account", "list", "--json"]).json()["data"], json!([]));
+}
+
+fn definitions_that_make_no_sense(cluster: &Cluster) {
+    let out = cluster.work.join("ben").display().to_string();
+    jctld(cluster, &["user", "add", "ben", "--uid", "61234", "--out", &out]);
+    let refused = |code: i32, words: &[&str], with: &str| fails(&cluster.run("jctld", words), code, with);
+    refused(1, &["account", "set", "physics", "users=ben"], "no account `physics`");
+    refused(1, &["account", "add", "physics", "users=nobody-here"], "users: there is no user");
+    refused(1, &["account", "add", "physics", "parent=all"], "parent: there is no account `all`");
+    refused(64, &["account", "add", "physics", "max-submitted=some"], "max-submitted");
+    refused(64, &["account", "add", "physics", "colour=red"], "colour");
+    refused(65, &["account", "add", "physics", "max-gpus=3"], "not supported yet: max-gpus");
+    jctld(cluster, &["account", "add", "physics"]);
+    jctld(cluster, &["account", "add", "atoms", "parent=physics"]);
+    jctld(cluster, &["account", "add", "ions", "parent=atoms"]);
+    refused(1, &["account", "add", "atoms"], "exists already");
+    let circle = "parent: physics would stand above itself: physics below ions below atoms below physics";
+    refused(1, &["account", "set", "physics", "parent=ions"], circle);
+    refused(1, &["account", "remove", "atoms"], "account ions stands below atoms");
+    refused(1, &["qos", "remove", "fast"], "no QOS `fast`");
+    let unknown = cluster.run("jnode", ["partition", "set", "main", "accounts=chemistry"]);
+    fails(&unknown, 1, "accounts: there is no account `chemistry`");
+}
+
+fn only_ones_own(cluster: &Cluster) {
+    let me = me(cluster);
+    fails(&cluster.run("jsubmit", ["--wrap", "true"]), 1, "is in no account");
+    jctld(cluster, &["account", "set", "physics", &format!("users=+{me}")]);
+    let (users, default) = (format!("users={me},ben"), format!("default-for={me}"));
+    jctld(cluster, &["account", "set", "atoms", &users, &default]);
+    let ions = cluster.run("jsubmit", ["-A", "ions", "--wrap", "true"]);
+    fails(&ions, 1, "is not in account `ions`");
+    fails(&ions, 1, "yours: atoms, physics");
+    fails(&cluster.run("jsubmit", ["-A", "any", "--wrap", "true"]), 1, "no account `any`");
+    let plain = submit(cluster, ["--wrap", "true"]);
+    let named = submit(cluster, ["-A", "physics", "--wrap", "true"]);
+    assert_eq!(show(cluster, &plain)["account"], "atoms");
+    assert_eq!(show(cluster, &named)["account"], "physics");
+    let who = cluster.run("jqueue", ["whoami", "--json"]).json();
+    assert_eq!(who["data"]["accounts"], json!(["atoms", "physics"]));
+    let held = submit(cluster, ["-H", "--wrap", "true"]);
+    fails(&cluster.run("jqueue", ["set", &held, "account=ions"]), 1, "is not in account `ions`");
+    cluster.run("jqueue", ["set", &held, "account=physics"]).ok();
+    assert_eq!(show(cluster, &held)["account"], "physics");
+    // A partition may be for some accounts alone.
+    cluster.run("jnode", ["partition", "set", "beams", "accounts=physics", "nodes=all"]).ok();
+    fails(&cluster.run("jsubmit", ["-p", "beams", "--wrap", "true"]), 1, "not `atoms`");
+    cluster.run("jsubmit", ["-p", "beams", "-A", "physics", "-H", "--wrap", "true"]).ok();
+    jctld(cluster, &["account", "remove", "ions"]);
+    let held = submit(cluster, ["-H", "--wrap", "true"]);
+    fails(&cluster.run("jctld", ["account", "remove", "atoms"]), 1, "is of account atoms");
+    cluster.run("jcancel", [&held]).ok();
+}
+
+fn coordinators_act_below_their_own(cluster: &Cluster) {
+    ben(cluster, &["account", "list"]).expect(77);
+    ben(cluster, &["account", "add", "optics", "parent=physics"]).expect(77);
+    jctld(cluster, &["account", "set", "physics", "coordinators=ben"]);
+    ben(cluster, &["account", "add", "optics", "parent=physics", "users=ben", "max-time=1h"]).ok();
+    ben(cluster, &["account", "list"]).ok();
+    ben(cluster, &["account", "set", "physics", "users=+ben"]).expect(77);
+    ben(cluster, &["account", "add", "other", "users=ben"]).expect(77);
+    ben(cluster, &["account", "set", "optics", "parent="]).expect(77);
+    ben(cluster, &["account", "remove", "physics"]).expect(77);
+    ben(cluster, &["qos", "add", "fast", "priority=9"]).expect(77);
+    ben(cluster, &["account", "set", "optics", "users=-ben"]).ok();
+    ben(cluster, &["account", "remove", "optics"]).ok();
+    assert_eq!(account(cluster, "optics"), Value::Null);
+}
+
+fn limits_when_submitting(cluster: &Cluster) {
+    jctld(cluster, &["account", "set", "atoms", "max-time=1h", "max-submitted=3"]);
+    // What ran before is over, so that only what follows counts.
+    cluster.wait_until("earlier jobs to end", || account(cluster, "atoms")["used"]["submitted"] == 0);
+    let array = cluster.run("jsubmit", ["-H", "-a", "0-3", "--wrap", "true"]);
+    fails(&array, 1, "account atoms may have 3 unfinished jobs; there are 0, and 4 more are too many");
+    let long = cluster.run("jsubmit", ["-t", "2h", "--wrap", "true"]);
+    fails(&long, 1, "is more than account atoms allows: 01:00:00");
+    let array = submit(cluster, ["-H", "-a", "0-2", "--wrap", "true"]);
+    assert_eq!(show(cluster, &array)["time_limit_seconds"], 3_600);
+    assert_eq!(account(cluster, "atoms")["used"]["submitted"], 3);
+    assert!(account(cluster, "physics")["used"]["submitted"].as_u64() > Some(3), "with all below it");
+    fails(&cluster.run("jsubmit", ["--wrap", "true"]), 1, "AssocGrpSubmitJobsLimit");
+    cluster.run("jcancel", [&array]).ok();
+    assert_eq!(account(cluster, "atoms")["used"]["submitted"], 0);
+    submit(cluster, ["-H", "--wrap", "true"]);
+}
+
+fn qualities_of_service(cluster: &Cluster) {
+    jctld(cluster, &["qos", "add", "normal", "max-submitted-per-user=2"]);
+    jctld(cluster, &["qos", "add", "fast", "priority=500"]);
+    fails(&cluster.run("jsubmit", ["-q", "slow", "--wrap", "true"]), 1, "no QOS `slow`");
+    let plain = show(cluster, &submit(cluster, ["-H", "--wrap", "true"]));
+    let fast = show(cluster, &submit(cluster, ["-H", "-q", "fast", "--wrap", "true"]));
+    assert_eq!((&plain["qos"], &fast["qos"]), (&"normal".into(), &"fast".into()));
+    assert_eq!(fast["priority"].as_i64().unwrap() - plain["priority"].as_i64().unwrap(), 500);
+    let many = cluster.run("jsubmit", ["-H", "-A", "physics", "-a", "1-2", "--wrap", "true"]);
+    fails(&many, 1, "QOSMaxSubmitJobPerUserLimit");
+    fails(&cluster.run("jctld", ["qos", "remove", "fast"]), 1, "is of QOS fast");
+}
+
+fn they_outlive_the_controller(cluster: &Cluster) {
+    let atoms = account(cluster, "atoms");
+    assert_eq!((&atoms["parent"], &atoms["limits"]["submitted"]), (&"physics".into(), &3.into()));
+    assert_eq!(atoms["used"]["submitted"], 3, "counted anew from the jobs: {atoms}");
+    assert_eq!(atoms["default_for"], json!([me(cluster)]));
+    jctld(cluster, &["user", "remove", "ben"]);
+    assert_eq!(account(cluster, "physics")["coordinators"], json!([]));
+}
