@@ -1,5 +1,9 @@
 //! Dependencies: resolved to numbers at submit, looked at again only when a parent starts or ends.
+//!
+//! `singleton` means all earlier jobs of a name, and still costs one number a job: whoever asks for it waits for the
+//! newest of them, and when that one has ended, for the newest of those that are left.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Core;
@@ -17,6 +21,10 @@ use crate::model::task_set::TaskSet;
 use crate::model::time::{Now, WallTime};
 use crate::wire::client::{Refusal, RefusalCode};
 
+/// How many jobs and tasks the jobs of one user may wait for, all together: each takes about half a kilobyte. Small in
+/// tests, so that its edge can be seen.
+pub const WAITS_PER_USER_MAX: u64 = if cfg!(test) { 700 } else { 500_000 };
+
 /// What a look at a parent says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -26,18 +34,29 @@ enum Verdict {
     HoldsAt(WallTime),
     /// It may hold later.
     Open,
+    /// It may hold later, and that one is waited for by now.
+    Moves(JobId),
     /// It can hold no more, and why.
     Never(String),
 }
 
+/// The jobs of a submission that come before the one that is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    /// In order of their numbers.
+    pub(super) records: Vec<Arc<JobRecord>>,
+    /// The last of each name.
+    named: BTreeMap<&'a str, JobId>,
+}
+
 impl Core {
-    /// Turns conditions into numbers. `earlier` are the records of the same submission.
+    /// Turns conditions into numbers, for a job that is to have the number `id`.
     pub(super) fn resolve_dependencies(
         &self,
         caller: &Caller,
         spec: &JobSpec,
-        numbers: &[JobId],
-        earlier: &[JobRecord],
+        id: JobId,
+        batch: &Batch,
         found: &Found,
     ) -> Result<Vec<Wait>, Refusal> {
         let caller = &caller.identity;
@@ -46,8 +65,8 @@ impl Core {
         for condition in &spec.dependencies.conditions {
             let wait = |parent, tasks| Wait { condition: condition.clone(), parent, tasks, holds_at: None };
             match &condition.parent {
-                Parent::Batch(place) => match numbers.get(*place as usize) {
-                    Some(number) => waits.push(wait(*number, None)),
+                Parent::Batch(place) => match batch.records.get(*place as usize) {
+                    Some(record) => waits.push(wait(record.id, None)),
                     None => {
                         return Err(Refusal::new(
                             RefusalCode::Invalid,
@@ -58,9 +77,9 @@ impl Core {
                 },
                 Parent::Nobody => {
                     let name = spec.name.as_str();
-                    let mine = self.unfinished_named(uid, name).map(|job| job.id());
-                    let batch = earlier.iter().filter(|record| record.spec.name == name).map(|r| r.id);
-                    waits.extend(mine.chain(batch).map(|parent| wait(parent, None)));
+                    let newest = batch.named.get(name).copied();
+                    let newest = newest.or_else(|| self.unfinished_before(uid, name, id));
+                    waits.extend(newest.map(|parent| wait(parent, None)));
                 }
                 Parent::Job(number) => {
                     let wait = self.wait_on_number(*number, found, condition)?;
@@ -76,12 +95,12 @@ impl Core {
                     waits.push(wait(job.id(), Some(set)));
                 }
                 Parent::Name(name) => {
-                    let batch = earlier.iter().rev().find(|record| &record.spec.name == name);
                     let near = |job: &&Job| in_reach(caller, &job.record);
-                    let here = self.named(uid, name).rev().find(near).map(Job::id);
+                    let here = self.named(uid, name, JobId(u64::MAX)).rev().find(near).map(Job::id);
                     let mut past = found.jobs.values().rev().map(|job| &**job).filter(near);
                     let history = past.find(|job| &job.record.spec.name == name).map(|job| job.id());
-                    let newest = batch.map(|record| record.id).or(here.max(history));
+                    let batch = batch.named.get(name.as_str()).copied();
+                    let newest = batch.or(here.max(history));
                     let newest = newest.ok_or_else(|| no_parent(&format!("name:{name}")))?;
                     waits.push(wait(newest, None));
                 }
@@ -92,14 +111,25 @@ impl Core {
                 let message = format!("aftercorr names a whole array, not tasks of {}", wait.parent);
                 return Err(Refusal::new(RefusalCode::Invalid, message, "afterok takes tasks"));
             }
-            let batch =
-                numbers.iter().position(|number| *number == wait.parent).and_then(|at| earlier.get(at));
-            let parent = batch.map(|record| &record.spec);
+            let parent = batch.of_number(wait.parent).map(|record| &record.spec);
             let parent = parent.or_else(|| self.parent(wait.parent, found).map(|job| &job.record.spec));
             let parent = parent.ok_or_else(|| no_parent(&wait.parent.to_string()))?;
             wait.condition = Core::correlated_condition(spec, (wait.parent, parent), &wait.condition)?;
         }
         Ok(waits)
+    }
+
+    /// Whether an owner may wait for so many more.
+    pub(super) fn check_waits(&self, uid: Uid, more: usize) -> Result<(), Refusal> {
+        let mine = self.cluster.waits_of.get(&uid).copied().unwrap_or_default();
+        if more == 0 || mine.saturating_add(more as u64) <= WAITS_PER_USER_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "your jobs wait for {mine} jobs, and {more} more would make that more than {WAITS_PER_USER_MAX}, the most for one user"
+        );
+        let hint = "put a job between that waits for all and is waited for by all, or use arrays";
+        Err(Refusal::new(RefusalCode::Limit, message, hint))
     }
 
     fn wait_on_number(&self, number: JobId, found: &Found, condition: &Dependency) -> Result<Wait, Refusal> {
@@ -122,9 +152,10 @@ impl Core {
         self.cluster.jobs.get(&id).map(|job| &**job).or_else(|| found.jobs.get(&id).map(|job| &**job))
     }
 
-    /// Unfinished jobs of that owner and name, oldest first.
-    pub(super) fn unfinished_named(&self, uid: Uid, name: &str) -> impl Iterator<Item = &Job> {
-        self.named(uid, name).filter(|job| job.ended.is_none())
+    /// The newest unfinished job of that owner and name before `id`.
+    pub(super) fn unfinished_before(&self, uid: Uid, name: &str, id: JobId) -> Option<JobId> {
+        let earlier = self.named(uid, name, id).rev();
+        earlier.filter(|job| job.ended.is_none()).map(Job::id).next()
     }
 
     /// From inside a job only what it reaches can be waited for by name or number.
@@ -135,9 +166,10 @@ impl Core {
         }
     }
 
-    fn named(&self, uid: Uid, name: &str) -> impl DoubleEndedIterator<Item = &Job> {
-        let name: std::sync::Arc<str> = name.into();
-        let range = (uid, name.clone(), JobId(0))..=(uid, name, JobId(u64::MAX));
+    /// The jobs of that owner and name before `id`, oldest first.
+    pub(super) fn named(&self, uid: Uid, name: &str, id: JobId) -> impl DoubleEndedIterator<Item = &Job> {
+        let name: Arc<str> = name.into();
+        let range = (uid, name.clone(), JobId(0))..(uid, name, id);
         self.cluster.by_name.range(range).filter_map(|(_, _, id)| self.cluster.jobs.get(id)).map(|job| &**job)
     }
 
@@ -164,10 +196,11 @@ impl Core {
         let mut held = false;
         let mut failed = None;
         for wait in job.record.blocked_by() {
-            match self.verdict(now, wait, found) {
+            match self.verdict(now, &job, wait, found) {
                 Verdict::Holds => held = true,
                 Verdict::HoldsAt(at) => open.push(Wait { holds_at: Some(at), ..wait.clone() }),
                 Verdict::Open => open.push(wait.clone()),
+                Verdict::Moves(parent) => open.push(Wait { parent, ..wait.clone() }),
                 Verdict::Never(why) => failed = Some(why),
             }
         }
@@ -224,7 +257,16 @@ impl Core {
         self.commit(Change::Job(Arc::new(record)), outcome);
     }
 
-    fn verdict(&self, now: Now, wait: &Wait, found: &Found) -> Verdict {
+    fn verdict(&self, now: Now, job: &Job, wait: &Wait, found: &Found) -> Verdict {
+        if wait.condition.kind == DependencyKind::Singleton {
+            let record = &job.record;
+            let waits = self.cluster.jobs.get(&wait.parent).is_some_and(|parent| parent.ended.is_none());
+            return match self.unfinished_before(record.uid, &record.spec.name, record.id) {
+                _ if waits => Verdict::Open,
+                Some(parent) => Verdict::Moves(parent),
+                None => Verdict::Holds,
+            };
+        }
         let Some(parent) = self.parent(wait.parent, found) else {
             return Verdict::Never(format!("job {} is not known any more", wait.parent));
         };
@@ -290,6 +332,18 @@ impl Core {
                 self.evaluate_dependencies(now, child, &Found::default(), outcome);
             }
         }
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn push(&mut self, spec: &'a JobSpec, record: JobRecord) {
+        self.named.insert(&spec.name, record.id);
+        self.records.push(Arc::new(record));
+    }
+
+    fn of_number(&self, id: JobId) -> Option<&JobRecord> {
+        let place = self.records.binary_search_by_key(&id, |record| record.id).ok()?;
+        self.records.get(place).map(|record| &**record)
     }
 }
 

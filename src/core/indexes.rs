@@ -34,6 +34,9 @@ impl Cluster {
         for wait in &record.waits_for {
             self.dependents.insert((wait.parent, record.id));
         }
+        if !record.waits_for.is_empty() {
+            *self.waits_of.entry(record.uid).or_default() += record.waits_for.len() as u64;
+        }
         self.descendants.extend(record.ancestors.iter().map(|ancestor| (*ancestor, record.id)));
     }
 
@@ -43,6 +46,13 @@ impl Cluster {
         self.by_name.remove(&(record.uid, Arc::from(record.spec.name.as_str()), record.id));
         for wait in &record.waits_for {
             self.dependents.remove(&(wait.parent, record.id));
+        }
+        if !record.waits_for.is_empty() {
+            let left = self.waits_of.remove(&record.uid).unwrap_or_default();
+            let left = left.saturating_sub(record.waits_for.len() as u64);
+            if left > 0 {
+                self.waits_of.insert(record.uid, left);
+            }
         }
         for ancestor in &record.ancestors {
             self.descendants.remove(&(*ancestor, record.id));

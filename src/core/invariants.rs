@@ -36,6 +36,14 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     for job in cluster.jobs.values().filter(|job| job.ended.is_none()) {
         *open.entry(job.record.uid).or_default() += 1;
     }
+    let mut waits: std::collections::BTreeMap<crate::model::ids::Uid, u64> =
+        std::collections::BTreeMap::new();
+    for job in cluster.jobs.values().filter(|job| !job.record.waits_for.is_empty()) {
+        *waits.entry(job.record.uid).or_default() += job.record.waits_for.len() as u64;
+    }
+    if !waits.iter().eq(cluster.waits_of.iter()) {
+        return Err(format!("jobs waited for by owner are {waits:?}, counted {:?}", cluster.waits_of));
+    }
     if !open.iter().eq(cluster.open_of.iter()) {
         return Err(format!("unfinished jobs by owner are {:?}, counted {open:?}", cluster.open_of));
     }

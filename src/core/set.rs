@@ -8,6 +8,7 @@ use super::Core;
 use super::authorise::{Right, allowed};
 use super::belong::{belong, may_move, time_within};
 use super::command::{Caller, Found, Outcome};
+use super::depend::Batch;
 use super::job::Job;
 use super::resolve::resolve;
 use super::select::Chosen;
@@ -159,10 +160,9 @@ impl Core {
         // Names mean the owner's jobs, whoever sets this; the reach stays the caller's.
         let identity = Identity { uid: Some(record.uid), ..caller.identity.clone() };
         let owner = Caller { identity, from: caller.from.clone() };
-        let mut waits = self.resolve_dependencies(&owner, &spec, &[], &[], found)?;
-        // For `singleton` only earlier jobs of the name count.
-        waits.retain(|wait| wait.condition.kind != DependencyKind::Singleton || wait.parent < record.id);
-        if self.is_circle(record.id, &waits) {
+        let waits = self.resolve_dependencies(&owner, &spec, record.id, &Batch::default(), found)?;
+        self.check_waits(record.uid, waits.len().saturating_sub(record.waits_for.len()))?;
+        if self.is_circle(record, &waits) {
             let message = format!("job {} would wait for itself", record.id);
             return Err(Refusal::new(
                 RefusalCode::Invalid,
@@ -174,21 +174,31 @@ impl Core {
     }
 
     /// Whether following who waits for whom leads back to the job.
-    fn is_circle(&self, id: JobId, waits: &[Wait]) -> bool {
-        let mut next: Vec<JobId> = waits.iter().map(|wait| wait.parent).collect();
+    fn is_circle(&self, record: &JobRecord, waits: &[Wait]) -> bool {
+        let mut next: Vec<JobId> = Vec::new();
+        waits.iter().for_each(|wait| self.all_parents(record, wait, &mut next));
         let mut seen: BTreeSet<JobId> = BTreeSet::new();
         while let Some(at) = next.pop() {
-            if at == id || seen.len() > CIRCLE_JOBS_MAX {
+            if at == record.id || seen.len() > CIRCLE_JOBS_MAX {
                 return true;
             }
             if !seen.insert(at) {
                 continue;
             }
             if let Some(job) = self.cluster.jobs.get(&at) {
-                next.extend(job.record.open_waits().map(|wait| wait.parent));
+                job.record.open_waits().for_each(|wait| self.all_parents(&job.record, wait, &mut next));
             }
         }
         false
+    }
+
+    /// The job that is waited for and those that will be after it.
+    fn all_parents(&self, record: &JobRecord, wait: &Wait, parents: &mut Vec<JobId>) {
+        parents.push(wait.parent);
+        if wait.condition.kind == DependencyKind::Singleton {
+            let earlier = self.named(record.uid, &record.spec.name, wait.parent);
+            parents.extend(earlier.filter(|job| job.ended.is_none()).take(CIRCLE_JOBS_MAX).map(Job::id));
+        }
     }
 }
 

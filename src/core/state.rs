@@ -43,6 +43,8 @@ pub struct Cluster {
     pub by_user: OrdSet<(Uid, JobId)>,
     /// How many unfinished jobs each owner has.
     pub open_of: OrdMap<Uid, u32>,
+    /// How many jobs those of each owner in memory wait for, all together.
+    pub waits_of: OrdMap<Uid, u64>,
     /// Jobs by owner and name.
     pub by_name: OrdSet<(Uid, Arc<str>, JobId)>,
     /// Who waits for whom: parent, child.

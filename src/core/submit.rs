@@ -7,6 +7,7 @@ use super::accounting::Accounting;
 use super::authorise::{Right, allowed};
 use super::belong::{Counted, belong, time_within};
 use super::command::{Caller, Found, Outcome};
+use super::depend::Batch;
 use super::job::Job;
 use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
@@ -48,7 +49,7 @@ impl Core {
         if let Err(refusal) = self.check_submission(uid, submit) {
             return Reply::Refused(refusal);
         }
-        let mut records = Vec::with_capacity(submit.specs.len());
+        let (mut batch, mut new_waits) = (Batch::default(), 0);
         let mut next = self.cluster.next_job;
         let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
         let mut warnings = Vec::new();
@@ -81,21 +82,25 @@ impl Core {
             };
             before = Some((spec.clone(), resolved.clone()));
             let spec = &spec;
-            let waits = match self.resolve_dependencies(caller, spec, &numbers, &records, found) {
+            let waits = match self.resolve_dependencies(caller, spec, next, &batch, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
             };
             numbers.push(next);
             let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
-            let record = new_record(next, &names, spec, resolved, waits, now);
-            records.push(record);
+            new_waits += waits.len();
+            if let Err(refusal) = self.check_waits(uid, new_waits) {
+                return Reply::Refused(refusal);
+            }
+            batch.push(asked, new_record(next, &names, spec, resolved, waits, now));
             next = JobId(next.0 + 1 + own);
         }
+        let records = batch.records;
         note_unmanaged_names(&self.cluster.accounting, &records, &mut warnings);
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
-            let first = records.into_iter().next().map(|record| Job::new(Arc::new(record)));
+            let first = records.into_iter().next().map(Job::new);
             outcome.demand = first.and_then(|job| self.demand(&job)).map(Box::new);
             return reply;
         }
@@ -172,7 +177,7 @@ impl Core {
         uid: Uid,
         submit: &Submit,
         found: &Found,
-        records: Vec<JobRecord>,
+        records: Vec<Arc<JobRecord>>,
         next: JobId,
         outcome: &mut Outcome,
     ) {
@@ -185,10 +190,11 @@ impl Core {
                 self.commit(Change::Content { owner: uid, hash: content.hash, bytes }, outcome);
             }
         }
+        outcome.changes.reserve(records.len() + 2);
         self.commit(Change::NextJob(next), outcome);
         for record in records {
             let id = record.id;
-            self.commit(Change::Job(Arc::new(record)), outcome);
+            self.commit(Change::Job(record), outcome);
             self.set_timers(id);
             self.tie(now, id);
             self.evaluate_dependencies(now, id, found, outcome);
@@ -318,7 +324,7 @@ fn new_record(
     }
 }
 
-fn note_unmanaged_names(accounting: &Accounting, records: &[JobRecord], warnings: &mut Vec<String>) {
+fn note_unmanaged_names(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let managed = [!accounting.accounts.is_empty(), !accounting.qos.is_empty()];
     let what = match managed {

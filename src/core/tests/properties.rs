@@ -240,3 +240,58 @@ fn a_cancelled_child_is_left_alone() {
     );
     assert_eq!(of_child.count(), 0);
 }
+
+/// Hundreds of jobs that each want to be alone of their name wait for one job each, and cancelling them all touches each
+/// of them a few times only, whatever the order.
+#[test]
+fn alone_of_a_name_costs_one_number_a_job() {
+    const JOBS: usize = 600;
+    let mut world = World::new(&[4]);
+    let mut alone = spec(1, None, None);
+    alone.dependencies.conditions.push(crate::model::spec::Dependency {
+        kind: crate::model::spec::DependencyKind::Singleton,
+        parent: crate::model::spec::Parent::Nobody,
+        delay: crate::model::time::Seconds(0),
+    });
+    let submit = crate::wire::client::Submit {
+        key: "many".to_owned(),
+        specs: std::iter::repeat_n(std::sync::Arc::new(alone), JOBS).collect(),
+        contents: vec![crate::wire::node::Content {
+            hash: crate::model::ids::ContentHash::of(b"x"),
+            bytes: b"x".to_vec(),
+        }],
+        test_only: false,
+    };
+    world.ask(crate::wire::client::Request::Submit(submit.clone()));
+    let waits = |world: &World| -> usize {
+        let jobs = world.core.cluster().jobs.values().filter(|job| job.ended.is_none());
+        jobs.map(|job| job.record.waits_for.len()).sum()
+    };
+    assert_eq!(waits(&world), JOBS - 1);
+    // The edge of what one user's jobs may wait for.
+    let more = |key: &str, jobs| crate::wire::client::Submit {
+        key: key.to_owned(),
+        specs: vec![submit.specs[0].clone(); jobs],
+        ..submit.clone()
+    };
+    let most = super::super::depend::WAITS_PER_USER_MAX as usize;
+    let reply = world.ask(crate::wire::client::Request::Submit(more("more", most - JOBS + 2)));
+    assert!(
+        matches!(&reply, crate::wire::client::Reply::Refused(why) if why.message.contains("more than 700")),
+        "{reply:?}"
+    );
+    let reply = world.ask(crate::wire::client::Request::Submit(more("most", most - JOBS + 1)));
+    assert!(matches!(reply, crate::wire::client::Reply::Submitted { .. }), "{reply:?}");
+    for job in (JOBS as u64 + 1..).take(most - JOBS + 1) {
+        world.act(Verb::Cancel { reason: String::new() }, JobId(job), vec![]);
+    }
+    // From the middle on, so that those behind have to find others to wait for.
+    for job in (300..400).chain(1..300) {
+        let before = world.log.len();
+        world.act(Verb::Cancel { reason: String::new() }, JobId(job), vec![]);
+        assert!(world.log.len() - before < 10);
+    }
+    assert_eq!(waits(&world), JOBS - 400);
+    world.plan();
+    assert_eq!(world.core.cluster().jobs.values().filter(|job| !job.live.is_empty()).count(), 1);
+}

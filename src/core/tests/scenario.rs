@@ -157,6 +157,10 @@ fn read_spec(words: &[&str]) -> crate::model::spec::JobSpec {
             made.dependencies.conditions.push(Dependency { kind, parent, delay: Seconds(0) });
         }
     }
+    if words.contains(&"singleton") {
+        let (kind, parent) = (DependencyKind::Singleton, Parent::Nobody);
+        made.dependencies.conditions.push(Dependency { kind, parent, delay: Seconds(0) });
+    }
     made
 }
 
