@@ -62,7 +62,11 @@ impl Core {
             }
             (false, None) => return Err(no_account(name)),
             (true, None) if accounting.accounts.len() >= ACCOUNTS_MAX => {
-                return Err(Refusal::new(RefusalCode::Limit, format!("{ACCOUNTS_MAX} accounts are the most"), ""));
+                return Err(Refusal::new(
+                    RefusalCode::Limit,
+                    format!("{ACCOUNTS_MAX} accounts are the most"),
+                    "",
+                ));
             }
             _ => {}
         }
@@ -70,7 +74,8 @@ impl Core {
         let record = self.new_account(now, old.unwrap_or_else(|| AccountRecord::new(name)), settings)?;
         // One default a user: whoever is given a new one loses the old one.
         let taken = |other: &&std::sync::Arc<AccountRecord>| {
-            other.name != record.name && other.default_for.iter().any(|user| record.default_for.contains(user))
+            other.name != record.name
+                && other.default_for.iter().any(|user| record.default_for.contains(user))
         };
         let others: Vec<AccountRecord> =
             self.cluster.accounting.accounts.values().filter(taken).map(|other| (**other).clone()).collect();
@@ -102,7 +107,8 @@ impl Core {
             Some(parent) => parent.as_deref(),
             None => old.and_then(|old| old.parent.as_deref()),
         };
-        let there = old.is_none_or(|old| may_change_account(&caller.identity, accounting, old.parent.as_deref()));
+        let there =
+            old.is_none_or(|old| may_change_account(&caller.identity, accounting, old.parent.as_deref()));
         if there && may_change_account(&caller.identity, accounting, under) {
             return Ok(());
         }
@@ -159,11 +165,13 @@ impl Core {
         let mut way: Vec<&str> = accounting.chain(parent).map(|one| one.name.as_str()).collect();
         if parent == name || way.contains(&name) {
             way.truncate(way.iter().position(|one| *one == name).map_or(way.len(), |at| at + 1));
-            let message = format!("parent: {name} would stand above itself: {name} below {}", way.join(" below "));
+            let message =
+                format!("parent: {name} would stand above itself: {name} below {}", way.join(" below "));
             return Err(Refusal::new(RefusalCode::Invalid, message, "name an account that is not below it"));
         }
         if way.len() + self.height(name) > ACCOUNT_DEPTH_MAX {
-            let message = format!("parent: more than {ACCOUNT_DEPTH_MAX} accounts would stand one above the other");
+            let message =
+                format!("parent: more than {ACCOUNT_DEPTH_MAX} accounts would stand one above the other");
             return Err(Refusal::new(RefusalCode::Limit, message, ""));
         }
         Ok(())
@@ -199,7 +207,11 @@ impl Core {
         for name in remove {
             if !set.remove(name) {
                 let message = format!("{key}: `{name}` is not there to be taken out");
-                return Err(Refusal::new(RefusalCode::NoSuchUser, message, "`jctld account list` shows who is"));
+                return Err(Refusal::new(
+                    RefusalCode::NoSuchUser,
+                    message,
+                    "`jctld account list` shows who is",
+                ));
             }
         }
         if set.len() > ACCOUNT_NAMES_MAX {
@@ -227,11 +239,13 @@ impl Core {
         }
         let conflict = |message: String, hint: &str| Err(Refusal::new(RefusalCode::Conflict, message, hint));
         if let Some(below) = accounting.below(name).next() {
-            return conflict(format!("account {} stands below {name}", below.name), "remove or move it first");
+            return conflict(
+                format!("account {} stands below {name}", below.name),
+                "remove or move it first",
+            );
         }
-        let names = |job: &&std::sync::Arc<super::job::Job>| {
-            job.ended.is_none() && job.record.spec.account == name
-        };
+        let names =
+            |job: &&std::sync::Arc<super::job::Job>| job.ended.is_none() && job.record.spec.account == name;
         if let Some(job) = self.cluster.jobs.values().find(names) {
             let hint = "wait, cancel them, or `jqueue set JOB account=`";
             return conflict(format!("job {} is of account {name}", job.id()), hint);
@@ -310,7 +324,8 @@ impl Core {
         if !self.cluster.accounting.qos.contains_key(name) {
             return Err(no_qos(name));
         }
-        let names = |job: &&std::sync::Arc<super::job::Job>| job.ended.is_none() && job.record.spec.qos == name;
+        let names =
+            |job: &&std::sync::Arc<super::job::Job>| job.ended.is_none() && job.record.spec.qos == name;
         if let Some(job) = self.cluster.jobs.values().find(names) {
             let message = format!("job {} is of QOS {name}", job.id());
             let hint = "wait, cancel them, or `jqueue set JOB qos=`";

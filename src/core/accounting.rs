@@ -204,7 +204,11 @@ impl Accounting {
     }
 
     /// The limits of accounts and quality of service that hold for a job, with their scopes' names.
-    pub fn limits<'a>(&'a self, account: &str, qos: &str) -> impl Iterator<Item = (bool, &'a str, &'a Limits)> {
+    pub fn limits<'a>(
+        &'a self,
+        account: &str,
+        qos: &str,
+    ) -> impl Iterator<Item = (bool, &'a str, &'a Limits)> {
         let accounts = self.chain(account).map(|one| (false, one.name.as_str(), &one.limits));
         accounts.chain(self.qos.get(qos).map(|one| (true, one.name.as_str(), &one.limits)))
     }

@@ -108,7 +108,8 @@ pub fn may_change_account(caller: &Identity, accounting: &Accounting, under: Opt
 /// Whether the caller may see what is defined of accounts.
 pub fn may_list_accounts(caller: &Identity, accounting: &Accounting) -> bool {
     allowed(caller.role, Right::Administer)
-        || (allowed(caller.role, Right::Coordinate) && accounting.coordinated_by(&caller.name).next().is_some())
+        || (allowed(caller.role, Right::Coordinate)
+            && accounting.coordinated_by(&caller.name).next().is_some())
 }
 
 /// Whether a job can be named at all: from inside a job only that job, the jobs that it submitted, and theirs.

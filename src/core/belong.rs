@@ -146,8 +146,9 @@ fn over_submitted(accounting: &Accounting, scope: &Scope, most: u32, more: u64) 
         Scope::Qos(name) => (format!("QOS {name}"), "QOSGrpSubmitJobsLimit"),
         Scope::QosUser(name, _) => (format!("each user of QOS {name}"), "QOSMaxSubmitJobPerUserLimit"),
     };
-    let message =
-        format!("{whose} may have {most} unfinished jobs; there are {now}, and {more} more are too many ({code})");
+    let message = format!(
+        "{whose} may have {most} unfinished jobs; there are {now}, and {more} more are too many ({code})"
+    );
     Err(Refusal::new(RefusalCode::Limit, message, "each task of an array counts; wait for some to end"))
 }
 

@@ -203,10 +203,7 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
-            Change::Account(_)
-            | Change::AccountRemoved(_)
-            | Change::Qos(_)
-            | Change::QosRemoved(_) => {
+            Change::Account(_) | Change::AccountRemoved(_) | Change::Qos(_) | Change::QosRemoved(_) => {
                 self.accounting.absorb(change);
                 touched.places = true;
             }

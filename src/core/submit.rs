@@ -74,8 +74,8 @@ impl Core {
             named = Some((asked, spec.clone()));
             let resolved = self.resolve_next(before, &spec, caller, &sent, found, uid);
             let tasks = u64::from(spec.task_count());
-            let resolved = resolved
-                .and_then(|resolved| counted.add(accounting, &spec, uid, tasks).map(|()| resolved));
+            let resolved =
+                resolved.and_then(|resolved| counted.add(accounting, &spec, uid, tasks).map(|()| resolved));
             let resolved = match resolved {
                 Ok(resolved) => resolved,
                 Err(refusal) => return Reply::Refused(refusal),

@@ -10,11 +10,11 @@ use super::tables::{Row, Table};
 use crate::core::audit::AuditHead;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
+use crate::model::account::{AccountRecord, QosRecord};
 use crate::model::change::{AuditRecord, Change};
 use crate::model::ids::{
     Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
 };
-use crate::model::account::{AccountRecord, QosRecord};
 use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
     Restored, Slots, SpentToken, TokenRecord, UserRecord,

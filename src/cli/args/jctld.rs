@@ -357,12 +357,6 @@ pub enum Config {
 }
 
 impl Definition for JCtld {
-    const LATER: &'static [&'static str] = &[
-        "ca rotate",
-        "config export",
-        "config apply",
-        "upgrade",
-        "reload",
-        "replay",
-    ];
+    const LATER: &'static [&'static str] =
+        &["ca rotate", "config export", "config apply", "upgrade", "reload", "replay"];
 }

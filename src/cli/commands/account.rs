@@ -99,7 +99,9 @@ fn account_settings(name: &str, given: &[Setting], here: &Here) -> Result<Accoun
         match setting.key.as_str() {
             key if LATER.contains(&key) => return Err(later(setting)),
             "parent" => settings.parent = Some((!value.is_empty()).then(|| value.to_owned())),
-            "share" => settings.share = Some(number(setting)?.unwrap_or(crate::model::account::SHARE_DEFAULT)),
+            "share" => {
+                settings.share = Some(number(setting)?.unwrap_or(crate::model::account::SHARE_DEFAULT))
+            }
             "users" => settings.users = Some(names(setting)?),
             "coordinators" => settings.coordinators = Some(names(setting)?),
             "default-for" => settings.default_for = Some(names(setting)?),
@@ -218,7 +220,8 @@ mod tests {
     #[test]
     fn settings_are_read_or_refused_with_their_key() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let set = read(&["parent=", "users=a, b", "coordinators=+c,-d", "max-time=2d", "max-submitted="]).unwrap();
+        let set =
+            read(&["parent=", "users=a, b", "coordinators=+c,-d", "max-time=2d", "max-submitted="]).unwrap();
         assert_eq!((set.parent, set.users), (Some(None), Some(Names::All(words(&["a", "b"])))));
         let edit = Names::Edit { add: words(&["c"]), remove: words(&["d"]) };
         assert_eq!((set.coordinators, set.limits.submitted), (Some(edit), Some(None)));

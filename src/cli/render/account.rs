@@ -10,7 +10,16 @@ use crate::wire::account::{AccountInfo, QosInfo, Used};
 
 /// The accounts, what they use of what they may.
 pub fn accounts(rows: &[AccountInfo], _clock: &Clock) -> Sheet {
-    let mut sheet = Sheet::new(&["ACCOUNT", "PARENT", ">RUN", ">CPUS", ">SUBMITTED", ">MAX-TIME", "USERS", "COORDINATORS"]);
+    let mut sheet = Sheet::new(&[
+        "ACCOUNT",
+        "PARENT",
+        ">RUN",
+        ">CPUS",
+        ">SUBMITTED",
+        ">MAX-TIME",
+        "USERS",
+        "COORDINATORS",
+    ]);
     sheet.rows = rows
         .iter()
         .map(|row| {

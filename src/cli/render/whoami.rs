@@ -32,13 +32,13 @@ pub fn whoami(who: &Whoami, side: &Side, clock: &Clock) -> String {
     };
     let list = |names: &[String]| names.join(", ");
     let mut lines = vec![
-            ("name", format!("{}{uid}", who.name)),
-            ("role", who.role.to_string()),
-            ("cluster", who.cluster.clone()),
-            ("controller", format!("{} (jsched {})", side.controller, who.version)),
-            ("clock", clock_words),
-            ("jobs", format!("{} unfinished of {} allowed", who.jobs, who.jobs_max)),
-            ("certificate", format!("good until {}", clock.local_or_dash(side.certificate_expires))),
+        ("name", format!("{}{uid}", who.name)),
+        ("role", who.role.to_string()),
+        ("cluster", who.cluster.clone()),
+        ("controller", format!("{} (jsched {})", side.controller, who.version)),
+        ("clock", clock_words),
+        ("jobs", format!("{} unfinished of {} allowed", who.jobs, who.jobs_max)),
+        ("certificate", format!("good until {}", clock.local_or_dash(side.certificate_expires))),
     ];
     if !who.accounts.is_empty() {
         lines.push(("accounts", list(&who.accounts)));

@@ -40,7 +40,9 @@ pub async fn account(
         AccountAct::QosList => {
             Reply::Accounts { accounts: Vec::new(), qos: accounting.qos.values().map(qos).collect() }
         }
-        _ => Reply::Accounts { accounts: accounting.accounts.values().map(account).collect(), qos: Vec::new() },
+        _ => {
+            Reply::Accounts { accounts: accounting.accounts.values().map(account).collect(), qos: Vec::new() }
+        }
     };
     replies.last(&reply).await
 }
