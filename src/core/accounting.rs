@@ -186,16 +186,13 @@ impl Accounting {
     pub fn scopes<'a>(&'a self, account: &str, qos: &str, uid: Uid) -> impl Iterator<Item = Scope> + use<'a> {
         let accounts = self.chain(account).flat_map(move |record| {
             let name: Arc<str> = record.name.as_str().into();
-            let user = is_bounded(&record.limits.each_user);
-            let user = user.then(|| Scope::AccountUser(name.clone(), uid));
-            [Some(Scope::Account(name)), user]
+            [Scope::Account(name.clone()), Scope::AccountUser(name, uid)]
         });
         let qos = self.qos.get(qos).into_iter().flat_map(move |record| {
             let name: Arc<str> = record.name.as_str().into();
-            let user = is_bounded(&record.limits.each_user).then(|| Scope::QosUser(name.clone(), uid));
-            [Some(Scope::Qos(name)), user]
+            [Scope::Qos(name.clone()), Scope::QosUser(name, uid)]
         });
-        accounts.chain(qos).flatten()
+        accounts.chain(qos)
     }
 
     /// The same for a job.
@@ -227,6 +224,20 @@ impl Accounting {
     /// What is used of a scope.
     pub fn used(&self, scope: &Scope) -> Used {
         self.used.get(scope).copied().unwrap_or_default()
+    }
+
+    /// What each user has of an account or a quality of service.
+    pub fn used_by_user(&self, scope: &Scope) -> impl Iterator<Item = (Uid, &Used)> {
+        let (Scope::Account(name) | Scope::AccountUser(name, _) | Scope::Qos(name) | Scope::QosUser(name, _)) = scope;
+        let of = |uid| match scope {
+            Scope::Account(_) | Scope::AccountUser(..) => Scope::AccountUser(name.clone(), uid),
+            Scope::Qos(_) | Scope::QosUser(..) => Scope::QosUser(name.clone(), uid),
+        };
+        let users = self.used.range(of(Uid(0))..=of(Uid(u32::MAX)));
+        users.filter_map(|(scope, used)| match scope {
+            Scope::AccountUser(_, uid) | Scope::QosUser(_, uid) => Some((*uid, used)),
+            _ => None,
+        })
     }
 
     /// Whether what is used has to be counted anew.
@@ -271,10 +282,6 @@ impl Accounting {
     pub fn all_used(&self) -> &OrdMap<Scope, Used> {
         &self.used
     }
-}
-
-fn is_bounded(caps: &Caps) -> bool {
-    *caps != Caps::default()
 }
 
 fn of_user<'a>(

@@ -193,6 +193,7 @@ impl Core {
         // What was held ahead has begun, perhaps, in the slot of one that has ended: there is none for each of them.
         let needed = node.allocated.plus(&slots.charge);
         let fits = needed.cpus <= total.cpus && needed.memory_bytes <= total.memory_bytes;
+        let fits = fits && self.cluster.accounting.room(&job.record, slots.charge.cpus) > 0;
         if !fits && slots.count == 0 {
             return;
         }

@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod first;
 mod indexes;
+mod limits;
 pub mod info;
 pub mod invariants;
 pub mod job;
@@ -86,6 +87,8 @@ pub struct Core {
     /// Nodes that serve one user alone.
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
+    /// The same of what limits bind together.
+    bounds: limits::Numbers,
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
@@ -117,6 +120,7 @@ impl Core {
             touched: Touched::default(),
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
+            bounds: limits::Numbers::default(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
             drains: BTreeSet::new(),

@@ -10,6 +10,7 @@ use super::belong::{belong, may_move, time_within};
 use super::command::{Caller, Found, Outcome};
 use super::depend::Batch;
 use super::job::Job;
+use super::limits::size_within;
 use super::resolve::resolve;
 use super::select::Chosen;
 use crate::model::change::Change;
@@ -76,6 +77,9 @@ impl Core {
         let mut resolved = resolve(&self.cluster, record.uid, &record.spec)?;
         if moves || settings.time.is_some() {
             resolved.limit = time_within(accounting, &record.spec, resolved.limit)?;
+        }
+        if moves || settings.cpus.is_some() {
+            size_within(accounting, &record.spec, resolved.cpus)?;
         }
         record.partitions = resolved.partitions;
         record.limit = resolved.limit;

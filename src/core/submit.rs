@@ -9,6 +9,7 @@ use super::belong::{Counted, belong, time_within};
 use super::command::{Caller, Found, Outcome};
 use super::depend::Batch;
 use super::job::Job;
+use super::limits::size_within;
 use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
@@ -129,6 +130,7 @@ impl Core {
             _ => {
                 let resolved = resolve(&self.cluster, uid, spec)?;
                 let limit = time_within(&self.cluster.accounting, spec, resolved.limit)?;
+                size_within(&self.cluster.accounting, spec, resolved.cpus)?;
                 Ok(Resolved { limit, ..resolved })
             }
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Output, finish};
-use crate::{show, submit};
+use crate::{log, show, submit, until, until_gate, wait, write};
 
 #[test]
 fn accounts() {
@@ -13,6 +13,7 @@ fn accounts() {
     only_ones_own(&cluster);
     coordinators_act_below_their_own(&cluster);
     limits_when_submitting(&cluster);
+    limits_on_what_runs(&cluster);
     qualities_of_service(&cluster);
     cluster.kill9("jctld");
     cluster.wait_until("the controller to be back", || cluster.run("jqueue", ["whoami"]).code == 0);
@@ -143,7 +144,48 @@ fn limits_when_submitting(cluster: &Cluster) {
     submit(cluster, ["-H", "--wrap", "true"]);
 }
 
+/// Who is over a limit waits and says so; others pass; an array keeps within it while the node refills its slots.
+fn limits_on_what_runs(cluster: &Cluster) {
+    jctld(cluster, &["account", "set", "atoms", "max-submitted=", "max-time="]);
+    jctld(cluster, &["account", "set", "physics", "max-cpus=2"]);
+    fails(&cluster.run("jsubmit", ["-c3", "--wrap", "true"]), 1, "account physics allows 2 at once");
+    let gate = until_gate("limit");
+    let job = |account: &str, cpus: &str| {
+        submit(cluster, ["-A", account, "-c", cpus, "--mem=10M", "-t", "10", "--wrap", &gate])
+    };
+    let (first, second, third) = (job("atoms", "1"), job("physics", "1"), job("atoms", "1"));
+    until(cluster, &second, "running");
+    let waiting = || show(cluster, &third)["reason"]["code"] == "AssocGrpCpuLimit";
+    cluster.wait_until("the third job to wait for the limit", waiting);
+    let why = cluster.run("jqueue", ["why", &third]).ok();
+    let (used, me) = ("account physics allows 2 cpus at once; 2 are in use", me(cluster));
+    assert!(why.contains(used) && why.contains(&format!("({me} 2)")), "{why}");
+    let used = account(cluster, "physics")["used"].clone();
+    assert_eq!((&used["running"], &used["cpus"]), (&2.into(), &2.into()));
+    let array = submit(cluster, ["-a", "0-19", "--mem=10M", "-t", "10", "--wrap", "date +%s%N; sleep 0.05; date +%s%N"]);
+    write(cluster, "limit", "");
+    for id in [&first, &second, &third, &array] {
+        assert_eq!(wait(cluster, id), 0);
+    }
+    assert!(at_once(cluster, &array) <= 2);
+    assert_eq!(account(cluster, "physics")["used"]["cpus"], 0);
+}
+
+/// How many tasks of an array ran at once at most, by what each of them printed when it started and ended.
+fn at_once(cluster: &Cluster, array: &str) -> usize {
+    let mut moments: Vec<(u128, i32)> = Vec::new();
+    for task in 0..20 {
+        let times = log(cluster, &format!("{array}_{task}"));
+        let times: Vec<u128> = times.lines().map(|line| line.parse().unwrap()).collect();
+        moments.extend([(times[0], 1), (times[1], -1)]);
+    }
+    moments.sort_unstable();
+    let mut now = 0;
+    moments.iter().map(|(_, step)| { now += step; now }).max().unwrap() as usize
+}
+
 fn qualities_of_service(cluster: &Cluster) {
+    jctld(cluster, &["account", "set", "atoms", "max-submitted=3"]);
     jctld(cluster, &["qos", "add", "normal", "max-submitted-per-user=2"]);
     jctld(cluster, &["qos", "add", "fast", "priority=500"]);
     fails(&cluster.run("jsubmit", ["-q", "slow", "--wrap", "true"]), 1, "no QOS `slow`");

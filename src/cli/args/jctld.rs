@@ -140,17 +140,21 @@ pub enum Verb {
     /// the user is in `default-for`, else the first by name. Coordinators change what is below their own.
     ///
     /// Keys: `parent=ACCOUNT` `users=A,B` `coordinators=A,B` `default-for=A,B` (each also `+A,-B`: with A, without
-    /// B) `max-submitted=N` (unfinished jobs; each task of an array counts) `max-time=TIME`, and
-    /// `max-submitted-per-user=N` for each user. What binds an account binds all below it together.
-    /// `KEY=` takes away what was set.
+    /// B) `max-running=N` `max-cpus=N` (at once) `max-submitted=N` (unfinished; each task of an array is a job) and
+    /// `max-running-per-user=N` `max-cpus-per-user=N` `max-submitted-per-user=N` for each user, `max-time=TIME` of a
+    /// job. What binds an account binds all below it together. `KEY=` takes away what was set.
+    ///
+    /// Beyond `max-submitted` and `max-time` a job is refused, and so is one that asks for more than `max-cpus`; for the
+    /// others it waits, and `jqueue why` says for which and who uses it. A limit that is lowered later ends nothing.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Account(Named),
     /// Qualities of service
     ///
     /// Once one is defined, a job may name no other; one called `normal` is that of jobs that name none.
     ///
-    /// Keys: `priority=N` (added to the priority of its jobs) `max-submitted=N` `max-time=TIME`, and
-    /// `max-submitted-per-user=N` for each user. `KEY=` takes away what was set.
+    /// Keys: `priority=N` (added to the priority of its jobs) and the limits of accounts: `max-running=N`
+    /// `max-cpus=N` `max-submitted=N` `max-running-per-user=N` `max-cpus-per-user=N` `max-submitted-per-user=N`
+    /// `max-time=TIME`. `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Qos(Named),
     /// The cluster's configuration
