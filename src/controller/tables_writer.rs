@@ -29,6 +29,9 @@ const GATHER: std::time::Duration = std::time::Duration::from_millis(100);
 /// Between two looks for what is too old to keep.
 const PRUNE_PAUSE: Seconds = Seconds(600);
 
+/// How much less of a scarce processor the tables' thread gets: about a third of another's (sched(7), nice value).
+const NICENESS: i32 = 5;
+
 /// An export that failed by itself is tried again after so long.
 const EXPORT_PAUSE: Seconds = Seconds(300);
 
@@ -101,6 +104,15 @@ impl Basket {
     }
 }
 
+/// Nobody waits for the tables, and somebody for almost everything else: where processors are scarce, this thread and
+/// those that it starts get less of them.
+fn give_way() {
+    // Of this thread alone, as Linux has it (setpriority(2), "C library/kernel differences").
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the tables' thread is as eager as the others");
+    }
+}
+
 impl TablesWriter {
     /// Starts the thread; it reports to the driver.
     pub fn start(
@@ -112,8 +124,10 @@ impl TablesWriter {
         let basket = Arc::<Basket>::default();
         let shared = Arc::clone(&basket);
         let mut writer = Writer::new(tables, content, rule, driver);
-        let thread =
-            std::thread::Builder::new().name("tables".to_owned()).spawn(move || writer.run(&shared))?;
+        let thread = std::thread::Builder::new().name("tables".to_owned()).spawn(move || {
+            give_way();
+            writer.run(&shared);
+        })?;
         Ok(TablesWriter { basket, thread })
     }
 

@@ -161,8 +161,11 @@ impl Core {
     ) {
         let lease = self.cluster.lease;
         let Some(session) = self.sessions.get_mut(&node) else { return };
-        let body =
-            session.first_of(job.id()).then(|| Box::new(self.settings.body_of(&job.record, &slots, lease)));
+        let first = session.first_of(job.id());
+        if first {
+            self.bodies_at.entry(job.id()).or_default().insert(node);
+        }
+        let body = first.then(|| Box::new(self.settings.body_of(&job.record, &slots, lease)));
         // The node looks at its own clock.
         let sight = self.sights.get(&node);
         let of_run = |run: &TaskRun| job.exceptions.range(run.first..=run.last);

@@ -148,9 +148,7 @@ impl Core {
                 }
             };
             if member {
-                nodes.extend(
-                    names.iter().filter(|name| !old.nodes.iter().flatten().any(|old| old == *name)).cloned(),
-                );
+                nodes.extend(names.iter().filter(|name| !old.has(name)).cloned());
             } else {
                 nodes.retain(|node| !names.contains(node));
             }

@@ -234,7 +234,7 @@ impl View {
         let last = job.worst.as_ref().and_then(|end| end.node).and_then(|node| self.cluster.nodes.get(&node));
         let share = |total| super::resolve::memory_on(&total, Memory::Share, job.record.cpus);
         let there = last.and_then(total).map(share);
-        there.or_else(|| self.cluster.nodes.values().filter_map(total).map(share).min()).unwrap_or(0)
+        there.unwrap_or_else(|| self.cluster.least_share().saturating_mul(job.record.cpus.into()))
     }
 
     fn waiting_reason(&self, job: &Job, state: State, explain: &dyn Fn(JobId) -> Option<Reason>) -> Reason {
@@ -275,7 +275,7 @@ impl View {
         if let Some((code, text)) = self.limits(job).into_iter().next() {
             return reason(code, text);
         }
-        if self.cluster.nodes.values().all(|node| node.record.hardware.is_none()) {
+        if !self.cluster.knows_nodes() {
             return reason("NoNodes", "no node has joined yet");
         }
         if let Some(name) = self.partition_down(job) {
@@ -380,9 +380,8 @@ impl View {
             0 => why,
             given_up => format!("{why} {given_up} attempts given up, not known to be dead").trim().to_owned(),
         };
-        let in_partition = |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| {
-            partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
-        };
+        let in_partition =
+            |partition: &&std::sync::Arc<crate::model::record::PartitionRecord>| partition.has(&record.name);
         NodeInfo {
             name: record.name.clone(),
             state: state.to_owned(),

@@ -25,6 +25,7 @@ pub mod invariants;
 pub mod job;
 mod lost;
 pub mod node_act;
+pub mod nodes;
 pub mod notes;
 pub mod pipeline;
 pub mod presence;
@@ -76,6 +77,8 @@ pub struct Core {
     next_session: u64,
     /// How fast tasks end where: what decides how many are handed out ahead.
     flows: BTreeMap<(JobId, NodeId), Flow>,
+    /// To which nodes each job's body was sent, at some time.
+    bodies_at: BTreeMap<JobId, BTreeSet<NodeId>>,
     /// Which nodes fail to launch.
     breakers: breaker::Breakers,
     /// What the scheduler has not been told yet.
@@ -114,6 +117,7 @@ impl Core {
             sessions: BTreeMap::new(),
             next_session: 1,
             flows: BTreeMap::new(),
+            bodies_at: BTreeMap::new(),
             breakers: breaker::Breakers::default(),
             untold: Touched::default(),
             unwritten: Touched::default(),

@@ -97,10 +97,7 @@ impl Core {
         let sight = self.sights.get(&record.id);
         let ready = sight.is_some_and(|sight| sight.takes_work());
         let ready = ready && !self.cluster.has_abandoned(record.id);
-        let partitions =
-            self.cluster.partitions.values().filter(|partition| {
-                partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
-            });
+        let partitions = self.cluster.partitions.values().filter(|partition| partition.has(&record.name));
         Some(Supply {
             total: hardware.resources,
             accepts: ready && record.admin == NodeAdmin::Up,

@@ -183,16 +183,12 @@ fn check_possible(cluster: &Cluster, uid: Uid, spec: &JobSpec, resolved: &Resolv
             ));
         }
     }
-    let known: Vec<(&Arc<Node>, Resources)> = cluster
-        .nodes
-        .values()
-        .filter_map(|node| Some((node, node.record.hardware.as_ref()?.resources)))
-        .collect();
-    if known.is_empty() {
+    if !cluster.knows_nodes() {
         return Ok(());
     }
-    let here: Vec<&(&Arc<Node>, Resources)> =
-        known.iter().filter(|(node, _)| may_run_on(cluster, uid, spec, &resolved.partitions, node)).collect();
+    let all = cluster.candidates(&resolved.partitions, &spec.place.nodes);
+    let all = all.filter_map(|node| Some((node, node.record.hardware.as_ref()?.resources)));
+    let here = all.filter(|(node, _)| may_run_on(cluster, uid, spec, &resolved.partitions, node));
     let fits = |total: &Resources| {
         let shape = Resources {
             cpus: resolved.cpus,
@@ -201,11 +197,18 @@ fn check_possible(cluster: &Cluster, uid: Uid, spec: &JobSpec, resolved: &Resolv
         };
         total.fits(&shape) > 0
     };
-    if here.iter().any(|(_, total)| fits(total)) {
-        return Ok(());
+    // Usually the first one fits, and no more of them are looked at.
+    let mut largest: Option<(&Arc<Node>, Resources)> = None;
+    for (node, total) in here {
+        if fits(&total) {
+            return Ok(());
+        }
+        let size = |total: &Resources| (total.cpus, total.memory_bytes);
+        if largest.as_ref().is_none_or(|(_, most)| size(&total) >= size(most)) {
+            largest = Some((node, total));
+        }
     }
     let asked = describe(resolved, spec);
-    let largest = here.iter().max_by_key(|(_, total)| (total.cpus, total.memory_bytes));
     let Some((node, total)) = largest else {
         return Err(Refusal::new(
             RefusalCode::Impossible,
@@ -230,9 +233,7 @@ fn check_possible(cluster: &Cluster, uid: Uid, spec: &JobSpec, resolved: &Resolv
 pub fn may_run_on(cluster: &Cluster, uid: Uid, spec: &JobSpec, partitions: &[String], node: &Node) -> bool {
     let record = &node.record;
     let in_partition = partitions.iter().any(|name| {
-        cluster.partitions.get(name.as_str()).is_some_and(|partition| {
-            partition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&record.name))
-        })
+        cluster.partitions.get(name.as_str()).is_some_and(|partition| partition.has(&record.name))
     });
     in_partition
         && record.only_uid.is_none_or(|only| only == uid)

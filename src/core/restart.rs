@@ -83,9 +83,7 @@ impl Core {
                 self.commit(Change::Slots { job: id, node, slots: None }, outcome);
                 self.flows.remove(&(id, node));
             }
-            for session in self.sessions.values_mut() {
-                session.forget_body(id);
-            }
+            self.forget_bodies(id);
         }
         self.wake_dependents(now, id, Some(set), outcome);
     }

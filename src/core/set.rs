@@ -122,8 +122,10 @@ impl Core {
 
     /// The nodes get the job's body anew with its next launch.
     pub(super) fn forget_bodies(&mut self, id: JobId) {
-        for session in self.sessions.values_mut() {
-            session.forget_body(id);
+        for node in self.bodies_at.remove(&id).unwrap_or_default() {
+            if let Some(session) = self.sessions.get_mut(&node) {
+                session.forget_body(id);
+            }
         }
     }
 

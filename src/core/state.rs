@@ -55,6 +55,8 @@ pub struct Cluster {
     pub on_node: OrdSet<(NodeId, JobId)>,
     /// Nodes.
     pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// How many nodes have so much memory for each processor, in bytes.
+    pub shares: OrdMap<u64, u32>,
     /// Nodes by name.
     pub node_names: OrdMap<Arc<str>, NodeId>,
     /// Partitions by name.
@@ -182,17 +184,8 @@ impl Cluster {
             Change::NextJob(number) => self.next_job = *number,
             Change::NextNode(number) => self.next_node = *number,
             Change::Node(record) => return self.absorb_node(record, touched),
-            Change::NodeRemoved(id) => {
-                if let Some(node) = self.nodes.remove(id) {
-                    self.node_names.remove(node.record.name.as_str());
-                }
-                touched.nodes.insert(*id);
-                touched.places = true;
-            }
-            Change::Partition(record) => {
-                self.partitions.insert(record.name.as_str().into(), Arc::new((**record).clone()));
-                touched.places = true;
-            }
+            Change::NodeRemoved(id) => self.absorb_node_removed(*id, touched),
+            Change::Partition(record) => self.absorb_partition(record, touched),
             Change::PartitionRemoved(name) => {
                 self.partitions.remove(name.as_str());
                 touched.places = true;
@@ -359,22 +352,6 @@ impl Cluster {
                 node.exclusive |= new.exclusive;
             }
         }
-    }
-
-    fn absorb_node(&mut self, record: &NodeRecord, touched: &mut Touched) {
-        touched.nodes.insert(record.id);
-        touched.places |= !self.nodes.contains_key(&record.id);
-        self.node_names.insert(record.name.as_str().into(), record.id);
-        let node = match self.nodes.get(&record.id) {
-            Some(old) => Node { record: Arc::new(record.clone()), ..(**old).clone() },
-            None => Node {
-                record: Arc::new(record.clone()),
-                allocated: Resources::default(),
-                slots: 0,
-                exclusive: false,
-            },
-        };
-        self.nodes.insert(record.id, Arc::new(node));
     }
 
     /// A job has ended, or is wanted again.

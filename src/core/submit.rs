@@ -228,17 +228,13 @@ impl Core {
             Output::Nothing => "none".to_owned(),
             Output::Pattern(pattern) => pattern.clone(),
         };
-        let largest_share = self.cluster.nodes.values().filter_map(|node| {
-            let total = node.record.hardware.as_ref()?.resources;
-            Some(super::resolve::memory_on(&total, record.memory, record.cpus))
-        });
         Receipt {
             partition: record.partitions.join(","),
             cpus: record.cpus,
             memory_bytes: match record.memory {
                 Memory::Fixed(bytes) => bytes,
                 Memory::Whole => 0,
-                Memory::Share => largest_share.min().unwrap_or(0),
+                Memory::Share => self.cluster.least_share().saturating_mul(record.cpus.into()),
             },
             memory_is_default: record.memory == Memory::Share,
             limit: record.limit,

@@ -62,7 +62,7 @@ impl View {
         for (code, text) in self.limits(job) {
             add(code, text, None);
         }
-        if self.cluster.nodes.values().all(|node| node.record.hardware.is_none()) {
+        if !self.cluster.knows_nodes() {
             add("NoNodes", "no node has joined the cluster yet".to_owned(), None);
         }
         for name in record.partitions.iter() {

@@ -299,7 +299,7 @@ pub struct Hardware {
 pub struct PartitionRecord {
     /// Its name.
     pub name: String,
-    /// Its nodes by name; `None`: all.
+    /// Its nodes by name, in the state in order and each once; `None`: all.
     pub nodes: Option<Vec<String>>,
     /// Used when a job names none.
     pub default: bool,
@@ -319,6 +319,14 @@ pub struct PartitionRecord {
     pub accounts: Vec<String>,
     /// In which order its jobs start.
     pub policy: PartitionPolicy,
+}
+
+impl PartitionRecord {
+    /// Whether it has a node of that name. Of a record of the state, whose list is in order.
+    pub fn has(&self, node: &str) -> bool {
+        let find = |nodes: &Vec<String>| nodes.binary_search_by(|name| name.as_str().cmp(node)).is_ok();
+        self.nodes.as_ref().is_none_or(find)
+    }
 }
 
 /// A user.
