@@ -1,6 +1,8 @@
 //! Group commit: changes gather in an open group, what depends on them is held until the log is durable up to it,
 //! and the one who feeds it is told when to stop. Pure: no clock, no log; it only keeps the order.
 
+pub mod parts;
+
 use std::collections::VecDeque;
 
 use crate::model::bug::{self, Bug};
@@ -10,7 +12,7 @@ use crate::model::ids::Position;
 pub const GROUPS_IN_FLIGHT_MAX: usize = 2;
 /// The most bytes that may be appended and not yet durable, the open group included.
 pub const BYTES_IN_FLIGHT_MAX: usize = 16 << 20;
-/// A group is closed at this size at the latest, so that it fits a frame with room to spare.
+/// A group takes no further command at this size.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// Changes of type `C` and what waits for them, of type `H`.
@@ -27,10 +29,17 @@ pub struct Committer<C, H> {
 /// A group that is ready to be appended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Closed<C> {
-    /// Its place in the log.
-    pub position: Position,
-    /// Its changes, in order.
-    pub changes: Vec<C>,
+    /// Where it begins in the log.
+    pub first: Position,
+    /// Its changes, in order, as they stand at this position and those that follow. Never empty.
+    pub parts: Vec<Vec<C>>,
+}
+
+impl<C> Closed<C> {
+    /// Its place in the log: that of its last part. Before that is durable nothing of it is.
+    pub fn position(&self) -> Position {
+        Position(self.first.0 + self.parts.len().saturating_sub(1) as u64)
+    }
 }
 
 impl<C, H> Committer<C, H> {
@@ -46,7 +55,7 @@ impl<C, H> Committer<C, H> {
         }
     }
 
-    /// The position that changes staged now will have.
+    /// The position that changes staged now will have, or one before it.
     pub fn position(&self) -> Position {
         self.next
     }
@@ -69,8 +78,10 @@ impl<C, H> Committer<C, H> {
         self.open.extend(changes);
         self.open_bytes += bytes;
         let behind = self.behind(false);
-        let early = bug::is_made(Bug::AnswerEarly) && self.open.len() == before;
-        self.held.push_back((if early { Position(0) } else { behind }, held));
+        if bug::is_made(Bug::AnswerEarly) && self.open.len() == before {
+            return self.held.push_front((Position(0), held));
+        }
+        self.held.push_back((behind, held));
     }
 
     /// Whether more commands may be taken: false while too much is not durable.
@@ -84,19 +95,20 @@ impl<C, H> Committer<C, H> {
         !self.open.is_empty() && self.in_flight.len() < GROUPS_IN_FLIGHT_MAX
     }
 
-    /// Closes the open group, if there is something in it and the log may take one more.
-    pub fn close(&mut self) -> Option<Closed<C>> {
+    /// Closes the open group, if there is something in it and the log may take one more. `split` makes parts of its changes
+    /// and their bytes, one at least.
+    pub fn close(&mut self, split: impl FnOnce(Vec<C>, usize) -> Vec<Vec<C>>) -> Option<Closed<C>> {
         if !self.could_close() {
             return None;
         }
-        let position = self.next;
-        self.next = Position(position.0 + 1);
-        self.in_flight.push_back((position, self.open_bytes));
-        self.open_bytes = 0;
-        Some(Closed { position, changes: std::mem::take(&mut self.open) })
+        let bytes = std::mem::take(&mut self.open_bytes);
+        let closed = Closed { first: self.next, parts: split(std::mem::take(&mut self.open), bytes) };
+        self.next = Position(closed.position().0 + 1);
+        self.in_flight.push_back((closed.position(), bytes));
+        Some(closed)
     }
 
-    /// The log is durable up to `position`.
+    /// The log is durable up to `position`, where a group ends.
     pub fn on_durable(&mut self, position: Position) {
         self.durable = self.durable.max(position);
         while self.in_flight.front().is_some_and(|(at, _)| *at <= self.durable) {
@@ -156,12 +168,17 @@ mod tests {
                         committer.stage(changes, usize::from(count), held);
                         held += 1;
                     }
-                    Step::Close => flying.extend(committer.close()),
+                    Step::Close => flying.extend(committer.close(|all, bytes| {
+                        // Now and then in several parts.
+                        let most = if bytes % 2 == 0 { all.len() } else { 1 };
+                        all.chunks(most.max(1)).map(<[u32]>::to_vec).collect()
+                    })),
                     Step::Durable => {
                         if let Some(group) = flying.pop_front() {
-                            prop_assert_eq!(group.changes.first().copied(), Some(durable_changes));
-                            durable_changes += group.changes.len() as u32;
-                            committer.on_durable(group.position);
+                            let changes = group.parts.concat();
+                            prop_assert_eq!(changes.first().copied(), Some(durable_changes));
+                            durable_changes += changes.len() as u32;
+                            committer.on_durable(group.position());
                         }
                     }
                 }
@@ -184,14 +201,14 @@ mod tests {
         assert!(committer.accepts());
         committer.stage([1], 1, ());
         assert!(!committer.accepts());
-        assert!(committer.close().is_some());
+        assert!(committer.close(|all, _| vec![all]).is_some());
         assert!(committer.accepts());
         committer.stage([1], BYTES_IN_FLIGHT_MAX - GROUP_BYTES_MAX, ());
         assert!(!committer.accepts());
-        assert!(committer.close().is_some());
+        assert!(committer.close(|all, _| vec![all]).is_some());
         committer.stage([1], 0, ());
-        assert!(committer.close().is_none(), "two groups are in flight");
+        assert!(committer.close(|all, _| vec![all]).is_none(), "two groups are in flight");
         committer.on_durable(Position(1));
-        assert!(committer.close().is_some());
+        assert!(committer.close(|all, _| vec![all]).is_some());
     }
 }

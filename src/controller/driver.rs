@@ -17,10 +17,10 @@ use super::tables_writer::{Durable, ExportAnswer, TablesWriter};
 use crate::core::pipeline::{Held, Pipeline};
 use crate::core::state::Outdated;
 use crate::core::{Command, Core, Effect};
-use crate::model::change::Group;
 use crate::model::ids::{Epoch, Incarnation, NodeId, Position, SessionId};
 use crate::model::record::TokenRecord;
 use crate::model::time::{Seconds, WallTime};
+use crate::net::points;
 use crate::sched::Demand;
 use crate::store::log::Log;
 use crate::wire::client::Reply;
@@ -305,7 +305,13 @@ impl<O: Outside> Loop<O> {
             self.sessions.remove(session);
         }
         self.urgent |= !matches!(command, Command::Report { .. } | Command::Beat { .. } | Command::Tick);
+        let place = match &command {
+            Command::Client { .. } => Some("controller.applied"),
+            Command::Plan(_) => Some("controller.plan-applied"),
+            _ => None,
+        };
         self.pipeline.apply(clock::now(), command, Waiter { answer, link });
+        place.into_iter().for_each(points::reach);
     }
 
     /// How long to wait for the next message.
@@ -326,8 +332,7 @@ impl<O: Outside> Loop<O> {
         let due = self.urgent || self.stopping || self.closed.elapsed() >= REPORTS_PACE;
         if let Some(group) = Some(()).filter(|()| due).and_then(|()| self.pipeline.close(clock::wall())) {
             (self.urgent, self.closed) = (false, Instant::now());
-            let work = LogWork::Append(group.position, Group { changes: group.changes });
-            if self.log.send(work).is_err() {
+            if self.log.send(LogWork::Append(group)).is_err() {
                 self.outside.fatal("the journal's thread is gone");
             }
         }

@@ -4,15 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use super::driver::{Driver, Gauges, Message};
-use crate::model::change::Group;
+use crate::commit::Closed;
+use crate::model::change::{Change, Group};
 use crate::model::ids::{Epoch, Position};
+use crate::net::points;
 use crate::store::log::{Log, LogError, Room};
 use crate::wire::codec::encode;
 
 /// What the log's thread is given.
 pub(super) enum LogWork {
     /// Append a group.
-    Append(Position, Group),
+    Append(Closed<Change>),
     /// Let go of the groups up to there.
     Trim(Position),
 }
@@ -27,19 +29,23 @@ pub(super) fn write_log<L: Log>(
 ) {
     let fatal = |error: LogError| driver.send(Message::Fatal(format!("the journal failed: {error}")));
     // Encoded here rather than on the core's thread, which has enough to do.
-    let append = |log: &mut L, position: Position, group: &Group| {
-        let frame = encode(group).map_err(|error| format!("a group can't be encoded: {error}"))?;
-        gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
-        log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))
+    let append = |log: &mut L, first: Position, parts: Vec<Vec<Change>>| {
+        for (position, changes) in (first.0..).map(Position).zip(parts) {
+            let frame =
+                encode(&Group { changes }).map_err(|error| format!("a group can't be encoded: {error}"))?;
+            gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
+            log.append(epoch, position, &frame).map_err(|error| format!("the journal failed: {error}"))?;
+        }
+        Ok(())
     };
     while let Ok(first) = frames.recv() {
         let mut last = None;
         let mut next = Some(first);
         while let Some(work) = next {
             let result = match work {
-                LogWork::Append(position, group) => {
-                    last = Some(position);
-                    append(log, position, &group)
+                LogWork::Append(group) => {
+                    last = Some(group.position());
+                    append(log, group.first, group.parts)
                 }
                 LogWork::Trim(position) => {
                     log.trim(Position(position.0 + 1)).map_err(|error| format!("the journal failed: {error}"))
@@ -50,9 +56,11 @@ pub(super) fn write_log<L: Log>(
             }
             next = frames.try_recv().ok();
         }
+        points::reach("controller.appended");
         if let Err(error) = log.sync() {
             return fatal(error);
         }
+        points::reach("controller.synced");
         if let Some(last) = last {
             driver.send(Message::LogDurable(last));
         }

@@ -15,6 +15,7 @@ use crate::model::identity::Identity;
 use crate::model::ids::{NodeId, SessionId};
 use crate::net::close::CloseCode;
 use crate::net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, Patience};
+use crate::net::points;
 use crate::wire::codec::{decode, encode};
 use crate::wire::data::DataHello;
 use crate::wire::join::{CheckReply, JoinReply, RenewRequest};
@@ -202,8 +203,15 @@ async fn read_reports(office: &Office, reader: &mut FrameReader, node: NodeId, s
             Ok(FromNode::Refused(refused)) => Command::NodeRefused { node, session, refused },
             Err(error) => return error.to_string(),
         };
+        let tells_end = matches!(&command, Command::Report { report, .. } if !report.ended.is_empty());
+        if tells_end {
+            points::reach("controller.end-heard");
+        }
         if office.driver.ask(command, None).await.is_none() {
             return "the controller is stopping".to_owned();
+        }
+        if tells_end {
+            points::reach("controller.end-recorded");
         }
     }
 }
@@ -215,6 +223,7 @@ async fn write_orders(
 ) -> String {
     while let Some(first) = receiver.recv().await {
         let mut next = Some(first);
+        let mut launches = false;
         while let Some(message) = next {
             let mut message = match message {
                 NodeMessage::Send(message) => message,
@@ -223,6 +232,10 @@ async fn write_orders(
             if let Err(error) = attach(office, &mut message).await {
                 // The tasks are the node's by now; without their content it can only report that.
                 tracing::error!(error, "content of an order is missing");
+            }
+            if is_launch(&message) {
+                launches = true;
+                points::reach("controller.before-launch");
             }
             let pushed = encode(&*message).map_err(|error| error.to_string());
             let pushed = pushed.and_then(|bytes| writer.push(&bytes).map_err(|error| error.to_string()));
@@ -239,8 +252,15 @@ async fn write_orders(
         if let Err(error) = writer.flush(PATIENCE).await {
             return error.to_string();
         }
+        if launches {
+            points::reach("controller.launch-sent");
+        }
     }
     "the session was taken over".to_owned()
+}
+
+fn is_launch(message: &ToNode) -> bool {
+    matches!(message, ToNode::Order(order) if matches!(order.act, Act::Launch(_)))
 }
 
 /// Puts the content that a job's body names beside it: the node keeps it no longer than the body.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::recent::Recent;
+use crate::commit::parts::Gathering;
 use crate::core::Cluster;
 use crate::core::state::Touched;
 use crate::model::bug::{self, Bug};
@@ -257,13 +258,14 @@ fn replay(
         return Ok(());
     }
     let mut touched = Touched::default();
-    let mut last = from;
+    let (mut last, mut gathering) = (from, Gathering::default());
     for group in journal.read(from)? {
         let (position, payload) = group?;
         let unreadable = |source| RecoveryError::Group { position, source };
         let group: Group = decode(&payload).map_err(unreadable)?;
+        let Some(changes) = gathering.take(group.changes) else { continue };
         let mut now = Touched::default();
-        for change in &group.changes {
+        for change in &changes {
             crate::core::Core::replay(cluster, change, &mut now);
         }
         now.stamp(position);

@@ -101,6 +101,7 @@ impl Core {
         let allowed = chosen.iter().try_for_each(|one| self.check(caller, act, one, found));
         let ahead = allowed.and_then(|()| match &act.verb {
             Verb::First if !act.dry_run => self.first(&chosen, outcome),
+            verb if is_requeue(verb) => self.check_requeue(&chosen).map(|()| BTreeMap::new()),
             _ => Ok(BTreeMap::new()),
         });
         let ahead = match ahead {

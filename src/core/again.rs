@@ -18,9 +18,30 @@ use crate::model::spec::DependencyKind;
 use crate::model::state::State;
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
-use crate::wire::client::ActLine;
+use crate::wire::client::{ActLine, Refusal, RefusalCode};
+
+/// The most ended tasks that one request runs again: the number of the next attempt is kept for each of them.
+pub const REQUEUE_TASKS_MAX: u64 = if cfg!(test) { 50 } else { 100_000 };
 
 impl Core {
+    /// Whether so many ended tasks may run again at once.
+    ///
+    /// # Errors
+    /// More than [`REQUEUE_TASKS_MAX`].
+    pub(super) fn check_requeue(&self, chosen: &[&Chosen]) -> Result<(), Refusal> {
+        let ended = |one: &&Chosen| one.job.tasks.select(Some(&one.set()), State::is_end).count();
+        let count: u64 = chosen.iter().map(ended).sum();
+        if count <= REQUEUE_TASKS_MAX {
+            return Ok(());
+        }
+        let message = format!("{count} tasks are more than the {REQUEUE_TASKS_MAX} that run again at once");
+        Err(Refusal::new(
+            RefusalCode::Limit,
+            message,
+            "name parts of the array: `jqueue requeue 123_[0-99999]`",
+        ))
+    }
+
     /// Runs the chosen tasks again; `with` is the job's record if it shall ask for something else from now on.
     pub(super) fn requeue(
         &mut self,

@@ -8,6 +8,7 @@ use super::command::{Effect, Outcome};
 use super::job::Job;
 use super::restart::may_start_again;
 use crate::agent::FREEZE_PATIENCE;
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{Attempt, Instance, NodeId, Ordinal, TaskRef};
 use crate::model::record::{Exception, Live, Phase, Slots, Wanted};
@@ -24,7 +25,8 @@ const CLOCK_DRIFT: u64 = 10;
 pub(super) fn give_up_at(policy: LostPolicy, lease: Seconds, heard: BootTime) -> Option<BootTime> {
     match policy {
         LostPolicy::Fenced(own) => {
-            let micros = own.unwrap_or(lease).micros().saturating_add(FREEZE_PATIENCE.micros());
+            let freezing = if bug::is_made(Bug::FreezeForgotten) { 0 } else { FREEZE_PATIENCE.micros() };
+            let micros = own.unwrap_or(lease).micros().saturating_add(freezing);
             Some(BootTime(heard.0.saturating_add(micros).saturating_add(micros / CLOCK_DRIFT)))
         }
         LostPolicy::Overlap => Some(heard),

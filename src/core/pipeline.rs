@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::Core;
 use super::command::{Command, Effect, Outcome};
 use super::state::{Outdated, Touched, View};
-use crate::commit::{Closed, Committer};
+use crate::commit::{Closed, Committer, parts};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{JobId, Position};
+use crate::model::record::JobRecord;
 use crate::model::time::{BootTime, Now, Seconds, WallTime};
 use crate::sched::Note;
 use crate::wire::node::ToNode;
@@ -124,12 +125,13 @@ impl<W: Default> Pipeline<W> {
 
     /// Closes the open group, if there is something in it and the log may take one more: it is to be appended.
     pub fn close(&mut self, at: WallTime) -> Option<Closed<Change>> {
-        let group = self.committer.close()?;
-        let view = Arc::new(self.core.view(group.position, at));
+        let group = self.committer.close(|changes, bytes| parts::split(changes, bytes, rough_bytes))?;
+        let position = group.position();
+        let view = Arc::new(self.core.view(position, at));
         let mut touched = self.core.take_unwritten();
-        touched.stamp(group.position);
+        touched.stamp(position);
         let jobs = std::mem::take(&mut self.jobs);
-        self.flying.push_back(Flying { position: group.position, view, touched, jobs });
+        self.flying.push_back(Flying { position, view, touched, jobs });
         Some(group)
     }
 
@@ -197,9 +199,10 @@ fn stamp(effect: &mut Effect, behind: Position) {
 fn rough_bytes(change: &Change) -> usize {
     match change {
         Change::Content { bytes, .. } => 64 + bytes.as_ref().map_or(0, Vec::len),
-        Change::Job(_) => 1_024,
-        Change::JobAgain { states, .. } => {
-            1_024 + states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>()
+        Change::Job(record) => record_bytes(record),
+        Change::JobAgain { record, states, exceptions } => {
+            let states = states.iter().map(|(_, set)| set.runs().len() * 8).sum::<usize>();
+            record_bytes(record) + states + exceptions.len() * 16
         }
         Change::Key(record) => 128 + record.reply.len(),
         Change::Waiting { set, .. } | Change::EndedUnstarted { set, .. } | Change::Live { set, .. } => {
@@ -207,6 +210,17 @@ fn rough_bytes(change: &Change) -> usize {
         }
         _ => 96,
     }
+}
+
+/// The same of a job's record, of which users decide about the most.
+fn record_bytes(record: &JobRecord) -> usize {
+    let spec = &record.spec;
+    let place = spec.place.partitions.iter().chain(&spec.place.nodes).chain(&spec.place.exclude);
+    let words =
+        spec.arguments.iter().chain(&spec.harmless).chain(place).map(|word| word.len() + 4).sum::<usize>();
+    let runs = spec.array.as_ref().map_or(0, |array| array.indexes.runs().len() * 12);
+    let waits = (spec.dependencies.conditions.len() + record.waits_for.len()) * 32;
+    512 + words + runs + waits + spec.name.len() + spec.comment.len() + spec.submit_dir.len()
 }
 
 #[cfg(test)]
@@ -288,6 +302,29 @@ mod tests {
         stamp(&mut effect, Position(7));
         let Effect::Send { message, .. } = effect else { panic!("it was one to send") };
         assert!(matches!(*message, ToNode::Order(Order { position: Position(7), .. })));
+    }
+
+    /// Parts of a group are cut by what changes are thought to take: a frame has room for eight times as much.
+    #[test]
+    fn a_record_is_not_much_larger_than_it_is_thought_to_be() {
+        use crate::model::spec::{ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, Output, PATH_BYTES_MAX, WorkDir};
+        let path = || format!("/{}", "p".repeat(PATH_BYTES_MAX - 1));
+        let mut plain = crate::core::tests_spec::job_record(JobId(u64::MAX));
+        let mut long = plain.clone();
+        let mut spec = (*long.spec).clone();
+        (spec.work_dir, spec.submit_dir, spec.files.input) = (WorkDir::Path(path()), path(), path());
+        (spec.files.output, spec.files.error) = (Output::Pattern(path()), Some(Output::Pattern(path())));
+        long.spec = spec.clone().into();
+        spec.comment = "c".repeat(COMMENT_BYTES_MAX);
+        spec.arguments = vec![String::new(); ARGUMENTS_BYTES_MAX / 2];
+        spec.place.exclude = vec!["node".to_owned(); 10_000];
+        plain.spec = spec.into();
+        for record in [long, plain] {
+            let change = Change::Job(Arc::new(record));
+            let bytes =
+                crate::wire::codec::encode(&crate::model::change::Group { changes: vec![change.clone()] });
+            assert!(bytes.unwrap().len() <= 5 * rough_bytes(&change));
+        }
     }
 
     /// Slots of a job that is not there take no room on a node (seed 303 of the simulator).

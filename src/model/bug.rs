@@ -48,12 +48,20 @@ pub enum Bug {
     PositionAhead,
     /// A job that must not start again does.
     RestartNever,
+    /// A node counts its lease from the arrival of an answer.
+    LeaseOnArrival,
+    /// The answer of a controller that is not obeyed counts as contact.
+    LeaseOfDeposed,
+    /// The next attempt does not wait for what freezing may take.
+    FreezeForgotten,
+    /// A controller that takes office does not wait for the leases that others gave.
+    OfficeForgetsLeases,
 }
 
 impl Bug {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 26] = [
         Bug::SkipSync,
         Bug::TellEarly,
         Bug::AnswerEarly,
@@ -76,6 +84,10 @@ impl Bug {
         Bug::ForgetTombstone,
         Bug::PositionAhead,
         Bug::RestartNever,
+        Bug::LeaseOnArrival,
+        Bug::LeaseOfDeposed,
+        Bug::FreezeForgotten,
+        Bug::OfficeForgetsLeases,
     ];
 }
 

@@ -164,6 +164,13 @@ pub enum Change {
     },
     /// How long fenced attempts run on without contact, unless their job says otherwise.
     Lease(Seconds),
+    /// Only in the log, and there the first change of its group: the group is one part of a larger one.
+    Part {
+        /// Which part, from 0.
+        index: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// An account.
     Account(Box<AccountRecord>),
     /// An account was forgotten.
@@ -200,7 +207,7 @@ pub struct AuditRecord {
 /// The most runs of job numbers in one audit record; more make further records.
 pub const AUDIT_RUNS_MAX: usize = 4_096;
 
-/// A group: the changes of whole commands, in order. What stands in one frame of the log.
+/// What stands in one frame of the log: the changes of whole commands, in order, or a part of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// They.

@@ -9,6 +9,7 @@ pub mod close;
 pub mod dial_error;
 pub mod endpoint;
 pub mod frame;
+pub mod points;
 pub mod reconnect;
 mod reset_key;
 pub mod socket;

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
-use super::rows::USED;
-use super::tables::{Order, Row, TablesError, TablesRead};
+use super::rows::{JobRow, USED, job_key};
+use super::tables::{Order, Row, Table, TablesError, TablesRead};
 use crate::core::state::{Cluster, Touched};
 use crate::model::change::Change;
+use crate::model::ids::JobId;
+use crate::model::record::JobRecord;
+use crate::wire::codec::decode;
 
 /// The most sums that are read at once.
 const SUMS_MAX: usize = 100_000;
@@ -37,8 +41,8 @@ pub fn used_rows(
     let mut added: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
     for change in &touched.ended {
         let Change::Ended { task, end } = change else { continue };
-        let (Some(job), Some(start)) = (cluster.jobs.get(&task.job), end.start) else { continue };
-        let record = &job.record;
+        let Some(start) = end.start else { continue };
+        let Some(record) = record_of(tables, cluster, task.job)? else { continue };
         let held_ms = end.end.micros_since(start) / 1_000 * u64::from(record.cpus);
         let key = key(&record.user, &record.spec.account, &record.partitions.join(","));
         let sum = added.entry(key).or_default();
@@ -51,6 +55,21 @@ pub fn used_rows(
         rows.push(Row { table: USED, key, value });
     }
     Ok(rows)
+}
+
+/// A job's record. What was given up may be found long after its job has ended and left memory (seed 67 of the
+/// simulator).
+fn record_of(
+    tables: &dyn TablesRead,
+    cluster: &Cluster,
+    id: JobId,
+) -> Result<Option<Arc<JobRecord>>, TablesError> {
+    if let Some(job) = cluster.jobs.get(&id) {
+        return Ok(Some(Arc::clone(&job.record)));
+    }
+    let Some(bytes) = tables.get(Table::ENDED, &job_key(id))? else { return Ok(None) };
+    let row: JobRow = decode(&bytes).map_err(|error| TablesError::Broken { what: error.to_string() })?;
+    Ok(Some(row.record))
 }
 
 /// All sums.
@@ -91,11 +110,9 @@ fn read(key: &[u8], cpu_ms: u64) -> Option<Used> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::core::tests_spec::job_record;
-    use crate::model::ids::{Attempt, Incarnation, JobId, Ordinal, Position, TaskRef};
+    use crate::model::ids::{Attempt, Incarnation, Ordinal, Position, TaskRef};
     use crate::model::state::{Cause, CauseKind, End, State, Usage};
     use crate::model::time::WallTime;
     use crate::store::tables::Tables;
@@ -129,7 +146,26 @@ mod tests {
             let rows = used_rows(&tables, &cluster, &touched).unwrap();
             tables.apply(&rows, Position(position)).unwrap();
         }
+        // One that was given up is found when its job has ended and lies in history alone.
+        let row = JobRow {
+            record: Arc::clone(&cluster.jobs[&JobId(5)].record),
+            cancel: None,
+            ended: Some(WallTime(9_000_000)),
+            first_start: None,
+            worst: None,
+        };
+        let value = Some(crate::wire::codec::encode(&row).unwrap());
+        let ended = Row { table: Table::ENDED, key: job_key(JobId(5)), value };
+        tables.apply(&[ended], Position(3)).unwrap();
+        let (mut cluster, mut touched) = (Cluster::default(), Touched::default());
+        let late = Change::LateEnd { task, end: Box::new(end(9, Some(WallTime(7_000_000)))) };
+        cluster.absorb(&late, &mut touched);
+        let rows = used_rows(&tables, &cluster, &touched).unwrap();
+        tables.apply(&rows, Position(4)).unwrap();
         let (user, account, partition) = ("ada".to_owned(), String::new(), "main".to_owned());
-        assert_eq!(sums(&tables).unwrap(), [Used { user, account, partition, cpu_ms: 3 * (8_000 + 1_000) }]);
+        assert_eq!(
+            sums(&tables).unwrap(),
+            [Used { user, account, partition, cpu_ms: 3 * (8_000 + 1_000 + 2_000) }]
+        );
     }
 }

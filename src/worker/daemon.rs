@@ -24,9 +24,10 @@ use super::supervisors::{News, Supervisors};
 use super::translate::Place;
 use super::watches::Watches;
 use super::{private, probe};
-use crate::agent::{Agent, Effect, Facts, SupervisorId};
+use crate::agent::{Agent, Effect, Facts, Record, Said, SupervisorId, Tell};
 use crate::model::ids::{BootId, Instance, SessionId, Uid};
 use crate::model::time::WallTime;
+use crate::net::points;
 use crate::wire::node::{Beat, FromNode, Hardware, Hello, ToNode};
 
 /// How much news is taken in before what comes out of it is done.
@@ -276,7 +277,14 @@ impl Daemon {
                 self.supervisors.connected(id, tell);
                 self.agent.on_supervisor(now, id, said);
             }
-            News::Said(said) => self.agent.on_supervisor(now, id, said),
+            News::Said(said) => {
+                match &said {
+                    Said::Started(_) => points::reach("node.start-heard"),
+                    Said::Notices(_) => points::reach("node.end-heard"),
+                    _ => {}
+                }
+                self.agent.on_supervisor(now, id, said);
+            }
             News::Failed(text) => {
                 tracing::warn!(supervisor = %id, %text, "a job can't be run here");
                 self.agent.on_supervisor_failed(now, id, &text);
@@ -298,9 +306,15 @@ impl Daemon {
                 }
             }
             LinkNews::Received(message) => match *message {
-                ToNode::Confirmed { report } => self.agent.on_confirmed(now, report),
+                ToNode::Confirmed { report } => {
+                    points::reach("node.confirmed");
+                    self.agent.on_confirmed(now, report);
+                }
                 ToNode::Beat { number } => self.agent.on_beat_answer(now, number),
-                ToNode::Order(order) => self.agent.on_order(now, order),
+                ToNode::Order(order) => {
+                    points::reach("node.order-heard");
+                    self.agent.on_order(now, order);
+                }
             },
             LinkNews::Lost(reason) => {
                 self.session = None;
@@ -332,15 +346,40 @@ impl Daemon {
     fn carry_out(&mut self, effect: Effect) -> Result<(), DaemonError> {
         match effect {
             Effect::Keep(content) => self.spool.contents().keep(&content)?,
-            Effect::Append(records) => self.spool.append(&records)?,
+            Effect::Append(records) => {
+                let ordered = records.iter().any(|record| matches!(record, Record::Ordered { .. }));
+                self.spool.append(&records)?;
+                if ordered {
+                    points::reach("node.order-recorded");
+                }
+            }
             Effect::Drop(hash) => self.spool.contents().remove(&hash),
             Effect::Start { supervisor, job, body } => {
                 self.supervisors.start(body, |name| self.spool.supervisor_folder(supervisor, job, name));
+                points::reach("node.supervisor-started");
             }
-            Effect::Tell { supervisor, what, .. } => self.supervisors.tell(supervisor, what),
+            Effect::Tell { supervisor, what, .. } => {
+                let runs = matches!(what, Tell::Run { .. });
+                self.supervisors.tell(supervisor, what);
+                if runs {
+                    points::reach("node.run-told");
+                }
+            }
             Effect::EndLeftovers { supervisor, .. } => self.supervisors.end_leftovers(supervisor),
-            Effect::Remove { supervisor, .. } => self.supervisors.remove(supervisor),
-            Effect::Report(report) => self.send(FromNode::Report(report)),
+            Effect::Remove { supervisor, .. } => {
+                points::reach("node.before-cleanup");
+                self.supervisors.remove(supervisor);
+            }
+            Effect::Report(report) => {
+                let tells_end = !report.ended.is_empty();
+                if tells_end {
+                    points::reach("node.before-report");
+                }
+                self.send(FromNode::Report(report));
+                if tells_end {
+                    points::reach("node.report-sent");
+                }
+            }
             Effect::Refuse(refused) => {
                 tracing::warn!(job = %refused.job, reason = %refused.reason, "an order was refused");
                 self.send(FromNode::Refused(refused));

@@ -64,6 +64,7 @@ pub struct Builder {
     nodes: usize,
     cpus: Option<u32>,
     settings: Vec<String>,
+    variables: Vec<(String, PathBuf)>,
 }
 
 /// What a command did.
@@ -96,6 +97,12 @@ impl Builder {
         self
     }
 
+    /// A variable in the environment of the daemons.
+    pub fn variable(mut self, name: &str, value: &Path) -> Builder {
+        self.variables.push((name.to_owned(), value.to_path_buf()));
+        self
+    }
+
     /// Takes the programs from this folder instead of the ones that were built with the test.
     pub fn programs(mut self, folder: &Path) -> Builder {
         self.programs = Some(folder.to_path_buf());
@@ -122,7 +129,7 @@ impl Cluster {
 
     /// A cluster with one node, to be changed and started.
     pub fn builder() -> Builder {
-        Builder { programs: None, nodes: 1, cpus: None, settings: Vec::new() }
+        Builder { programs: None, nodes: 1, cpus: None, settings: Vec::new(), variables: Vec::new() }
     }
 
     /// Starts the stopped cluster on the same state, and returns when it takes jobs.
@@ -136,6 +143,9 @@ impl Cluster {
         }
         for setting in &self.builder.settings {
             command.arg("--set").arg(setting);
+        }
+        for (name, value) in &self.builder.variables {
+            command.env(name, value);
         }
         let stderr =
             File::options().create(true).append(true).open(self.root.path().join("dev.stderr")).unwrap();

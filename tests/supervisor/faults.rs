@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jsched::model::state::State;
+use jsched::model::time::Seconds;
 use jsched::wire::supervisor::*;
 use jsched::worker::supervisor::client::{self, SocketPath};
+use jsched::worker::supervisor::clock;
 use jsched::worker::supervisor::records::{self, Fate};
 use jsched::worker::tree;
 
@@ -189,4 +191,35 @@ fn a_supervisor_is_no_daemon_by_accident() {
     let output =
         Command::new(Path::new(env!("CARGO_BIN_EXE_jworkerd"))).args(["supervise", "--id", "a/b"]).output();
     assert_eq!(output.unwrap().status.code(), Some(64));
+}
+
+/// What has lost its lease may have been started elsewhere: it gets no time to go in.
+#[test]
+fn without_a_lease_there_is_no_grace() {
+    let mut node = Node::start();
+    let lines = "trap 'echo term >> out2' TERM; echo ready; while :; do sleep 0.05; done";
+    let lease = Seconds(2);
+    let job = Job { lease: Some(lease), kill_grace: Seconds(600), ..node.job(lines) };
+    node.send(ToSupervisor::Job(Box::new(job)));
+    node.send(ToSupervisor::Run { tasks: vec![run(1)] });
+    let mut contact = clock::boot();
+    wait_for(|| {
+        contact = clock::boot();
+        node.send(ToSupervisor::Contact { at: contact });
+        node.read("out").contains("ready").then_some(())
+    });
+    let first = node.start_of(&run(1)).pid;
+    wait_for(|| {
+        let table = tree::table();
+        let all = tree::with_descendants(&table, [first as i32]);
+        let mut states = all.iter().filter_map(|pid| table.get(pid)).filter(|process| process.is_alive());
+        let still = states.all(|process| process.is_stopped() || process.state == b'D');
+        (still && clock::boot() >= contact.plus(lease)).then_some(())
+    });
+    let reason = KillReason::Preempt { text: "requeued".to_owned() };
+    node.send(ToSupervisor::Kill { which: Which::All, reason, grace: None });
+    let end = node.end_of(&run(1));
+    assert_eq!((end.state, end.signal), (State::Preempted, 9));
+    assert!(!node.work().join("out2").exists(), "it went on to hear TERM");
+    node.finish();
 }

@@ -14,6 +14,7 @@ use crate::model::ids::ContentHash;
 use crate::model::spec::{
     Dependencies, DependencyKind, ENVIRONMENT_BYTES_MAX, JobSpec, Parent, SCRIPT_BYTES_MAX,
 };
+use crate::net::points;
 use crate::sched::Start;
 use crate::store::tables::TablesError;
 use crate::wire::client::{
@@ -50,15 +51,19 @@ pub async fn mutate(
         Err(refusal) => return refuse(replies, refusal).await,
     };
     let command = Command::Client { caller, request: Box::new(request), found: Box::new(found) };
+    points::reach("controller.request-read");
     match office.driver.ask(command, None).await {
         Some(Answer { reply: Some(mut reply), demand, .. }) => {
+            points::reach("controller.before-reply");
             if let (Reply::Submitted { receipt, .. }, Some(demand)) = (&mut reply, demand) {
                 let start = office.explainer.start_of(&demand);
                 receipt.start = start.map(|start| start.at);
                 let name = |start: Start| office.published.view().node_name(start.node);
                 receipt.nodes = start.map(name).into_iter().collect();
             }
-            replies.last(&reply).await
+            let told = replies.last(&reply).await;
+            points::reach("controller.after-reply");
+            told
         }
         _ => {
             let hint = "repeat the command with its --key";

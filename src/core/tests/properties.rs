@@ -295,3 +295,19 @@ fn alone_of_a_name_costs_one_number_a_job() {
     world.plan();
     assert_eq!(world.core.cluster().jobs.values().filter(|job| !job.live.is_empty()).count(), 1);
 }
+
+#[test]
+fn so_many_tasks_run_again_at_once_and_no_more() {
+    let most = crate::core::again::REQUEUE_TASKS_MAX;
+    for (tasks, accepted) in [(most, true), (most + 1, false)] {
+        let mut world = World::new(&[4]);
+        world.submit(spec(1, None, Some(&format!("1-{tasks}"))));
+        world.act(Verb::Cancel { reason: String::new() }, JobId(1), vec![]);
+        let reply = world.act(Verb::Requeue, JobId(1), vec![]);
+        assert_eq!(matches!(reply, crate::wire::client::Reply::Acted { .. }), accepted, "{reply:?}");
+        assert_eq!(
+            u64::from(world.core.cluster().jobs[&JobId(1)].pending()),
+            if accepted { tasks } else { 0 }
+        );
+    }
+}

@@ -7,6 +7,7 @@ use crate::core::invariants;
 use crate::model::ids::{Attempt, JobId, Position, TaskRef};
 use crate::store::tables::Tables;
 use crate::store::used::sums;
+use crate::wire::client::Reply;
 
 impl World {
     /// After each turn of the controller.
@@ -16,11 +17,20 @@ impl World {
         }
     }
 
+    /// The controller answers a client.
+    pub fn check_reply(&mut self, key: &str, reply: &Reply) {
+        let Reply::Submitted { jobs, .. } = reply else { return };
+        if let Some(job) = jobs.iter().find(|job| !self.facts.is_durable(**job, key)) {
+            self.fail(format!("job {job} is acknowledged for {key}, and the log does not have it"));
+        }
+    }
+
     /// A supervisor starts an attempt.
     pub fn check_start(&mut self, node: usize, task: TaskRef, attempt: Attempt, cpus: u32) {
         if let Err(what) = self.facts.launched(task, attempt, node, cpus) {
             return self.fail(what);
         }
+        self.check_rivals(task, attempt);
         let used: u32 =
             self.facts.running.values().filter(|(at, _)| *at == node).map(|(_, cpus)| *cpus).sum();
         if used > self.nodes[node].cpus {

@@ -37,8 +37,9 @@ pub struct Client {
     quiet: u32,
     /// The newest job has many short tasks.
     burst: bool,
-    /// The next job is cancelled as soon as it is acknowledged.
+    /// The next job is cancelled as soon as it is acknowledged, and this one in a moment.
     racing: bool,
+    regrets: Option<JobId>,
 }
 
 /// What was asked and not answered yet.
@@ -79,6 +80,7 @@ impl Client {
             quiet: 0,
             burst: false,
             racing: false,
+            regrets: None,
         }
     }
 
@@ -158,6 +160,13 @@ impl World {
         self.ask_something(at);
     }
 
+    pub fn client_regrets(&mut self, at: usize) {
+        let Some(job) = self.clients[at].regrets.take() else { return };
+        if self.clients[at].pending.is_none() {
+            self.act(at, Verb::Cancel { reason: "at once".to_owned() }, job);
+        }
+    }
+
     fn ask_something(&mut self, at: usize) {
         let known: Vec<JobId> = self.clients[at].jobs.iter().map(|own| own.id).collect();
         // Mostly the newest: something can still be done about that.
@@ -199,7 +208,8 @@ impl World {
         let most = if burst { 25 } else { 6 };
         let tasks = (burst || dice.chance(3_000)).then(|| format!("0-{}", dice.below(most)));
         let racing = !burst && dice.chance(2_500);
-        let for_ever = !burst && dice.chance(if racing { 5_000 } else { 1_500 });
+        let lasting = if self.rates.long > 1_000 { 6_000 } else { 1_500 };
+        let for_ever = !burst && dice.chance(if racing { 5_000 } else { lasting });
         let limit = dice.chance(3_000).then(|| dice.between(3, 20));
         let mut spec = spec(dice.between(1, 2) as u32, limit, tasks.as_deref());
         let micros = match dice.below(3) {
@@ -212,8 +222,12 @@ impl World {
         let fails = dice.chance(2_500);
         let plan = Plan { micros, fails_until: if fails { dice.between(1, 3) as u32 } else { 0 }, exit: 3 };
         spec.arguments = plan.arguments();
-        // Leases are not modelled: nothing here rests on one.
-        spec.restart.lost = LostPolicy::Proof;
+        spec.restart.lost = match dice.below(12) {
+            0..=2 => LostPolicy::Proof,
+            3..=8 => LostPolicy::Fenced(None),
+            9..=10 => LostPolicy::Fenced(Some(Seconds(dice.between(15, 30)))),
+            _ => LostPolicy::Overlap,
+        };
         match dice.below(10) {
             0..=2 if !burst => spec.restart.lost = LostPolicy::Never,
             3..=4 => {
@@ -310,8 +324,12 @@ impl World {
                 let own = |id: &JobId| Own { id: *id, cancelled: false };
                 client.jobs.extend(jobs.iter().map(own));
                 let racing = std::mem::take(&mut client.racing);
-                if let Some(job) = jobs.first().filter(|_| racing) {
-                    self.act(at, Verb::Cancel { reason: "at once".to_owned() }, *job);
+                if let Some(job) = jobs.first().copied().filter(|_| racing) {
+                    // Either it races the launch, or the start.
+                    let first = self.dice.chance(5_000);
+                    let wait = if first { 0 } else { self.dice.between(2_000, 40_000) };
+                    self.clients[at].regrets = Some(job);
+                    self.after(wait, super::world::Event::Regrets(at));
                 }
             }
             (Reply::Acted { lines }, Some((job, true))) => {

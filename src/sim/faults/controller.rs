@@ -55,7 +55,7 @@ pub enum Waiter {
 
 /// Work for the log.
 pub enum Work {
-    Append(Position, Vec<u8>),
+    Append(Position, Vec<Vec<u8>>),
     Trim(Position),
 }
 
@@ -70,6 +70,7 @@ pub struct Controller {
     booted: u64,
     pub wall_off: i64,
     made: bool,
+    kill_grace: Seconds,
 }
 
 /// A running controller.
@@ -103,7 +104,7 @@ impl Running {
 }
 
 impl Controller {
-    pub fn new(_dice: &mut Dice) -> Controller {
+    pub fn new(dice: &mut Dice) -> Controller {
         Controller {
             disk: MemoryDisk::new(),
             tables: Folder::default(),
@@ -113,17 +114,18 @@ impl Controller {
             booted: 0,
             wall_off: 0,
             made: false,
+            kill_grace: Seconds(if dice.chance(5_000) { 2 } else { 40 }),
         }
     }
 }
 
 /// How the simulated clusters are set up.
-pub fn settings() -> Settings {
+pub fn settings(lease: Seconds, kill_grace: Seconds) -> Settings {
     Settings {
         cluster: "sim".to_owned(),
         node_timeout: Seconds(15),
-        lease: Seconds(15),
-        kill_grace: Seconds(2),
+        lease,
+        kill_grace,
         jobs_per_user_max: 1_000,
         allow_root: false,
         submit_from_jobs: true,
@@ -206,7 +208,8 @@ impl World {
         if let Err(what) = reopened {
             self.fail(what);
         }
-        let mut core = Core::new(cluster, settings(), opened.end);
+        let lease = Seconds(if self.dice.chance(8_000) { 15 } else { 20 });
+        let mut core = Core::new(cluster, settings(lease, self.controller.kill_grace), opened.end);
         core.expect_nodes(now);
         let (driver, messages) = channel_pair();
         let gauges = Arc::new(Gauges::default());
@@ -220,7 +223,7 @@ impl World {
             epoch: opened.epoch,
             cluster: file.name,
             beat: Seconds(3),
-            lease: Seconds(15),
+            lease,
         };
         Ok(Running {
             pipeline: Pipeline::new(core, opened.end),
@@ -274,11 +277,14 @@ impl World {
             }
             up.notes.extend(up.pipeline.take_notes());
             if let Some(group) = up.pipeline.close(self.controller_now().wall) {
-                self.facts.closed(group.position, &group.changes);
-                let words: Vec<String> = group.changes.iter().map(super::facts::words).collect();
-                self.note(format!("group {}: {}", group.position, words.join(", ")));
-                match encode(&Group { changes: group.changes }) {
-                    Ok(bytes) => up.log.push_back(Work::Append(group.position, bytes)),
+                let (first, last) = (group.first, group.position());
+                let changes = group.parts.concat();
+                self.facts.closed(last, &changes);
+                let words: Vec<String> = changes.iter().map(super::facts::words).collect();
+                self.note(format!("group {last}: {}", words.join(", ")));
+                let frames = group.parts.into_iter().map(|changes| encode(&Group { changes }));
+                match frames.collect() {
+                    Ok(frames) => up.log.push_back(Work::Append(first, frames)),
                     Err(error) => self.fail(format!("a group can't be encoded: {error}")),
                 }
                 if self.controller_may_die("a group was closed") {
@@ -361,6 +367,7 @@ impl World {
             Waiter::Nobody => {}
             Waiter::Client { client, key } => {
                 if let Some(reply) = outcome.reply {
+                    self.check_reply(&key, &reply);
                     self.post(client, Message::Reply { client, key, reply: Box::new(reply) });
                 }
             }
@@ -393,8 +400,8 @@ impl World {
     /// A place where the controller may die.
     pub fn controller_may_die(&mut self, point: &'static str) -> bool {
         let weight = match point {
-            "an export was made" => 25,
-            "the journal was trimmed" => 150,
+            "an export was made" => 50,
+            "the journal was trimmed" => 900,
             "office was taken" => 10,
             "tables are to be written" | "tables were written" | "a plan was made" => 6,
             _ => 2,
@@ -438,7 +445,11 @@ impl World {
             self.controller.disk = self.controller.disk.restart();
         }
         self.cut_all_conns();
-        let wait = self.dice.between(10_000, 4_000_000);
+        let mut wait = self.dice.between(10_000, 4_000_000);
+        if !self.calm && self.dice.chance(self.rates.long / 2) {
+            self.counts.fired("fault", "controller away");
+            wait = self.dice.between(15_000_000, 40_000_000);
+        }
         self.after(wait, Event::ControllerStarts);
     }
 

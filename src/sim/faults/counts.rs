@@ -53,7 +53,7 @@ pub const SUPERVISOR_POINTS: [&str; 7] = [
 ];
 
 /// What can happen to hosts, disks, clocks and spools.
-pub const HOST_FAULTS: [&str; 15] = [
+pub const HOST_FAULTS: [&str; 25] = [
     "controller killed",
     "controller without power",
     "disk write fails",
@@ -69,6 +69,16 @@ pub const HOST_FAULTS: [&str; 15] = [
     "node without power",
     "spool wiped",
     "spool cloned",
+    "deposed controller dialled",
+    "controller away",
+    "daemon away",
+    "node cut off for long",
+    "answer comes late",
+    "lease runs out",
+    "freezing fails",
+    "thawed",
+    "killed while frozen",
+    "given up",
 ];
 
 /// The counts of one run or of many.
@@ -85,6 +95,11 @@ impl Counts {
     /// It has happened.
     pub fn fired(&mut self, what: &'static str, to: &'static str) {
         *self.fired.entry((what, to)).or_default() += 1;
+    }
+
+    /// It has happened so often.
+    pub fn add_to(&mut self, what: &'static str, to: &'static str, count: u64) {
+        *self.fired.entry((what, to)).or_default() += count;
     }
 
     /// Adds the counts of other runs.
@@ -128,7 +143,8 @@ impl Counts {
     }
 }
 
-/// Whether a transport could do that: the first message of a connection has nothing to be reordered with.
+/// Whether a transport could do that: the first message of a connection has nothing to be reordered with, and a launch
+/// goes on the same stream as all that must not pass it.
 fn possible(fault: &str, kind: &str) -> bool {
-    !(fault == "reordered" && matches!(kind, "hello" | "welcome"))
+    !(fault == "reordered" && matches!(kind, "hello" | "welcome" | "launch"))
 }

@@ -15,7 +15,9 @@ impl World {
         if let Some(given_up) = daemon.trying.take() {
             self.close(given_up, Way::Up);
         }
-        if !self.calm && epoch > Epoch(1) && self.dice.chance(self.rates.host / 4) {
+        let alone = self.nodes[node].cut.iter().any(|until| *until > self.now);
+        let chance = self.rates.host / 4 + if alone { self.rates.long / 3 } else { 0 };
+        if !self.calm && epoch > Epoch(1) && self.dice.chance(chance) {
             return self.dials_ghost(node, life, epoch);
         }
         if self.controller.up.is_none() {

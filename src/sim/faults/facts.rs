@@ -23,6 +23,7 @@ pub struct JobFacts {
 struct Recorded {
     key: String,
     once: bool,
+    overlap: bool,
     cpus: u32,
 }
 
@@ -36,6 +37,8 @@ pub struct Facts {
     /// How often attempts were started, and on which node they run.
     started: BTreeMap<Key, u32>,
     pub running: BTreeMap<Key, (usize, u32)>,
+    /// Those of them that stand still because their lease has run out.
+    still: BTreeSet<Key>,
     /// How attempts ended, as their supervisors recorded it.
     recorded: BTreeMap<Key, End>,
     /// Attempts whose end could get lost: their supervisor or their host died.
@@ -50,6 +53,11 @@ pub struct Facts {
     records: BTreeMap<JobId, Recorded>,
     /// How often somebody asked for jobs again, whatever the answer.
     pub requeues: BTreeMap<JobId, u32>,
+    /// Attempts whose tasks wait again, durably, without their having ended: they must never start.
+    void: BTreeSet<Key>,
+    abandoned: BTreeSet<Key>,
+    /// How many attempts were given up.
+    pub given_up: u64,
     /// What was told last rests on this.
     pub told: Position,
     /// Up to here the log was durable when it was last looked at.
@@ -80,10 +88,6 @@ impl Facts {
         if *count > 1 {
             return Err(format!("attempt {name} is started {count} times"));
         }
-        let range = (task, Attempt(0))..=(task, Attempt(u32::MAX));
-        if let Some((other, (at, _))) = self.running.range(range).next() {
-            return Err(format!("attempt {name} is started while {} runs on n{at}", describe(*other)));
-        }
         self.running.insert(key, (node, cpus));
         if let Some(end) = self.ends.get(&key) {
             return Err(format!("attempt {name} is started after its end was recorded: {end:?}"));
@@ -91,11 +95,41 @@ impl Facts {
         Ok(())
     }
 
+    /// The attempts at a task that run, and on which nodes, those aside that stand still.
+    pub fn moving(&self, task: TaskRef) -> Vec<(Attempt, usize)> {
+        let range = (task, Attempt(0))..=(task, Attempt(u32::MAX));
+        let all = self.running.range(range).filter(|(key, _)| !self.still.contains(key));
+        all.map(|((_, attempt), (node, _))| (*attempt, *node)).collect()
+    }
+
+    /// An attempt stands still, or goes on.
+    pub fn stands_still(&mut self, task: TaskRef, attempt: Attempt, still: bool) {
+        if still {
+            self.still.insert((task, attempt));
+        } else {
+            self.still.remove(&(task, attempt));
+        }
+    }
+
+    /// A later attempt at the task that was started.
+    pub fn started_after(&self, task: TaskRef, attempt: Attempt) -> Option<Attempt> {
+        let range = (task, Attempt(attempt.0 + 1))..=(task, Attempt(u32::MAX));
+        self.started.range(range).next().map(|((_, attempt), _)| *attempt)
+    }
+
+    /// Whether the job has said that its attempts may overlap.
+    pub fn may_overlap(&self, job: JobId) -> bool {
+        self.records.get(&job).is_some_and(|job| job.overlap)
+    }
+
     /// Whether the attempt was durable before it was sent, and whether the job's policy lets it start again.
     pub fn may_start(&self, task: TaskRef, attempt: Attempt) -> Result<(), String> {
         let name = name((task, attempt));
         if !self.given.contains_key(&(task, attempt)) {
             return Err(format!("attempt {name} starts, and the log does not know it"));
+        }
+        if self.void.contains(&(task, attempt)) {
+            return Err(format!("attempt {name} starts after it was taken back"));
         }
         let Some(job) = self.records.get(&task.job) else {
             return Err(format!("attempt {name} starts, and the log does not know its job"));
@@ -106,6 +140,11 @@ impl Facts {
             return Err(format!("attempt {name} is start {starts} of a job that must not start again"));
         }
         Ok(())
+    }
+
+    /// A job that is acknowledged now stands in the log, durably, for that key.
+    pub fn is_durable(&self, id: JobId, key: &str) -> bool {
+        self.records.get(&id).is_some_and(|job| job.key == key)
     }
 
     /// What all attempts had of the cluster, as it is summed.
@@ -119,6 +158,7 @@ impl Facts {
 
     /// Its processes are gone.
     pub fn stopped(&mut self, task: TaskRef, attempt: Attempt) {
+        self.still.remove(&(task, attempt));
         self.running.remove(&(task, attempt));
     }
 
@@ -191,6 +231,7 @@ impl Facts {
                 let known = self.records.entry(record.id).or_insert_with(|| Recorded {
                     key: record.key.to_string(),
                     once: restart.lost == LostPolicy::Never && restart.retries == 0,
+                    overlap: restart.lost == LostPolicy::Overlap,
                     cpus: record.cpus,
                 });
                 if *known.key != *record.key {
@@ -209,13 +250,33 @@ impl Facts {
                     if self.ends.contains_key(&key) {
                         return Err(format!("attempt {} lives after its end", name(key)));
                     }
+                    self.void.remove(&key);
+                    self.abandoned.remove(&key);
                     let whose = *self.given.entry(key).or_insert((live.node, live.instance));
                     if whose != (live.node, live.instance) {
                         return Err(format!("attempt {} was given to two", name(key)));
                     }
                 }
             }
-            Change::Ended { task, end } => return self.take_end((*task, end.attempt), end),
+            Change::Abandoned { task, attempt, live, .. } => {
+                let key = (*task, *attempt);
+                self.given_up += u64::from(live.is_some());
+                if live.is_some() {
+                    self.abandoned.insert(key);
+                } else if self.abandoned.remove(&key) && !self.ends.contains_key(&key) {
+                    self.void.insert(key);
+                }
+            }
+            Change::Waiting { job, set, .. } => set.iter().for_each(|ordinal| {
+                let task = TaskRef { job: *job, ordinal };
+                let range = (task, Attempt(0))..=(task, Attempt(u32::MAX));
+                let last = self.given.range(range).next_back().map(|(key, _)| *key);
+                let open = |key: &Key| !self.ends.contains_key(key) && !self.abandoned.contains(key);
+                self.void.extend(last.filter(open));
+            }),
+            Change::Ended { task, end } | Change::LateEnd { task, end } => {
+                return self.take_end((*task, end.attempt), end);
+            }
             _ => {}
         }
         Ok(())
@@ -244,10 +305,6 @@ impl Facts {
     }
 }
 
-fn describe(key: Key) -> String {
-    name(key)
-}
-
 /// An attempt's name.
 pub fn name((task, attempt): Key) -> String {
     format!("{}_{}/{attempt}", task.job, task.ordinal)
@@ -269,6 +326,10 @@ pub fn words(change: &Change) -> String {
         Change::JobEnded { job, .. } => format!("{job} ended"),
         Change::JobAgain { record, .. } => format!("{} again", record.id),
         Change::Key(record) => format!("key {}", record.key),
+        Change::LateEnd { task, end } => format!("{} late {}", name((*task, end.attempt)), end.state),
+        Change::Abandoned { task, attempt, live, .. } => {
+            format!("{} {}", name((*task, *attempt)), if live.is_some() { "given up" } else { "found" })
+        }
         Change::NextJob(id) => format!("next {id}"),
         Change::Exception { task, exception } => format!("{}_{} {exception:?}", task.job, task.ordinal),
         _ => "…".to_owned(),

@@ -14,6 +14,7 @@ use crate::wire::node::{Act, Content, FromNode, JobBody, Launch, Order, TaskRun,
 
 impl World {
     pub fn dials_ghost(&mut self, node: usize, life: u32, epoch: Epoch) {
+        self.counts.fired("fault", "deposed controller dialled");
         self.note(format!("n{node} reaches a controller that is deposed"));
         let conn = self.new_conn(Conn::new(node, life, None, true));
         self.set_trying(node, conn);
@@ -50,19 +51,21 @@ impl World {
             act: Act::Launch(launch),
         };
         self.send(conn, Way::Down, Message::ToNode(Box::new(ToNode::Order(order))));
-        let wait = self.dice.between(1_000_000, 6_000_000);
+        let longest = if self.rates.long > 0 { 20_000_000 } else { 6_000_000 };
+        let wait = self.dice.between(1_000_000, longest);
         self.after(wait, Event::Lost { conn, way: Way::Down });
         self.after(wait, Event::Lost { conn, way: Way::Up });
     }
 
-    /// It confirms everything.
+    /// It confirms and answers everything.
     pub fn ghost_hears(&mut self, conn: u64, message: Message) {
-        if let Message::FromNode(message) = message
-            && let FromNode::Report(report) = *message
-        {
-            let confirmed = ToNode::Confirmed { report: report.number };
-            self.send(conn, Way::Down, Message::ToNode(Box::new(confirmed)));
-        }
+        let Message::FromNode(message) = message else { return };
+        let answer = match *message {
+            FromNode::Report(report) => ToNode::Confirmed { report: report.number },
+            FromNode::Beat(beat) => ToNode::Beat { number: beat.number },
+            FromNode::Refused(_) => return,
+        };
+        self.send(conn, Way::Down, Message::ToNode(Box::new(answer)));
     }
 }
 

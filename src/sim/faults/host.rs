@@ -26,7 +26,7 @@ impl World {
             let dice = &mut self.dice;
             host.contents.retain(|_, _| !dice.chance(2_000));
         }
-        for (task, attempt) in std::mem::take(&mut host.strays) {
+        for (task, attempt) in std::mem::take(&mut host.strays).into_keys() {
             self.facts.stopped(task, attempt);
         }
         for process in self.nodes[node].supervisors.values_mut() {
@@ -54,10 +54,13 @@ impl World {
         host.synced = 0;
         host.contents.clear();
         host.wiped = true;
-        for (_, mut process) in std::mem::take(&mut host.supervisors) {
+        for (_, process) in std::mem::take(&mut host.supervisors) {
             let job = process.job;
-            let left = process.end_leftovers().into_iter();
-            host.strays.extend(left.map(|task| (TaskRef { job, ordinal: task.ordinal }, task.attempt)));
+            let alive = process.alive;
+            for task in process.running.keys() {
+                let still = alive.then(|| process.stands_still_at(*task, host.booted));
+                host.strays.insert((TaskRef { job, ordinal: task.ordinal }, task.attempt), still);
+            }
         }
         let power = host.power;
         let wait = self.dice.between(10_000, 3_000_000);

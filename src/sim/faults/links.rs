@@ -80,12 +80,13 @@ impl Kind {
     /// How much likelier faults hit what is seldom sent, so that each pair is tried.
     fn weight(self) -> u64 {
         match self {
-            Kind::Beat | Kind::BeatAnswer => 2,
-            Kind::Report | Kind::Confirmed | Kind::Reply | Kind::Launch => 3,
+            Kind::Beat | Kind::BeatAnswer => 3,
+            Kind::Confirmed | Kind::Reply | Kind::Launch => 4,
+            Kind::Report => 5,
             Kind::Inventory | Kind::Hello | Kind::Welcome => 5,
             Kind::Submit | Kind::Cancel | Kind::Requeue | Kind::Hold => 10,
             Kind::NodeAct => 30,
-            Kind::Kill => 40,
+            Kind::Kill => 55,
             Kind::Limit => 80,
             Kind::Refused => 140,
             Kind::Withdraw => 200,
@@ -168,8 +169,9 @@ pub struct Conn {
     pub outbox: VecDeque<ToNode>,
     pub waits_since: Option<u64>,
     pub flush_is_due: bool,
-    /// Per way: when the last message arrives, and whether it is broken.
+    /// Per way: when the last message arrives, those aside that others pass and with them, and whether it is broken.
     last: [u64; 2],
+    latest: [u64; 2],
     broken: [bool; 2],
 }
 
@@ -188,6 +190,7 @@ impl Conn {
             waits_since: None,
             flush_is_due: false,
             last: [0; 2],
+            latest: [0; 2],
             broken: [false; 2],
         }
     }
@@ -239,7 +242,9 @@ impl World {
             fate.copies = 2;
             self.hot = 12;
         } else if self.dice.chance(rates.reorder * weight) {
-            if !matches!(kind, Kind::Hello | Kind::Welcome) {
+            // Orders go on one stream. That nothing comes back whose end is confirmed rests on it that no launch is
+            // passed by what was sent after it.
+            if !matches!(kind, Kind::Hello | Kind::Welcome | Kind::Launch) {
                 self.counts.fired("reordered", kind.word());
                 fate.passed = true;
                 fate.extra = self.dice.between(1_000, 1_500_000);
@@ -261,23 +266,37 @@ impl World {
         }
         let kind = message.kind();
         let node = conn.node;
-        let mut cut = self.nodes[node].cut[at];
-        let fate = self.fate(kind, &mut cut);
-        self.nodes[node].cut[at] = cut;
+        // A deposed controller stands on the node's side of what cuts both off from the others.
+        let deposed = conn.controller.is_none();
+        let mut cut = if deposed { 0 } else { self.nodes[node].cut[at] };
+        let mut fate = self.fate(kind, &mut cut);
+        if !deposed {
+            self.nodes[node].cut[at] = cut;
+            self.may_answer_late(node, kind, &mut fate);
+        }
         let base = self.dice.between(100, 1_500);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if fate.lost {
             conn.broken[at] = true;
-            let (soon, late) = (self.dice.between(50_000, 3_000_000), self.dice.between(50_000, 25_000_000));
+            // A node that hears nothing more, or whom nobody hears, may notice only when its connection has been idle.
+            let late = self.nodes[node].answer_under_way > self.now;
+            let idle = if late || self.dice.chance(3_000) { 25_000_000 } else { 3_000_000 };
+            let (soon, late) = (self.dice.between(50_000, idle), self.dice.between(50_000, 25_000_000));
             self.after(soon, Event::Lost { conn: id, way: Way::Down });
             self.after(late, Event::Lost { conn: id, way: Way::Up });
             return;
         }
         let mut due = self.now + base + fate.extra;
+        if matches!(kind, Kind::Beat | Kind::BeatAnswer) {
+            // Leases rest on it that a beat comes behind the inventory, and its answer behind what that led to: both
+            // go on one stream, on which nothing passes anything.
+            due = due.max(conn.latest[at]);
+        }
         if !fate.passed {
             due = due.max(conn.last[at]);
             conn.last[at] = due;
         }
+        conn.latest[at] = due.max(conn.latest[at]);
         for copy in 0..fate.copies {
             let wait = due - self.now + copy * 40;
             match (&message, copy) {
@@ -295,6 +314,21 @@ impl World {
                 _ => self.after(wait, Event::Arrive { conn: id, way, message: message.clone() }),
             }
         }
+    }
+
+    /// An answer to a beat takes its time, and meanwhile nothing more is heard of the node: its lease runs from when it
+    /// sent that beat.
+    fn may_answer_late(&mut self, node: usize, kind: Kind, fate: &mut Fate) {
+        let plain = kind == Kind::BeatAnswer && !fate.lost && !self.calm;
+        let works = plain && self.facts.running.values().any(|(at, _)| *at == node);
+        if !works || !self.dice.chance(self.rates.long / 6) {
+            return;
+        }
+        self.counts.fired("fault", "answer comes late");
+        fate.extra = self.dice.between(8_000_000, 20_000_000);
+        let host = &mut self.nodes[node];
+        host.answer_under_way = self.now + fate.extra;
+        host.cut[0] = host.cut[0].max(self.now + self.dice.between(30_000_000, 50_000_000));
     }
 
     /// Sends a client's request or its reply.
@@ -348,7 +382,9 @@ impl World {
             Way::Down => conn.controller_end = false,
         }
         conn.broken = [true; 2];
-        let wait = self.dice.between(200, 500_000);
+        let cut = self.nodes[conn.node].cut[usize::from(by == Way::Down)];
+        let late = if cut > self.now { 20_000_000 } else { 500_000 };
+        let wait = self.dice.between(200, late);
         self.after(wait, Event::Lost { conn: id, way: by });
     }
 }

@@ -73,17 +73,22 @@ impl World {
     }
 
     fn break_network(&mut self) {
-        if !self.dice.chance(self.rates.drop * 40) {
+        let long = self.dice.chance(self.rates.long / 6);
+        if !long && !self.dice.chance(self.rates.drop * 40) {
             return;
         }
-        let until = self.now + self.dice.between(500_000, 25_000_000);
-        if self.dice.chance(3_000) {
+        let mut until = self.now + self.dice.between(500_000, 25_000_000);
+        if !long && self.dice.chance(3_000) {
             let client = self.dice.below(self.clients.len() as u64) as usize;
             self.clients[client].cut = until;
             return;
         }
         let node = self.dice.below(self.nodes.len() as u64) as usize;
         let ways = self.dice.below(3);
+        if long {
+            self.counts.fired("fault", "node cut off for long");
+            until = self.now + self.dice.between(20_000_000, 50_000_000);
+        }
         self.note(format!("n{node} is cut off, way {ways}"));
         if ways != 1 {
             self.nodes[node].cut[0] = until;

@@ -13,6 +13,7 @@ mod dice;
 mod facts;
 mod ghost;
 mod host;
+mod lease;
 mod links;
 mod mischief;
 mod node;

@@ -1,6 +1,6 @@
 //! A node: its host, its spool, and its daemon, which is the real agent and the loop around it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::dice::Dice;
 use super::links::{Message, Way};
@@ -33,10 +33,12 @@ pub struct Node {
     pub synced: usize,
     pub contents: BTreeMap<ContentHash, Vec<u8>>,
     pub supervisors: BTreeMap<SupervisorId, Process>,
-    /// What runs under supervisors whose folders are gone.
-    pub strays: BTreeSet<(TaskRef, Attempt)>,
+    /// What runs under supervisors whose folders are gone, and when those make it stand still; `None`: they are dead.
+    pub strays: BTreeMap<(TaskRef, Attempt), Option<u64>>,
     /// Until when nothing gets through, up and down.
     pub cut: [u64; 2],
+    /// Until when an answer to one of its beats is on its way.
+    pub answer_under_way: u64,
     pub wiped: bool,
     /// When the last thing said between its processes is heard.
     heard_at: u64,
@@ -45,6 +47,8 @@ pub struct Node {
 /// A running daemon.
 pub struct Daemon {
     pub agent: Agent,
+    /// When it began.
+    pub since: u64,
     pub conn: Option<u64>,
     /// A dial is due, or its answer is.
     pub dialling: bool,
@@ -70,8 +74,9 @@ impl Node {
             synced: 0,
             contents: BTreeMap::new(),
             supervisors: BTreeMap::new(),
-            strays: BTreeSet::new(),
+            strays: BTreeMap::new(),
             cut: [0; 2],
+            answer_under_way: 0,
             wiped: false,
             heard_at: 0,
         }
@@ -125,7 +130,7 @@ impl World {
     }
 
     pub fn daemon_starts(&mut self, node: usize, power: u32) {
-        let now = self.node_now(node);
+        let (now, since) = (self.node_now(node), self.now);
         let host = &mut self.nodes[node];
         if host.power != power || !host.on || host.daemon.is_some() {
             return;
@@ -140,7 +145,7 @@ impl World {
             contents: host.contents.keys().copied().collect(),
         };
         let agent = Agent::new(now, facts);
-        host.daemon = Some(Daemon { agent, conn: None, dialling: false, trying: None, wakes: None });
+        host.daemon = Some(Daemon { agent, since, conn: None, dialling: false, trying: None, wakes: None });
         self.note(format!("n{node}'s daemon starts"));
         for (supervisor, _) in supervisors {
             let wait = self.dice.between(200, 30_000);
@@ -253,7 +258,15 @@ impl World {
                     self.fail(format!("n{node} removes the folder of a living supervisor"));
                 }
             }
-            Effect::Report(report) => self.say(conn, FromNode::Report(report)),
+            Effect::Report(report) => {
+                let never = !report.never.is_empty() && !self.calm;
+                if never && self.dice.chance(self.rates.daemon * 20) {
+                    // What never starts must not do so after a death either.
+                    let wait = self.dice.between(0, 4_000);
+                    self.after(wait, Event::DaemonDies { node, life });
+                }
+                self.say(conn, FromNode::Report(report));
+            }
             Effect::Refuse(refused) => self.say(conn, FromNode::Refused(refused)),
             Effect::Beat(number) => {
                 self.say(conn, FromNode::Beat(Beat { number, load_hundredths: 0, clock: now.wall }));
@@ -411,7 +424,11 @@ impl World {
         self.counts.fired("fault", "daemon killed");
         self.end_daemon(node);
         let power = self.nodes[node].power;
-        let wait = self.dice.between(10_000, 5_000_000);
+        let mut wait = self.dice.between(10_000, 5_000_000);
+        if !self.calm && self.dice.chance(self.rates.long) {
+            self.counts.fired("fault", "daemon away");
+            wait = self.dice.between(15_000_000, 45_000_000);
+        }
         self.after(wait, Event::DaemonStarts { node, power });
     }
 

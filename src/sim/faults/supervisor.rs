@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::lease::Lease;
 use super::world::{Event, World};
 use crate::agent::{Remains, SupervisorId};
 use crate::model::ids::{JobId, TaskRef};
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
-use crate::model::time::{TimeLimit, WallTime};
+use crate::model::time::{Now, TimeLimit, WallTime};
 use crate::wire::node::JobBody;
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, KillReason, News, StartedAttempt, TaskRun, ToSupervisor, VERSION,
@@ -36,11 +37,15 @@ enum Recorded {
 
 /// A running process.
 #[derive(Clone, Debug)]
-struct Running {
+pub struct Running {
     start: WallTime,
     /// In true time.
     started: u64,
-    killed: Option<(u64, KillReason)>,
+    pub killed: Option<(u64, KillReason)>,
+    /// When it will stand still, since when it does, and how long it did so far.
+    pub freezes: Option<u64>,
+    pub frozen: Option<u64>,
+    pub stood: u64,
 }
 
 /// A supervisor: alive, or what is left of it.
@@ -59,7 +64,8 @@ pub struct Process {
     limit: TimeLimit,
     finishing: bool,
     records: Vec<Recorded>,
-    running: BTreeMap<AttemptRef, Running>,
+    pub running: BTreeMap<AttemptRef, Running>,
+    pub lease: Lease,
     unsaid_started: Vec<StartedAttempt>,
     unsaid_kept: Vec<AttemptRef>,
     /// When it looks around by itself.
@@ -80,6 +86,7 @@ impl Process {
             finishing: false,
             records: Vec::new(),
             running: BTreeMap::new(),
+            lease: Lease::default(),
             unsaid_started: Vec::new(),
             unsaid_kept: Vec::new(),
             turns_at: None,
@@ -141,12 +148,15 @@ impl Process {
     /// When a process ends, and how.
     fn fate(&self, task: AttemptRef, running: &Running) -> (u64, State, u8, Cause) {
         let plan = self.body.as_ref().map(|body| Plan::of(body)).unwrap_or_default();
-        let mut ends = running.started.saturating_add(plan.micros);
+        // What stands still comes no nearer to its end or to its limit.
+        let still = running.frozen.map_or(0, |_| u64::MAX);
+        let from = running.started.saturating_add(running.stood).saturating_add(still);
+        let mut ends = from.saturating_add(plan.micros);
         let code = plan.code(task);
         let state = if code == 0 { State::Completed } else { State::Failed };
         let mut fate = (state, code, Cause::plain(CauseKind::Exit));
         if let Some(limit) = self.limit.0 {
-            let at = running.started.saturating_add(limit.micros());
+            let at = from.saturating_add(limit.micros());
             if at < ends {
                 ends = at;
                 fate = (State::Timeout, 0, Cause::plain(CauseKind::TimeLimit));
@@ -161,13 +171,12 @@ impl Process {
         (ends, fate.0, fate.1, fate.2)
     }
 
-    /// When something happens by itself.
-    fn next(&self) -> Option<u64> {
-        self.running
-            .iter()
-            .map(|(task, running)| self.fate(*task, running).0)
-            .min()
-            .filter(|at| *at < u64::MAX)
+    /// When something happens by itself, on a host that booted then.
+    fn next(&self, booted: u64) -> Option<u64> {
+        let ends = self.running.iter().map(|(task, running)| self.fate(*task, running).0);
+        let freezes = self.running.values().filter_map(|running| running.freezes);
+        let next = ends.chain(freezes).chain(self.lease_deadline(booted)).min();
+        next.filter(|at| *at < u64::MAX)
     }
 }
 
@@ -271,7 +280,7 @@ impl World {
             ToSupervisor::Acknowledge { up_to } => drop(process.desk.acknowledge(up_to)),
             ToSupervisor::Finish => process.finishing = true,
             ToSupervisor::SetLimit { limit } => process.limit = limit,
-            ToSupervisor::Kill { which, reason, .. } => {
+            ToSupervisor::Kill { which, reason, grace } => {
                 let wall = self.node_now(node).wall;
                 for run in process.desk.take(&which) {
                     let end = end_without_start(reason.state(), reason.cause(), wall, run.task);
@@ -279,22 +288,20 @@ impl World {
                 }
                 let Which::These(tasks) = which else { return };
                 for task in tasks {
-                    let at = self.now + self.dice.between(1_000, 3_000_000);
-                    if let Some(running) = process.running.get_mut(&task) {
-                        running.killed.get_or_insert((at, reason.clone()));
-                    }
+                    self.kill(process, task, &reason, grace);
                 }
             }
-            ToSupervisor::Contact { .. }
-            | ToSupervisor::Signal { .. }
-            | ToSupervisor::Suspend { .. }
-            | ToSupervisor::Resume { .. } => {}
+            ToSupervisor::Contact { at } => process.lease.note_contact(at),
+            ToSupervisor::Signal { .. } | ToSupervisor::Suspend { .. } | ToSupervisor::Resume { .. } => {}
         }
     }
 
     /// Ends, starts and says what there is to end, start and say.
     pub fn supervisor_turns(&mut self, node: usize, power: u32, id: SupervisorId) {
         let next = self.with(node, power, id, |world, process| {
+            if process.alive {
+                world.keep_lease(node, process);
+            }
             let over: Vec<AttemptRef> = process.running.keys().copied().collect();
             for task in over {
                 let Some(running) = process.running.get(&task).cloned() else { continue };
@@ -332,7 +339,7 @@ impl World {
             }
             let now = world.now;
             process.turns_at = process.turns_at.filter(|at| *at > now);
-            let at = process.next().map(|at| at.max(now + 1))?;
+            let at = process.next(world.nodes[node].booted).map(|at| at.max(now + 1))?;
             let sooner = process.turns_at.is_none_or(|known| at < known);
             if sooner {
                 process.turns_at = Some(at);
@@ -352,7 +359,10 @@ impl World {
     }
 
     fn start_tasks(&mut self, node: usize, id: SupervisorId, process: &mut Process) {
-        let wall = self.node_now(node).wall;
+        let Now { wall, boot } = self.node_now(node);
+        if !process.has_lease(boot) {
+            return;
+        }
         let mut runs: Vec<TaskRun> = Vec::new();
         while process.body.is_some() && process.running.len() + runs.len() < process.slots as usize {
             let Some(run) = process.desk.next(wall) else { break };
@@ -366,7 +376,14 @@ impl World {
             return;
         }
         for run in runs {
-            let running = Running { start: wall, started: self.now, killed: None };
+            let running = Running {
+                start: wall,
+                started: self.now,
+                killed: None,
+                freezes: None,
+                frozen: None,
+                stood: 0,
+            };
             process.running.insert(run.task, running);
             self.note(format!("n{node}: {} {}/{} starts", process.job, run.task.ordinal, run.task.attempt));
             let cpus = process.body.as_ref().map_or(0, |body| body.resources.cpus);
@@ -447,6 +464,6 @@ impl World {
     }
 }
 
-fn reference(job: JobId, task: AttemptRef) -> TaskRef {
+pub fn reference(job: JobId, task: AttemptRef) -> TaskRef {
     TaskRef { job, ordinal: task.ordinal }
 }

@@ -29,13 +29,15 @@ impl World {
         let mut last = None;
         while let Some(work) = up.log.pop_front() {
             match work {
-                Work::Append(position, frame) => {
-                    last = Some(position);
-                    up.gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
-                    let appended = up.journal.append(up.welcome.epoch, position, &frame);
-                    appended.map_err(|error| error.to_string())?;
-                    if self.controller_may_die("a group was appended") {
-                        return Ok(false);
+                Work::Append(first, frames) => {
+                    for (position, frame) in (first.0..).map(Position).zip(frames) {
+                        last = Some(position);
+                        up.gauges.log_grown.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                        let appended = up.journal.append(up.welcome.epoch, position, &frame);
+                        appended.map_err(|error| error.to_string())?;
+                        if self.controller_may_die("a group was appended") {
+                            return Ok(false);
+                        }
                     }
                 }
                 Work::Trim(position) => {

@@ -23,6 +23,8 @@ const REST_MICROS: u64 = 1_800_000_000;
 const STEPS_MAX: u64 = 150_000;
 /// How many events a failing run shows, unless `JSCHED_SIM_EVENTS` says otherwise.
 const RECENT: usize = 60;
+/// What a boot clock shows when its host begins, in microseconds.
+pub const BOOT_MICROS: u64 = 1_000_000;
 /// Where the wall clocks begin.
 const WALL: i64 = 1_790_000_000_000_000;
 
@@ -31,6 +33,8 @@ const WALL: i64 = 1_790_000_000_000_000;
 pub enum Event {
     /// A client does something.
     Client(usize),
+    /// A client wants what it has just submitted no more.
+    Regrets(usize),
     /// A request or a reply arrives.
     Post(Message),
     /// Something arrives on a node's connection.
@@ -74,6 +78,10 @@ pub enum Event {
         power: u32,
     },
     DaemonTurns {
+        node: usize,
+        life: u32,
+    },
+    DaemonDies {
         node: usize,
         life: u32,
     },
@@ -125,6 +133,8 @@ pub struct Rates {
     pub supervisor: u64,
     pub disk: u64,
     pub host: u64,
+    /// Absences and cuts that outlast leases.
+    pub long: u64,
 }
 
 /// Everything.
@@ -186,6 +196,7 @@ pub fn run(seed: u64, faults: bool) -> Run {
     if world.failure.is_none() {
         world.check_end();
     }
+    world.counts.add_to("fault", "given up", world.facts.given_up);
     world.counts.runs = 1;
     world.counts.steps = world.steps;
     let (jobs, starts) = (world.facts.jobs.len(), world.facts.starts());
@@ -196,7 +207,9 @@ impl World {
     fn new(seed: u64, faults: bool) -> World {
         let mut dice = Dice::new(seed);
         let rates = if faults { rates(&mut dice) } else { Rates::default() };
-        let nodes = 1 + dice.below(3) as usize;
+        // Where leases run out there has to be another node.
+        let least = if rates.long > 0 { 2 } else { 1 };
+        let nodes = (least + dice.below(4 - least)) as usize;
         let clients = 1 + dice.below(3) as usize;
         let nodes = (0..nodes).map(|at| Node::new(at, &mut dice)).collect();
         let clients = (0..clients).map(|at| Client::new(at, &mut dice)).collect();
@@ -275,7 +288,7 @@ impl World {
 
     /// How long something between two processes of a host takes: now and then one of them is slow.
     pub fn local(&mut self) -> u64 {
-        match self.dice.below(60) {
+        match self.dice.below(30) {
             0 => self.dice.between(1_000, 400_000),
             _ => self.dice.between(20, 90),
         }
@@ -300,6 +313,7 @@ impl World {
         self.steps += 1;
         match event {
             Event::Client(client) => self.client_acts(client),
+            Event::Regrets(client) => self.client_regrets(client),
             Event::Post(message) => self.on_post(message),
             Event::Arrive { conn, way: Way::Up, message } => self.controller_hears(conn, message),
             Event::Arrive { conn, way: Way::Down, message } => self.node_hears(conn, message),
@@ -315,6 +329,11 @@ impl World {
             Event::NodeStarts { node } => self.node_starts(node),
             Event::DaemonStarts { node, power } => self.daemon_starts(node, power),
             Event::DaemonTurns { node, life } => self.daemon_wakes(node, life),
+            Event::DaemonDies { node, life } => {
+                if self.nodes[node].life == life && self.nodes[node].daemon.is_some() {
+                    self.daemon_dies(node);
+                }
+            }
             Event::Dials { node, life } => self.dials(node, life),
             Event::Greets { node, life, supervisor, starts } => self.greets(node, life, supervisor, starts),
             Event::Hears { node, power, supervisor, message } => {
@@ -332,7 +351,7 @@ impl World {
     /// Both clocks of a host that booted then and whose wall clock is that far off.
     pub fn clocks(&self, booted: u64, wall_off: i64) -> Now {
         let wall = WALL.saturating_add_unsigned(self.now).saturating_add(wall_off);
-        Now { wall: WallTime(wall), boot: BootTime(self.now.saturating_sub(booted) + 1_000_000) }
+        Now { wall: WallTime(wall), boot: BootTime(self.now.saturating_sub(booted) + BOOT_MICROS) }
     }
 
     /// From now on nothing breaks, and what is broken is mended.
@@ -364,15 +383,16 @@ fn rates(dice: &mut Dice) -> Rates {
         _ => high,
     };
     Rates {
-        drop: rate(10, 60),
+        drop: rate(12, 80),
         double: rate(20, 120),
         reorder: rate(20, 120),
         delay: rate(20, 100),
-        controller: rate(5, 40),
+        controller: rate(6, 45),
         power: rate(3_000, 7_000),
         daemon: rate(20, 160),
-        supervisor: rate(40, 250),
+        supervisor: rate(60, 350),
         disk: rate(300, 1_200),
         host: rate(1_000, 4_000),
+        long: rate(1_500, 9_000),
     }
 }

@@ -45,6 +45,7 @@ fn command(program: &Path, folder: &Path, id: &str) -> io::Result<Command> {
     command.arg("supervise").arg("--folder").arg(folder).args(["--id", id]);
     // Nothing that the daemon was started with concerns the supervisor, and nothing of a user gets here.
     command.env_clear().stdout(Stdio::null()).stderr(log).current_dir("/");
+    crate::net::points::pass_on(&mut command);
     Ok(command)
 }
 

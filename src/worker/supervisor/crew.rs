@@ -154,7 +154,9 @@ impl Crew {
 
     /// Ends attempts that run, for a reason. The first reason stays.
     pub fn kill(&mut self, which: &Which, reason: &KillReason, grace: Option<Seconds>, now: BootTime) {
-        let grace = grace.unwrap_or(self.prepared.job.kill_grace);
+        // What has lost its lease may not take its time, not even for going: another attempt may be about to start.
+        let over = !self.has_lease(now);
+        let grace = if over { Seconds(0) } else { grace.unwrap_or(self.prepared.job.kill_grace) };
         let meant = self.meant(which);
         if grace.0 == 0 {
             // What stands still must not go on even for a moment, and a kernel that keeps it still kills it all the same

@@ -19,6 +19,7 @@ use super::{SupervisorError, protect};
 use crate::model::ids::{ContentHash, JobId, NodeId};
 use crate::model::state::{Cause, CauseKind, End, State};
 use crate::model::time::{BootTime, Now, Seconds};
+use crate::net::points;
 use crate::wire::supervisor::{
     AttemptRef, FromSupervisor, Inventory, Job, News, SLOTS_MAX, StartedAttempt, TaskRun, ToSupervisor,
     VERSION, VERSION_CALLS, VERSION_OLDEST, encode,
@@ -302,9 +303,19 @@ impl Service {
             crew.reap();
             finished = crew.turn(now);
         }
+        let ends = !finished.is_empty();
+        if ends {
+            points::reach("supervisor.end-seen");
+        }
         finished.into_iter().for_each(|Finished { task, end }| self.end(task, end));
         self.start(now);
         self.write(now.boot);
+        if ends {
+            points::reach("supervisor.end-recorded");
+        }
+        if !self.unsaid.started.is_empty() {
+            points::reach("supervisor.start-recorded");
+        }
     }
 
     /// Fills the free slots. The intents of all are written before the first is started.
@@ -319,12 +330,14 @@ impl Service {
             runs.push(run);
         }
         let Some(work) = self.work.as_mut().filter(|_| !runs.is_empty()) else { return };
+        points::reach("supervisor.before-intent");
         if work.records.intend(runs.iter().map(|run| run.task)).is_err() {
             // Nothing is started that could not be written down; it is tried again.
             runs.into_iter().rev().for_each(|run| self.desk.put_back(run));
             self.retry_at = Some(now.boot.plus(RETRY_AFTER));
             return;
         }
+        points::reach("supervisor.after-intent");
         let mut ended = Vec::new();
         for run in runs {
             let task = run.task;
@@ -343,6 +356,7 @@ impl Service {
                     if !started.output.is_empty() || !started.error.is_empty() {
                         self.with_output.insert(task, started.clone());
                     }
+                    points::reach("supervisor.started");
                     let StartedAttempt { pid, start_ticks, start, .. } = started;
                     let pushed = work.records.push(&Record::Started { task, pid, start_ticks, start });
                     debug_assert!(pushed.is_ok());
