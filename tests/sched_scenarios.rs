@@ -19,8 +19,8 @@ use jsched::model::ids::{JobId, NodeId};
 use jsched::model::resources::Resources;
 use jsched::model::time::{Seconds, WallTime};
 use jsched::sched::{
-    Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Plan, Rank, Refill, Release, Scheduler, Supply, View,
-    plan_from_scratch,
+    Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Plan, Rank, Refill, Release, Scheduler,
+    Supply, View, plan_from_scratch,
 };
 
 #[test]

@@ -228,7 +228,8 @@ impl Accounting {
 
     /// What each user has of an account or a quality of service.
     pub fn used_by_user(&self, scope: &Scope) -> impl Iterator<Item = (Uid, &Used)> {
-        let (Scope::Account(name) | Scope::AccountUser(name, _) | Scope::Qos(name) | Scope::QosUser(name, _)) = scope;
+        let (Scope::Account(name) | Scope::AccountUser(name, _) | Scope::Qos(name) | Scope::QosUser(name, _)) =
+            scope;
         let of = |uid| match scope {
             Scope::Account(_) | Scope::AccountUser(..) => Scope::AccountUser(name.clone(), uid),
             Scope::Qos(_) | Scope::QosUser(..) => Scope::QosUser(name.clone(), uid),

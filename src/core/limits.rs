@@ -88,7 +88,8 @@ impl Accounting {
         let room = |scope: Scope| {
             let (caps, used) = (self.caps(&scope), self.used(&scope));
             let slots = caps.running.map(|most| u64::from(most).saturating_sub(used.running));
-            let by_cpus = caps.cpus.map(|most| u64::from(most).saturating_sub(used.cpus) / u64::from(cpus.max(1)));
+            let by_cpus =
+                caps.cpus.map(|most| u64::from(most).saturating_sub(used.cpus) / u64::from(cpus.max(1)));
             slots.into_iter().chain(by_cpus).min()
         };
         let least = self.scopes_of(job).filter_map(room).min();
@@ -115,7 +116,11 @@ pub(super) fn size_within(accounting: &Accounting, spec: &JobSpec, cpus: u32) ->
         if let Some(most) = least.filter(|most| *most < cpus) {
             let whose = scope_word(qos, name);
             let message = format!("it asks for {cpus} cpus, and {whose} allows {most} at once");
-            return Err(Refusal::new(RefusalCode::Limit, message, "ask for fewer, or for another account or QOS"));
+            return Err(Refusal::new(
+                RefusalCode::Limit,
+                message,
+                "ask for fewer, or for another account or QOS",
+            ));
         }
     }
     Ok(())
@@ -128,8 +133,7 @@ impl View {
         let record = &job.record;
         let mut found = Vec::new();
         if let Some((most, qos, name)) = time_over(accounting, record) {
-            let code =
-                if qos { "QOSMaxWallDurationPerJobLimit" } else { "AssocMaxWallDurationPerJobLimit" };
+            let code = if qos { "QOSMaxWallDurationPerJobLimit" } else { "AssocMaxWallDurationPerJobLimit" };
             let most = TimeLimit(Some(most));
             let whose = scope_word(qos, &name);
             found.push((code, format!("{whose} allows a time limit of {most}, and it has {}", record.limit)));
@@ -151,7 +155,14 @@ impl View {
     }
 
     /// `account physics allows 4 cpus at once; 4 are in use (ada 3, ben 1)`.
-    fn says(&self, scope: &Scope, most: u32, what: &str, verb: &str, amount: impl Fn(&Used) -> u64) -> String {
+    fn says(
+        &self,
+        scope: &Scope,
+        most: u32,
+        what: &str,
+        verb: &str,
+        amount: impl Fn(&Used) -> u64,
+    ) -> String {
         let now = amount(&self.cluster.accounting.used(scope));
         match scope {
             Scope::Account(name) | Scope::Qos(name) => {

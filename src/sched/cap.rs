@@ -195,7 +195,8 @@ impl Caps {
 
     /// Slots that refill and count where a bound is closed or exceeded.
     pub(crate) fn suspects(&self) -> impl Iterator<Item = (JobId, usize)> + '_ {
-        let caps = self.over.union(&self.stirred).filter_map(|cap| self.all.get(cap).map(|entry| (cap, entry)));
+        let caps =
+            self.over.union(&self.stirred).filter_map(|cap| self.all.get(cap).map(|entry| (cap, entry)));
         let tight = caps.filter(|(cap, entry)| entry.closed.is_some() || self.over.contains(*cap));
         tight.flat_map(|(_, entry)| entry.refilling.iter().copied())
     }

@@ -77,7 +77,9 @@ impl Scheduler {
         let mut line = Vec::new();
         let mut slots = 0_u32;
         // Nobody knows when those who have what they wait for now will let it go.
-        if self.caps.room(demand) == 0 || self.caps.closed(&demand.caps).is_some_and(|first| first < demand.rank) {
+        if self.caps.room(demand) == 0
+            || self.caps.closed(&demand.caps).is_some_and(|first| first < demand.rank)
+        {
             return None;
         }
         let open = |caps: &Arc<[CapId]>| self.caps.left(caps).slots > 0;
@@ -199,7 +201,8 @@ mod tests {
         scheduler.note(Note::Node { node: NodeId(1), supply: Some(supply) });
         let charge = Resources { cpus: 4, ..Resources::default() };
         let releases = vec![Release { end: Some(at(100)), slots: 1 }];
-        let held = Held { slots: 1, charge, exclusive: false, releases, refill: Refill::Never, caps: Arc::from([]) };
+        let held =
+            Held { slots: 1, charge, exclusive: false, releases, refill: Refill::Never, caps: Arc::from([]) };
         scheduler.note(Note::Held { job: JobId(1), node: NodeId(1), held: Some(held) });
         for (job, cpus, limit) in [(2, 4, 50), (3, 3, 10), (4, 2, 10), (5, 1, 1_000)] {
             scheduler.note(Note::Job { job: JobId(job), demand: Some(demand(job, cpus, limit)) });

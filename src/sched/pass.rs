@@ -445,12 +445,7 @@ impl Scheduler {
 }
 
 /// What a job holds on a node once a place has come to it.
-pub(super) fn with_place(
-    old: Option<&Held>,
-    place: &Place,
-    demand: &Demand,
-    now: WallTime,
-) -> Held {
+pub(super) fn with_place(old: Option<&Held>, place: &Place, demand: &Demand, now: WallTime) -> Held {
     let mut held = old.cloned().unwrap_or_default();
     held.slots = held.slots.saturating_add(place.slots);
     held.charge = held.charge.plus(&place.charge.times(place.slots));

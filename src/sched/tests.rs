@@ -280,12 +280,7 @@ fn keeps_promises(first: &Plan, second: &Plan) -> Result<(), TestCaseError> {
 }
 
 /// No plan brings what is held over a bound, however many share it, and where more is held nobody refills.
-fn keeps_within_bounds(
-    before: &View,
-    after: &View,
-    plan: &Plan,
-    now: WallTime,
-) -> Result<(), TestCaseError> {
+fn keeps_within_bounds(before: &View, after: &View, plan: &Plan, now: WallTime) -> Result<(), TestCaseError> {
     for (cap, bound) in &after.bounds {
         let used = |view: &View| {
             let here = view.held.values().filter(|held| held.caps.contains(cap));
@@ -296,7 +291,8 @@ fn keeps_within_bounds(
         let (old, new) = (used(before), used(after));
         prop_assert!(new.0 <= bound.slots.unwrap_or(u64::MAX).max(old.0), "{cap:?} {bound:?}: {plan:?}");
         prop_assert!(new.1 <= bound.cpus.unwrap_or(u64::MAX).max(old.1), "{cap:?} {bound:?}: {plan:?}");
-        let over = bound.slots.is_some_and(|most| new.0 > most) || bound.cpus.is_some_and(|most| new.1 > most);
+        let over =
+            bound.slots.is_some_and(|most| new.0 > most) || bound.cpus.is_some_and(|most| new.1 > most);
         for ((job, node), held) in after.held.iter().filter(|(_, held)| over && held.caps.contains(cap)) {
             let refills = after.jobs.get(job).is_some_and(|demand| demand.refills);
             let there = after.nodes.contains_key(node);

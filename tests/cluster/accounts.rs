@@ -162,7 +162,10 @@ fn limits_on_what_runs(cluster: &Cluster) {
     assert!(why.contains(used) && why.contains(&format!("({me} 2)")), "{why}");
     let used = account(cluster, "physics")["used"].clone();
     assert_eq!((&used["running"], &used["cpus"]), (&2.into(), &2.into()));
-    let array = submit(cluster, ["-a", "0-19", "--mem=10M", "-t", "10", "--wrap", "date +%s%N; sleep 0.05; date +%s%N"]);
+    let array = submit(
+        cluster,
+        ["-a", "0-19", "--mem=10M", "-t", "10", "--wrap", "date +%s%N; sleep 0.05; date +%s%N"],
+    );
     write(cluster, "limit", "");
     for id in [&first, &second, &third, &array] {
         assert_eq!(wait(cluster, id), 0);
@@ -181,7 +184,14 @@ fn at_once(cluster: &Cluster, array: &str) -> usize {
     }
     moments.sort_unstable();
     let mut now = 0;
-    moments.iter().map(|(_, step)| { now += step; now }).max().unwrap() as usize
+    moments
+        .iter()
+        .map(|(_, step)| {
+            now += step;
+            now
+        })
+        .max()
+        .unwrap() as usize
 }
 
 fn qualities_of_service(cluster: &Cluster) {

@@ -113,9 +113,9 @@ fn take(world: &mut World, step: Step) {
 }
 
 fn scopes() -> Vec<Scope> {
-    let accounts = ACCOUNTS.iter().flat_map(|name| {
-        [Scope::Account((*name).into()), Scope::AccountUser((*name).into(), Uid(1_000))]
-    });
+    let accounts = ACCOUNTS
+        .iter()
+        .flat_map(|name| [Scope::Account((*name).into()), Scope::AccountUser((*name).into(), Uid(1_000))]);
     let qualities = QUALITIES
         .iter()
         .flat_map(|name| [Scope::Qos((*name).into()), Scope::QosUser((*name).into(), Uid(1_000))]);
