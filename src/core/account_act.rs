@@ -71,6 +71,7 @@ impl Core {
             _ => {}
         }
         let first = accounting.accounts.is_empty();
+        let since = old.as_ref().and_then(|old| old.budget).map(|budget| budget.since);
         let record = self.new_account(now, old.unwrap_or_else(|| AccountRecord::new(name)), settings)?;
         // One default a user: whoever is given a new one loses the old one.
         let taken = |other: &&std::sync::Arc<AccountRecord>| {
@@ -91,7 +92,12 @@ impl Core {
                     .to_owned(),
             );
         }
+        // A new budget begins with nothing spent.
+        let begins = record.budget.map(|budget| budget.since) != since;
         self.commit(Change::Account(Box::new(record)), outcome);
+        if begins {
+            self.commit(Change::BudgetSpent { account: name.to_owned(), cpu_ms: 0 }, outcome);
+        }
         Ok((line, warnings))
     }
 

@@ -38,6 +38,8 @@ pub struct Accounting {
     /// User and account: who coordinates which.
     coordinators: OrdSet<(Arc<str>, Arc<str>)>,
     used: OrdMap<Scope, Used>,
+    /// What is spent of budgets, in cpu milliseconds.
+    spent: OrdMap<Arc<str>, u64>,
     /// Whether `used` has to be counted anew, since what is defined has changed.
     stale: bool,
 }
@@ -109,6 +111,7 @@ impl Accounting {
             Change::AccountRemoved(name) => {
                 self.forget_names(name);
                 self.accounts.remove(name.as_str());
+                self.spent.remove(name.as_str());
             }
             Change::Qos(record) => {
                 self.qos.insert(record.name.as_str().into(), Arc::new((**record).clone()));
@@ -119,6 +122,23 @@ impl Accounting {
             _ => return,
         }
         self.stale = true;
+    }
+
+    /// Takes in how much of a budget is spent; true if that makes a difference to who may start.
+    pub fn absorb_spent(&mut self, account: &str, cpu_ms: u64) -> bool {
+        let is_all = |this: &Accounting| this.budget_of(account).is_some_and(|spent| spent.is_all());
+        let before = is_all(self);
+        if cpu_ms == 0 {
+            self.spent.remove(account);
+        } else {
+            self.spent.insert(account.into(), cpu_ms);
+        }
+        is_all(self) != before
+    }
+
+    /// What is spent of an account's budget, in cpu milliseconds.
+    pub fn spent_ms(&self, account: &str) -> u64 {
+        self.spent.get(account).copied().unwrap_or_default()
     }
 
     fn forget_names(&mut self, account: &str) {

@@ -79,12 +79,20 @@ impl Numbers {
 
 fn bound_of(accounting: &Accounting, scope: &Scope) -> Bound {
     let caps = accounting.caps(scope);
+    if let Scope::Account(name) = scope
+        && accounting.budget_of(name).is_some_and(|spent| spent.is_all())
+    {
+        return Bound { slots: Some(0), cpus: None };
+    }
     Bound { slots: caps.running.map(u64::from), cpus: caps.cpus.map(u64::from) }
 }
 
 impl Accounting {
     /// How many more slots of so many cpus a job may have.
     pub fn room(&self, job: &JobRecord, cpus: u32) -> u32 {
+        if self.budgets(&job.spec.account).any(|spent| spent.is_all()) {
+            return 0;
+        }
         let room = |scope: Scope| {
             let (caps, used) = (self.caps(&scope), self.used(&scope));
             let slots = caps.running.map(|most| u64::from(most).saturating_sub(used.running));
@@ -99,7 +107,8 @@ impl Accounting {
     /// Whether more is held than a limit of a job allows: then what comes free is not taken again.
     pub fn is_over(&self, job: &JobRecord) -> bool {
         let over = |most: Option<u32>, used: u64| most.is_some_and(|most| used > u64::from(most));
-        self.scopes_of(job).any(|scope| {
+        let spent = self.budgets(&job.spec.account).any(|spent| spent.is_all());
+        spent || self.scopes_of(job).any(|scope| {
             let (caps, used) = (self.caps(&scope), self.used(&scope));
             over(caps.running, used.running) || over(caps.cpus, used.cpus)
         })
@@ -132,6 +141,10 @@ impl View {
         let accounting = &self.cluster.accounting;
         let record = &job.record;
         let mut found = Vec::new();
+        for spent in accounting.budgets(&record.spec.account).filter(|spent| spent.is_all()) {
+            let text = format!("account {} has used {}", spent.account.name, spent.words());
+            found.push(("AssocGrpCPUMinutesLimit", text));
+        }
         if let Some((most, qos, name)) = time_over(accounting, record) {
             let code = if qos { "QOSMaxWallDurationPerJobLimit" } else { "AssocMaxWallDurationPerJobLimit" };
             let most = TimeLimit(Some(most));

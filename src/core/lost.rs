@@ -131,6 +131,9 @@ impl Core {
         if waits && end.state != State::NodeFail {
             return self.end_attempt(now, task, live, end, outcome);
         }
+        if let Some(job) = self.cluster.jobs.get(&task.job).cloned() {
+            self.charge(now, &job, &live, &end, outcome);
+        }
         self.commit(Change::LateEnd { task, end: Box::new(end) }, outcome);
     }
 

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod authorise;
 pub mod belong;
 pub mod breaker;
+pub mod budget;
 pub mod command;
 pub mod correlate;
 pub mod depend;

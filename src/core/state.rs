@@ -196,6 +196,9 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
+            Change::BudgetSpent { account, cpu_ms } => {
+                touched.places |= self.accounting.absorb_spent(account, *cpu_ms);
+            }
             Change::Account(_) | Change::AccountRemoved(_) | Change::Qos(_) | Change::QosRemoved(_) => {
                 self.accounting.absorb(change);
                 touched.places = true;

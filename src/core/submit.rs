@@ -98,6 +98,7 @@ impl Core {
         }
         let records = batch.records;
         note_unmanaged_names(&self.cluster.accounting, &records, &mut warnings);
+        note_budgets(&self.cluster.accounting, &records, &mut warnings);
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
@@ -319,6 +320,20 @@ fn new_record(
         version: 1,
         key: names.key.clone(),
         ancestors: names.ancestors.clone(),
+    }
+}
+
+/// Whoever has little left of a budget is told so before it is spent.
+fn note_budgets(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
+    let accounts: BTreeSet<&str> = records.iter().map(|record| record.spec.account.as_str()).collect();
+    let spent = accounts.into_iter().flat_map(|account| accounting.budgets(account));
+    let mut told = BTreeSet::new();
+    for spent in spent.filter(|spent| spent.is_much()) {
+        let name = &spent.account.name;
+        if told.insert(name) {
+            let rest = if spent.is_all() { "; nothing starts until there is more" } else { "" };
+            warnings.push(format!("account {name} has used {}{rest}", spent.words()));
+        }
     }
 }
 

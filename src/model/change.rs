@@ -179,6 +179,13 @@ pub enum Change {
     Qos(Box<QosRecord>),
     /// A quality of service was forgotten.
     QosRemoved(String),
+    /// How much of an account's budget is spent.
+    BudgetSpent {
+        /// Whose.
+        account: String,
+        /// Cpus times milliseconds, in all.
+        cpu_ms: u64,
+    },
 }
 
 /// Who did what, when, from where, allowed or refused.

@@ -53,6 +53,8 @@ pub const FAILED_BY: Table = Table(140);
 pub const ABANDONED: Table = Table(16);
 /// Accounts.
 pub const ACCOUNT: Table = Table(17);
+/// What is spent of budgets.
+pub const BUDGET: Table = Table(19);
 /// Qualities of service.
 pub const QOS: Table = Table(18);
 
@@ -292,7 +294,13 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         }
         Change::PartitionRemoved(name) => put(Table::PARTITION, name.clone().into_bytes(), None),
         Change::Account(record) => put(ACCOUNT, record.name.clone().into_bytes(), Some(encode(&**record)?)),
-        Change::AccountRemoved(name) => put(ACCOUNT, name.clone().into_bytes(), None),
+        Change::AccountRemoved(name) => {
+            put(ACCOUNT, name.clone().into_bytes(), None);
+            put(BUDGET, name.clone().into_bytes(), None);
+        }
+        Change::BudgetSpent { account, cpu_ms } => {
+            put(BUDGET, account.clone().into_bytes(), Some(cpu_ms.to_be_bytes().to_vec()));
+        }
         Change::Qos(record) => put(QOS, record.name.clone().into_bytes(), Some(encode(&**record)?)),
         Change::QosRemoved(name) => put(QOS, name.clone().into_bytes(), None),
         Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
@@ -337,6 +345,11 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::PARTITION => absorb(Change::Partition(Box::new(decode(value)?))),
         Table::USER => absorb(Change::User(decode(value)?)),
         ACCOUNT => absorb(Change::Account(Box::new(decode(value)?))),
+        BUDGET => {
+            let cpu_ms = value.try_into().map_err(|_| misplaced("a budget"))?;
+            let account = String::from_utf8_lossy(key).into_owned();
+            absorb(Change::BudgetSpent { account, cpu_ms: u64::from_be_bytes(cpu_ms) });
+        }
         QOS => absorb(Change::Qos(Box::new(decode(value)?))),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),

@@ -112,6 +112,8 @@ pub struct AccountInfo {
     pub record: AccountRecord,
     /// What it uses now.
     pub used: Used,
+    /// What is spent of its budget, in cpu milliseconds.
+    pub spent_cpu_ms: u64,
 }
 
 /// A quality of service and what it uses.

@@ -205,6 +205,8 @@ pub struct UsageRow {
     pub memory_bytes: u64,
     /// Cpu time allocated to what has ended, in milliseconds.
     pub cpu_ms: u64,
+    /// Of an account with a budget: what is spent of it, in cpu milliseconds, and what it is in cpu-hours.
+    pub budget: Option<(u64, u64)>,
 }
 
 /// The caller, as the controller sees it.

@@ -14,6 +14,7 @@ fn accounts() {
     coordinators_act_below_their_own(&cluster);
     limits_when_submitting(&cluster);
     limits_on_what_runs(&cluster);
+    a_spent_budget_starts_nothing(&cluster);
     qualities_of_service(&cluster);
     cluster.kill9("jctld");
     cluster.wait_until("the controller to be back", || cluster.run("jqueue", ["whoami"]).code == 0);
@@ -194,6 +195,27 @@ fn at_once(cluster: &Cluster, array: &str) -> usize {
         .unwrap() as usize
 }
 
+/// A budget that is spent at once, for want of time: a job of a whole node's memory counts as the node.
+fn a_spent_budget_starts_nothing(cluster: &Cluster) {
+    jctld(cluster, &["account", "set", "physics", "budget=1cpu-hours"]);
+    let before = submit(cluster, ["--mem=10M", "--wrap", "sleep 0.2"]);
+    assert_eq!(wait(cluster, &before), 0);
+    let spent = account(cluster, "physics")["budget"]["used_cpu_hours"].as_f64().unwrap();
+    assert!(spent > 0.0 && spent < 0.1, "{spent}");
+    jctld(cluster, &["account", "set", "physics", "budget=0"]);
+    let late = cluster.run("jsubmit", ["--parsable", "--mem=10M", "--wrap", "true"]);
+    assert!(late.stderr.contains("account physics has used 0 of 0 cpu-hours since"), "{}", late.stderr);
+    let late = late.ok();
+    assert_eq!(show(cluster, &late)["reason"]["code"], "AssocGrpCPUMinutesLimit");
+    let why = cluster.run("jqueue", ["why", &late]).ok();
+    assert!(why.contains("has used 0 of 0 cpu-hours since"), "{why}");
+    let usage = cluster.run("jqueue", ["usage", "--by", "account", "--json"]).json();
+    let physics = usage["data"].as_array().unwrap().iter().find(|row| row["account"] == "physics").unwrap();
+    assert_eq!(physics["budget_cpu_hours"], 0);
+    jctld(cluster, &["account", "set", "physics", "budget=10"]);
+    assert_eq!(wait(cluster, &late), 0);
+}
+
 fn qualities_of_service(cluster: &Cluster) {
     jctld(cluster, &["account", "set", "atoms", "max-submitted=3"]);
     jctld(cluster, &["qos", "add", "normal", "max-submitted-per-user=2"]);
@@ -213,6 +235,9 @@ fn they_outlive_the_controller(cluster: &Cluster) {
     assert_eq!((&atoms["parent"], &atoms["limits"]["submitted"]), (&"physics".into(), &3.into()));
     assert_eq!(atoms["used"]["submitted"], 3, "counted anew from the jobs: {atoms}");
     assert_eq!(atoms["default_for"], json!([me(cluster)]));
+    let physics = account(cluster, "physics");
+    assert_eq!(physics["budget"]["cpu_hours"], 10);
+    assert!(physics["budget"]["used_cpu_hours"].as_f64() > Some(0.0), "what is spent stays spent: {physics}");
     jctld(cluster, &["user", "remove", "ben"]);
     assert_eq!(account(cluster, "physics")["coordinators"], json!([]));
 }

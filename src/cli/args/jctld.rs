@@ -146,6 +146,11 @@ pub enum Verb {
     ///
     /// Beyond `max-submitted` and `max-time` a job is refused, and so is one that asks for more than `max-cpus`; for the
     /// others it waits, and `jqueue why` says for which and who uses it. A limit that is lowered later ends nothing.
+    ///
+    /// `budget=N cpu-hours` is what an account and all below it may use in all from now on: cpus, or the memory's part of
+    /// a node in cpus if that is more, times the time for which they are held, counted when an attempt ends. Once it is
+    /// spent nothing more starts; `jqueue usage --by account` shows it. A larger budget goes on counting;
+    /// `budget=` ends it, and another one begins with nothing spent.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Account(Named),
     /// Qualities of service

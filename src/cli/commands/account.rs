@@ -19,7 +19,7 @@ use crate::wire::account::{AccountInfo, AccountSettings, LimitSettings, Names, Q
 use crate::wire::client::{AccountAct, Reply, Request};
 
 /// What is understood and not honoured yet.
-const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "share", "budget", "until"];
+const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "share", "until"];
 
 /// Does what is asked with accounts.
 pub(super) fn account(context: &Context, verb: &Named) -> Result<ExitCode, CliError> {

@@ -17,6 +17,7 @@ pub fn accounts(rows: &[AccountInfo], _clock: &Clock) -> Sheet {
         ">CPUS",
         ">SUBMITTED",
         ">MAX-TIME",
+        ">BUDGET",
         "USERS",
         "COORDINATORS",
     ]);
@@ -30,6 +31,9 @@ pub fn accounts(rows: &[AccountInfo], _clock: &Clock) -> Sheet {
             };
             let mut cells = vec![record.name.clone(), record.parent.clone().unwrap_or_else(dash)];
             cells.extend(of_limits(&record.limits, &row.used));
+            let hours = row.spent_cpu_ms as f64 / 3_600_000.0;
+            let budget = |budget: crate::model::account::Budget| format!("{hours:.1}/{}", budget.cpu_hours);
+            cells.push(record.budget.map_or_else(dash, budget));
             cells.push(list(record.users.iter().map(user)));
             cells.push(list(record.coordinators.iter().cloned()));
             cells
@@ -64,7 +68,7 @@ pub fn account_json(row: &AccountInfo) -> Value {
         "limits": limits_json(&record.limits),
         "used": used_json(&row.used),
         "budget": record.budget.map(|budget| json!({
-            "cpu_hours": budget.cpu_hours, "since": rfc3339(budget.since), "until": budget.until.and_then(rfc3339),
+            "cpu_hours": budget.cpu_hours, "used_cpu_hours": row.spent_cpu_ms as f64 / 3_600_000.0, "since": rfc3339(budget.since), "until": budget.until.and_then(rfc3339),
         })),
     })
 }

@@ -264,6 +264,7 @@ fn the_cluster_and_the_caller() {
         cpus: 12,
         memory_bytes: 5 << 30,
         cpu_ms: 9_000_000,
+        budget: Some((306_000_000, 100)),
     }];
     let mut text = usage::usage(&rows, UsageBy::User).text(true, None);
     text += &usage::usage(&rows, UsageBy::Account).text(true, None);

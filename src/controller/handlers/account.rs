@@ -30,6 +30,7 @@ pub async fn account(
     }
     let account = |record: &Arc<crate::model::account::AccountRecord>| AccountInfo {
         used: accounting.used(&Scope::Account(record.name.as_str().into())),
+        spent_cpu_ms: accounting.spent_ms(&record.name),
         record: (**record).clone(),
     };
     let qos = |record: &Arc<crate::model::account::QosRecord>| QosInfo {

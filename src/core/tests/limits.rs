@@ -2,17 +2,19 @@
 
 use proptest::prelude::*;
 
-use super::model::World;
+use super::model::{OnNode, World, end};
 use crate::core::accounting::Scope;
 use crate::core::tests_spec::spec;
 use crate::core::{Command, Core};
-use crate::model::account::{AccountRecord, Caps, Limits, QosRecord};
+use crate::model::account::{AccountRecord, Budget, Caps, Limits, QosRecord};
 use crate::model::change::Change;
 use crate::model::ids::{JobId, NodeId, Position, Uid};
 use crate::model::spec::JobSpec;
+use crate::model::state::End;
 use crate::model::time::{Seconds, WallTime};
 use crate::wire::account::Used;
 use crate::wire::client::{Reply, Verb};
+use crate::wire::node::{Ended, Report};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -203,4 +205,73 @@ fn the_reason_says_who_uses_the_limit() {
     world.act(Verb::Hold, JobId(2), vec![]);
     world.plan();
     assert_eq!(world.core.cluster().jobs[&JobId(3)].slots.len(), 1);
+}
+
+/// Every attempt is charged once, to its account and those above it, whatever is reported twice; a spent budget starts
+/// nothing and refills nothing.
+#[test]
+fn attempts_are_charged_once() {
+    let mut world = World::new(&[4]);
+    define(&mut world, 0, Caps::default(), Caps::default());
+    define(&mut world, 1, Caps::default(), Caps::default());
+    let record = |world: &World, name: &str| (*world.core.cluster().accounting.accounts[name]).clone();
+    for (name, cpu_hours) in [("all", 5), ("one", 100)] {
+        let budget = Some(Budget { cpu_hours, since: WallTime(0), until: None });
+        let change = Change::Account(Box::new(AccountRecord { budget, ..record(&world, name) }));
+        world.apply(Command::Change(Box::new(change)));
+    }
+    let spec = JobSpec { account: "one".to_owned(), ..spec(2, Some(50_000), Some("0-29")) };
+    world.submit(spec);
+    world.plan();
+    let spent = |world: &World| {
+        let accounting = &world.core.cluster().accounting;
+        (accounting.spent_ms("all") / 3_600_000, accounting.spent_ms("one") / 3_600_000)
+    };
+    world.start(NodeId(1), 10);
+    let began = world.now.wall;
+    pass(&mut world, 3_600);
+    end_one(&mut world, began);
+    assert_eq!(spent(&world), (2, 2));
+    // The node says it again, and comes back with it once more.
+    let again = world.nodes[&NodeId(1)].unconfirmed.clone();
+    world.send(NodeId(1), Report { ended: again, ..Report::default() });
+    world.connect(NodeId(1));
+    assert_eq!(spent(&world), (2, 2));
+    // It can't have run for longer than the node has had it.
+    end_one(&mut world, WallTime(0));
+    assert_eq!(spent(&world), (4, 4));
+    world.plan();
+    world.start(NodeId(1), 10);
+    pass(&mut world, 3_600);
+    end_one(&mut world, began.plus(Seconds(3_600)));
+    assert_eq!(spent(&world), (6, 6));
+    // What a node has by now runs; nothing more is given to it.
+    for _ in 0..20 {
+        world.plan();
+        world.start(NodeId(1), 10);
+        world.end(NodeId(1), 10, 0);
+    }
+    let job = world.core.cluster().jobs[&JobId(1)].clone();
+    assert!(job.slots.is_empty() && job.pending() > 0, "{:?}", job.slots);
+    let view = world.core.view(Position(0), WallTime(0));
+    let text = "account all has used 6 of 5 cpu-hours since 1 January 1970".to_owned();
+    assert_eq!(view.limits(&job).first(), Some(&("AssocGrpCPUMinutesLimit", text)));
+    world.check_replay();
+}
+
+fn pass(world: &mut World, seconds: u64) {
+    world.now.wall = world.now.wall.plus(Seconds(seconds));
+    world.now.boot = world.now.boot.plus(Seconds(seconds));
+}
+
+/// A running task of the first node ends, which has run since then.
+fn end_one(world: &mut World, started: WallTime) {
+    let now = world.now.wall;
+    let model = world.nodes.get_mut(&NodeId(1)).unwrap();
+    let (task, attempt) = *model.holds.iter().find(|(_, at)| **at == OnNode::Running).unwrap().0;
+    model.holds.remove(&(task, attempt));
+    model.tombs.insert((task, attempt));
+    let end = End { start: Some(started), ..end(attempt, 0, now) };
+    model.unconfirmed.push(Ended { task, end });
+    world.send(NodeId(1), Report::default());
 }
