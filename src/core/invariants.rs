@@ -44,6 +44,16 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     if !waits.iter().eq(cluster.waits_of.iter()) {
         return Err(format!("jobs waited for by owner are {waits:?}, counted {:?}", cluster.waits_of));
     }
+    let mut tasks: BTreeMap<crate::model::ids::Uid, u64> = BTreeMap::new();
+    for job in cluster.jobs.values().filter(|job| job.ended.is_none()) {
+        *tasks.entry(job.record.uid).or_default() += u64::from(job.tasks.count());
+    }
+    if !tasks.iter().eq(cluster.tasks_of.iter()) {
+        return Err(format!(
+            "tasks of unfinished jobs by owner are {tasks:?}, counted {:?}",
+            cluster.tasks_of
+        ));
+    }
     if !open.iter().eq(cluster.open_of.iter()) {
         return Err(format!("unfinished jobs by owner are {:?}, counted {open:?}", cluster.open_of));
     }

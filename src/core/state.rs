@@ -43,6 +43,8 @@ pub struct Cluster {
     pub by_user: OrdSet<(Uid, JobId)>,
     /// How many unfinished jobs each owner has.
     pub open_of: OrdMap<Uid, u32>,
+    /// How many tasks the unfinished jobs of each owner have.
+    pub tasks_of: OrdMap<Uid, u64>,
     /// How many jobs those of each owner in memory wait for, all together.
     pub waits_of: OrdMap<Uid, u64>,
     /// Jobs by owner and name.
@@ -251,6 +253,7 @@ impl Cluster {
                 self.totals.pending += u64::from(job.tasks.count());
                 self.accounting.add(record, Delta::tasks(i64::from(job.tasks.count())));
                 *self.open_of.entry(record.uid).or_default() += 1;
+                *self.tasks_of.entry(record.uid).or_default() += u64::from(job.tasks.count());
                 Arc::new(job)
             }
         };
@@ -361,16 +364,17 @@ impl Cluster {
     pub(super) fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
         let Some(job) = self.jobs.get(&id) else { return };
         let (was, uid) = (job.ended.is_some(), job.record.uid);
-        let open = self.open_of.get(&uid).copied().unwrap_or_default();
-        let open = match (was, ended.is_some()) {
-            (false, true) => open.saturating_sub(1),
-            (true, false) => open + 1,
-            _ => open,
+        let count = u64::from(job.tasks.count());
+        let open = self.open_of.remove(&uid).unwrap_or_default();
+        let tasks = self.tasks_of.remove(&uid).unwrap_or_default();
+        let (open, tasks) = match (was, ended.is_some()) {
+            (false, true) => (open.saturating_sub(1), tasks.saturating_sub(count)),
+            (true, false) => (open + 1, tasks + count),
+            _ => (open, tasks),
         };
-        if open == 0 {
-            self.open_of.remove(&uid);
-        } else {
+        if open > 0 {
             self.open_of.insert(uid, open);
+            self.tasks_of.insert(uid, tasks);
         }
         self.with_job(id, touched, |job, _| job.ended = ended);
     }

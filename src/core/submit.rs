@@ -28,6 +28,10 @@ use crate::wire::codec::encode;
 /// Content up to this size stands in the log; larger content lies in a file of its own.
 pub const CONTENT_LOG_BYTES_MAX: usize = 64 << 10;
 
+/// The most tasks of all unfinished jobs of one user. A hundred thousand arrays may be too much to be touched at once, each
+/// of which would not be. Small in tests.
+pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 1_000_000_000 };
+
 impl Core {
     pub(super) fn submit(
         &mut self,
@@ -160,6 +164,16 @@ impl Core {
             return limit(
                 format!("{count} jobs in one submission are more than {SUBMIT_JOBS_MAX}"),
                 "submit them in parts, or as an array",
+            );
+        }
+        let new: u64 = submit.specs.iter().map(|spec| u64::from(spec.task_count())).sum();
+        let tasks = self.cluster.tasks_of.get(&uid).copied().unwrap_or_default();
+        if tasks.saturating_add(new) > TASKS_PER_USER_MAX {
+            return limit(
+                format!(
+                    "your unfinished jobs have {tasks} tasks, and {new} more are over the limit of {TASKS_PER_USER_MAX}"
+                ),
+                "wait for some to end",
             );
         }
         let most = self.settings.jobs_per_user_max as usize;

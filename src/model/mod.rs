@@ -15,5 +15,6 @@ pub mod shared;
 pub mod spec;
 pub mod state;
 pub mod task_set;
+pub mod text;
 pub mod time;
 pub mod token;
