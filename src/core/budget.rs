@@ -109,8 +109,18 @@ fn hours_words(cpu_ms: u64) -> String {
 /// `1 March 2026`, in UTC.
 fn day_words(at: WallTime) -> String {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-        "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     // From days to the calendar: years of 365.2425 days that begin in March (H. Hinnant, days_from_civil).
     let days = at.unix_seconds().div_euclid(86_400) + 719_468;
@@ -135,7 +145,10 @@ mod tests {
         assert_eq!(words(1_772_323_199), "28 February 2026");
         assert_eq!(words(1_772_323_200), "1 March 2026");
         assert_eq!(words(1_798_761_599), "31 December 2026");
-        assert_eq!((hours_words(0), hours_words(5_400_000), hours_words(HOUR_MS * 100_000)), ("0".into(), "1.5".into(), "100000".into()));
+        assert_eq!(
+            (hours_words(0), hours_words(5_400_000), hours_words(HOUR_MS * 100_000)),
+            ("0".into(), "1.5".into(), "100000".into())
+        );
     }
 
     #[test]

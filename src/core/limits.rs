@@ -108,10 +108,11 @@ impl Accounting {
     pub fn is_over(&self, job: &JobRecord) -> bool {
         let over = |most: Option<u32>, used: u64| most.is_some_and(|most| used > u64::from(most));
         let spent = self.budgets(&job.spec.account).any(|spent| spent.is_all());
-        spent || self.scopes_of(job).any(|scope| {
-            let (caps, used) = (self.caps(&scope), self.used(&scope));
-            over(caps.running, used.running) || over(caps.cpus, used.cpus)
-        })
+        spent
+            || self.scopes_of(job).any(|scope| {
+                let (caps, used) = (self.caps(&scope), self.used(&scope));
+                over(caps.running, used.running) || over(caps.cpus, used.cpus)
+            })
     }
 }
 
