@@ -130,9 +130,10 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         0 => MemoryDemand::Share,
         _ => MemoryDemand::Fixed(dice.below(64) * GIB + dice.below(1_000)),
     };
+    let cpus = 1 + dice.below(32) as u32;
     Demand {
         rank: Rank { priority, order: 0, submit: job, job: JobId(job) },
-        cpus: 1 + dice.below(32) as u32,
+        cpus,
         memory,
         tmp_bytes: dice.below(4) * GIB,
         exclusive: dice.below(50) == 0,
@@ -147,6 +148,8 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         refills: false,
         strict: false,
         planned: false,
+        caps: Arc::from([]),
+        counted_cpus: cpus,
         version: 0,
     }
 }

@@ -37,7 +37,7 @@ complete -c jctld -n "__fish_jctld_needs_command" -f -a "verify" -d 'Check the s
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "stop" -d 'End in order'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "user" -d 'Users'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "ca" -d 'Certificates'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "account" -d 'Accounts'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "account" -d 'Accounts: who may submit in whose name, as a tree'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "qos" -d 'Qualities of service'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "config" -d 'The cluster\'s configuration'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "audit" -d 'Who did what'
@@ -154,15 +154,17 @@ complete -c jctld -n "__fish_jctld_using_subcommand ca; and __fish_seen_subcomma
 complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "remove" -d 'Take one away (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "remove" -d 'Take one away'
 complete -c jctld -n "__fish_jctld_using_subcommand account; and not __fish_seen_subcommand_from add set list remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from add" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from add" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from add" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from set" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from set" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from set" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
@@ -174,23 +176,25 @@ complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_sub
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from remove" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from remove" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take one away (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take one away'
 complete -c jctld -n "__fish_jctld_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "remove" -d 'Take one away (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "remove" -d 'Take one away'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and not __fish_seen_subcommand_from add set list remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from add" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from add" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from add" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from set" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from set" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from set" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
@@ -202,10 +206,10 @@ complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcomm
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from remove" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from remove" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take one away (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take one away'
 complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -l config -d 'Client configuration' -r -F
@@ -297,7 +301,7 @@ complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_su
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "stop" -d 'End in order'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "user" -d 'Users'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "ca" -d 'Certificates'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "account" -d 'Accounts'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "account" -d 'Accounts: who may submit in whose name, as a tree'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "qos" -d 'Qualities of service'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "config" -d 'The cluster\'s configuration'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "audit" -d 'Who did what'
@@ -319,13 +323,13 @@ complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcom
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "list" -d 'All certificates'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "revoke" -d 'Take one back'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "rotate" -d 'A new CA beside the old one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "remove" -d 'Take one away (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "add" -d 'Add one: KEY=VALUE as in the manual (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "set" -d 'Change one (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "list" -d 'All of them (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "remove" -d 'Take one away (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "remove" -d 'Take one away'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "add" -d 'Add one: KEY=VALUE as in the manual'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "set" -d 'Change one'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "list" -d 'All of them'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "remove" -d 'Take one away'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "export" -d 'Write it as one TOML file (not supported yet)'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "apply" -d 'Put a file in force, all or nothing (not supported yet)'

@@ -6,8 +6,8 @@
 //! `node n1 cpus=4 [mem=8] [tmp=2] [weight=1] [parts=0,1] [down]` · `gone n1` · `job A [cpus=1] [mem=1|share|whole]
 //! [tmp=1] [limit=60] [prio=1] [slots=9] [begin=5] [start-by=9] [end-by=9] [parts=0] [only=n1] [except=n2]
 //! [exclusive] [refills]
-//! [strict] [planned] [order=1]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
-//! started) · `at 30` · `plan` · `why A`.
+//! [strict] [planned] [order=1] [caps=1,2]` · `cancel A` · `end A n1 [slots]` · `refilled A n1` (all its tasks there have just
+//! started) · `bound 1 [slots=2] [cpus=8]` (for jobs with `caps=1`) · `at 30` · `plan` · `why A`.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -19,8 +19,8 @@ use jsched::model::ids::{JobId, NodeId};
 use jsched::model::resources::Resources;
 use jsched::model::time::{Seconds, WallTime};
 use jsched::sched::{
-    Demand, Held, MemoryDemand, Note, PartitionId, Plan, Rank, Refill, Release, Scheduler, Supply, View,
-    plan_from_scratch,
+    Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Plan, Rank, Refill, Release, Scheduler,
+    Supply, View, plan_from_scratch,
 };
 
 #[test]
@@ -79,6 +79,11 @@ impl Stage {
                 self.note(Note::Job { job, demand: None });
             }
             "end" => self.end(words[1], words[2], words.get(3).map_or(1, |slots| slots.parse().unwrap())),
+            "bound" => {
+                let count = |key| number(&options, key).map(|count| count as u64);
+                let bound = Bound { slots: count("slots"), cpus: count("cpus") };
+                self.note(Note::Cap { cap: cap(words[1]), bound });
+            }
             "refilled" => self.refilled(words[1], words[2]),
             "at" => self.now = words[1].parse().unwrap(),
             "plan" => return self.plan(),
@@ -227,8 +232,14 @@ fn demand(job: JobId, options: &Options) -> Demand {
         refills: options.contains_key("refills"),
         strict: options.contains_key("strict"),
         planned: options.contains_key("planned"),
+        caps: options.get("caps").map_or(Vec::new(), |list| list.split(',').map(cap).collect()).into(),
+        counted_cpus: number(options, "cpus").unwrap_or(1) as u32,
         version: 0,
     }
+}
+
+fn cap(number: &str) -> CapId {
+    CapId(number.parse().unwrap())
 }
 
 fn partitions(options: &Options) -> Vec<PartitionId> {

@@ -23,6 +23,12 @@ use crate::wire::node::{Act as Order, KillReason, TaskRun};
 
 use super::dispatch::add_to_runs;
 
+/// The most bytes of the reason of a cancel; it stands in the end of each task.
+pub const REASON_BYTES_MAX: usize = 1_024;
+/// The most bytes that the lines of an answer take, so that it fits a frame and a row of the tables. What was done is done;
+/// the jobs behind are told of in one line. Small in tests.
+pub const LINES_BYTES_MAX: usize = if cfg!(test) { 2_000 } else { 3 << 20 };
+
 impl Core {
     /// A mutating request: the table first, then the key, then the act itself.
     pub(super) fn client(
@@ -61,6 +67,7 @@ impl Core {
             }
             Request::NodeAct(act) => self.node_act(now, caller, act, outcome),
             Request::Admin(admin) => self.admin(now, caller, admin, outcome),
+            Request::Account(act) => self.account_act(now, caller, act, outcome),
             _ => refuse(RefusalCode::Invalid, "this request changes nothing", ""),
         }
     }
@@ -129,7 +136,7 @@ impl Core {
                 lines.extend(self.requeue_dependents(now, caller, id, found, outcome));
             }
         }
-        Reply::Acted { lines }
+        Reply::Acted { lines: shortened(lines) }
     }
 
     /// What would keep a verb from being done to a job.
@@ -344,6 +351,27 @@ impl Core {
             self.commit(Change::Job(Arc::new(record)), outcome);
         }
     }
+}
+
+/// As many lines as fit, and one for all the others.
+fn shortened(mut lines: Vec<ActLine>) -> Vec<ActLine> {
+    let bytes = |line: &ActLine| 16 + line.id.len() + line.old.len() + line.new.len() + line.note.len();
+    let mut sum = 0;
+    let fit = lines.iter().take_while(|line| {
+        sum += bytes(line);
+        sum <= LINES_BYTES_MAX
+    });
+    let rest = lines.split_off(fit.count());
+    if !rest.is_empty() {
+        lines.push(ActLine {
+            id: format!("{} jobs more", rest.len()),
+            old: String::new(),
+            new: String::new(),
+            note: "`jqueue` shows them".to_owned(),
+            tasks: rest.iter().map(|line| line.tasks).sum(),
+        });
+    }
+    lines
 }
 
 fn is_requeue(verb: &Verb) -> bool {

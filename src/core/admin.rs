@@ -142,6 +142,7 @@ impl Core {
         for hash in tokens {
             self.commit(Change::TokenUsed(hash), outcome);
         }
+        self.leave_accounts(name, outcome);
         self.commit(Change::UserRemoved(name.to_owned()), outcome);
         Reply::Done { lines: vec![format!("user {name} removed")], warnings: Vec::new() }
     }

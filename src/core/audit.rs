@@ -9,7 +9,7 @@ use super::command::{Caller, Effect, Outcome};
 use crate::model::change::{AUDIT_RUNS_MAX, AuditRecord, Change};
 use crate::model::ids::JobId;
 use crate::model::time::{Now, Seconds, WallTime};
-use crate::wire::client::{Act, ActLine, Admin, NodeAct, Reply, Request, Verb};
+use crate::wire::client::{AccountAct, Act, ActLine, Admin, NodeAct, Reply, Request, Verb};
 use crate::wire::codec::encode;
 
 /// What the same caller does again and again within this time is recorded once; the next record counts the others.
@@ -190,6 +190,14 @@ pub fn asked(request: &Request) -> String {
         Request::Nodes => "list nodes",
         Request::Tied(_) => "hold a tie",
         Request::Renew { .. } => "renew",
+        Request::Account(act) => match act {
+            AccountAct::Set { .. } => "set an account",
+            AccountAct::Remove { .. } => "remove an account",
+            AccountAct::List => "list accounts",
+            AccountAct::QosSet { .. } => "set a QOS",
+            AccountAct::QosRemove { .. } => "remove a QOS",
+            AccountAct::QosList => "list QOS",
+        },
         Request::NodeAct(act) => match act {
             NodeAct::Drain { .. } => "drain nodes",
             NodeAct::Resume { .. } => "resume nodes",

@@ -1,8 +1,9 @@
 //! Who may do what: the one table (INTERFACE, "Who may do what"), deny by default.
 
+use super::accounting::Accounting;
 use crate::model::identity::{Identity, Role};
 use crate::model::record::JobRecord;
-use crate::wire::client::{Admin, NodeAct, Request, Verb};
+use crate::wire::client::{AccountAct, Admin, NodeAct, Request, Verb};
 
 /// Things that one may be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Right {
     Operate,
     /// Users, certificates, accounts, configuration, backup, audit.
     Administer,
+    /// Change accounts below those that one coordinates, and see them: see [`may_change_account`].
+    Coordinate,
     /// Speak as a node.
     BeNode,
 }
@@ -30,16 +33,25 @@ pub enum Right {
 /// Whether a role has a right. What is not in the table is not allowed.
 pub fn allowed(role: Role, right: Right) -> bool {
     use Right::{
-        Administer, BeNode, ChangeForeign, ChangeOwn, Operate, SeeForeign, SeeOwn, SeeQueue, Submit,
+        Administer, BeNode, ChangeForeign, ChangeOwn, Coordinate, Operate, SeeForeign, SeeOwn, SeeQueue,
+        Submit,
     };
     match role {
-        Role::User => matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn),
+        Role::User => matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn | Coordinate),
         Role::Operator => {
-            matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn | ChangeForeign | Operate)
+            matches!(right, SeeQueue | Submit | SeeOwn | ChangeOwn | ChangeForeign | Operate | Coordinate)
         }
         Role::Admin => matches!(
             right,
-            SeeQueue | Submit | SeeOwn | SeeForeign | ChangeOwn | ChangeForeign | Operate | Administer
+            SeeQueue
+                | Submit
+                | SeeOwn
+                | SeeForeign
+                | ChangeOwn
+                | ChangeForeign
+                | Operate
+                | Administer
+                | Coordinate
         ),
         Role::Node => matches!(right, BeNode),
         // All of it within its reach alone: see `in_reach`.
@@ -76,9 +88,28 @@ pub fn needed(request: &Request) -> Right {
             Right::Administer
         }
         Request::NodeAct(_) => Right::Operate,
+        Request::Account(AccountAct::QosSet { .. } | AccountAct::QosRemove { .. }) => Right::Administer,
+        Request::Account(_) => Right::Coordinate,
         Request::Admin(Admin::Status) => Right::Operate,
         Request::Admin(_) => Right::Administer,
     }
+}
+
+/// Whether the caller may make or change accounts right below that one (`None`: that stand below none): admins
+/// everywhere, coordinators below their own.
+pub fn may_change_account(caller: &Identity, accounting: &Accounting, under: Option<&str>) -> bool {
+    if !allowed(caller.role, Right::Coordinate) {
+        return false;
+    }
+    let own = |under| accounting.chain(under).any(|account| account.coordinators.contains(&caller.name));
+    allowed(caller.role, Right::Administer) || under.is_some_and(own)
+}
+
+/// Whether the caller may see what is defined of accounts.
+pub fn may_list_accounts(caller: &Identity, accounting: &Accounting) -> bool {
+    allowed(caller.role, Right::Administer)
+        || (allowed(caller.role, Right::Coordinate)
+            && accounting.coordinated_by(&caller.name).next().is_some())
 }
 
 /// Whether a job can be named at all: from inside a job only that job, the jobs that it submitted, and theirs.
@@ -120,11 +151,12 @@ mod tests {
             Right::ChangeForeign,
             Right::Operate,
             Right::Administer,
+            Right::Coordinate,
             Right::BeNode,
         ];
         let count = |role| all.iter().filter(|right| allowed(role, **right)).count();
         let counts: Vec<usize> = Role::ALL.iter().map(|role| count(*role)).collect();
-        assert_eq!(counts, [4, 6, 8, 1, 0, 0, 4]);
+        assert_eq!(counts, [5, 7, 9, 1, 0, 0, 4]);
         assert!(!allowed(Role::Operator, Right::SeeForeign));
         assert!(!allowed(Role::Admin, Right::BeNode));
         assert!(!allowed(Role::Node, Right::SeeQueue));

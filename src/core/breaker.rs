@@ -12,6 +12,7 @@ use crate::model::ids::{JobId, NodeId, TaskRef, Uid};
 use crate::model::record::{Exception, Live, NodeAdmin, NodeReason, NodeRecord};
 use crate::model::state::{CauseKind, End, State};
 use crate::model::task_set::TaskSet;
+use crate::model::text::clip;
 use crate::model::time::Now;
 
 /// So many launches that fail in a row take a node out.
@@ -95,9 +96,8 @@ impl Core {
             return;
         };
         let name = &node.record.name;
-        let cut = why.char_indices().map(|(at, _)| at).take_while(|at| *at <= REASON_BYTES_MAX).last();
-        let why =
-            if why.len() > REASON_BYTES_MAX { why.get(..cut.unwrap_or(0)).unwrap_or_default() } else { why };
+        let mut why = why.to_owned();
+        clip(&mut why, REASON_BYTES_MAX);
         let text = format!(
             "{LAUNCHES_FAILED_MAX} launches in a row failed, the last one of job {job}: {why}; when that is mended: \
              jnode resume {name}"

@@ -69,7 +69,8 @@ impl Core {
             || node.record.version_number != place.supply_version
             || node.record.admin != NodeAdmin::Up
             || !ready;
-        let count = place.slots.min(self.slots_wanted(&job));
+        let room = self.cluster.accounting.room(&job.record, place.charge.cpus);
+        let count = place.slots.min(self.slots_wanted(&job)).min(room);
         if stale || count == 0 {
             return;
         }
@@ -212,7 +213,7 @@ impl Core {
         let ready = ready && !self.cluster.has_abandoned(node);
         let accepts = self.cluster.nodes.get(&node).is_some_and(|n| n.record.admin == NodeAdmin::Up);
         let may = slots.refills && in_time && ready && accepts && job.record.blocked_by().next().is_none();
-        let may = may && is_current(&job.record, &slots);
+        let may = may && is_current(&job.record, &slots) && !self.cluster.accounting.is_over(&job.record);
         let over = job
             .record
             .spec

@@ -272,6 +272,9 @@ impl View {
                 format!("{limit} of its tasks run at once, as %{limit} says"),
             );
         }
+        if let Some((code, text)) = self.limits(job).into_iter().next() {
+            return reason(code, text);
+        }
         if !self.cluster.knows_nodes() {
             return reason("NoNodes", "no node has joined yet");
         }

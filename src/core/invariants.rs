@@ -44,8 +44,26 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     if !waits.iter().eq(cluster.waits_of.iter()) {
         return Err(format!("jobs waited for by owner are {waits:?}, counted {:?}", cluster.waits_of));
     }
+    let mut tasks: BTreeMap<crate::model::ids::Uid, u64> = BTreeMap::new();
+    for job in cluster.jobs.values().filter(|job| job.ended.is_none()) {
+        *tasks.entry(job.record.uid).or_default() += u64::from(job.tasks.count());
+    }
+    if !tasks.iter().eq(cluster.tasks_of.iter()) {
+        return Err(format!(
+            "tasks of unfinished jobs by owner are {tasks:?}, counted {:?}",
+            cluster.tasks_of
+        ));
+    }
     if !open.iter().eq(cluster.open_of.iter()) {
         return Err(format!("unfinished jobs by owner are {:?}, counted {open:?}", cluster.open_of));
+    }
+    if !cluster.accounting.is_stale() {
+        let mut again = cluster.accounting.clone();
+        again.recount(cluster.jobs.values());
+        if again.all_used() != cluster.accounting.all_used() {
+            let (have, want) = (cluster.accounting.all_used(), again.all_used());
+            return Err(format!("accounts use {have:?}, counted {want:?}"));
+        }
     }
     for (id, node) in &cluster.nodes {
         let (charge, slots) = held.remove(id).unwrap_or_default();

@@ -131,6 +131,9 @@ impl Core {
         if waits && end.state != State::NodeFail {
             return self.end_attempt(now, task, live, end, outcome);
         }
+        if let Some(job) = self.cluster.jobs.get(&task.job).cloned() {
+            self.charge(now, &job, &live, &end, outcome);
+        }
         self.commit(Change::LateEnd { task, end: Box::new(end) }, outcome);
     }
 
@@ -195,6 +198,7 @@ impl Core {
         // What was held ahead has begun, perhaps, in the slot of one that has ended: there is none for each of them.
         let needed = node.allocated.plus(&slots.charge);
         let fits = needed.cpus <= total.cpus && needed.memory_bytes <= total.memory_bytes;
+        let fits = fits && self.cluster.accounting.room(&job.record, slots.charge.cpus) > 0;
         if !fits && slots.count == 0 {
             return;
         }

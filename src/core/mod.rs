@@ -3,12 +3,16 @@
 //! same changes, so replaying the log after a crash gives the same state.
 
 pub mod abandoned;
+mod account_act;
+pub mod accounting;
 pub mod act;
 pub mod admin;
 pub mod again;
 pub mod audit;
 pub mod authorise;
+pub mod belong;
 pub mod breaker;
+pub mod budget;
 pub mod command;
 pub mod correlate;
 pub mod depend;
@@ -19,6 +23,7 @@ mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
+mod limits;
 mod lost;
 pub mod node_act;
 pub mod nodes;
@@ -39,6 +44,7 @@ pub mod tasks;
 pub mod tie;
 pub mod tokens;
 pub mod touched;
+mod view;
 pub mod why;
 pub mod within;
 
@@ -85,6 +91,8 @@ pub struct Core {
     /// Nodes that serve one user alone.
     restricted: BTreeMap<NodeId, Uid>,
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
+    /// The same of what limits bind together.
+    bounds: limits::Numbers,
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
@@ -117,6 +125,7 @@ impl Core {
             touched: Touched::default(),
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
+            bounds: limits::Numbers::default(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
             drains: BTreeSet::new(),
@@ -125,6 +134,7 @@ impl Core {
             repeats: audit::Repeats::new(),
             ties: tie::Ties::new(),
         };
+        core.cluster.recount();
         core.untold.places = true;
         core.untold.jobs = core.cluster.jobs.keys().copied().collect();
         core.untold.slots = core.cluster.on_node.iter().map(|(node, job)| (*job, *node)).collect();
@@ -184,6 +194,9 @@ impl Core {
             Command::Change(change) => self.commit(*change, &mut outcome),
             Command::Fenced { node, dead } => self.on_fenced(now, node, dead, &mut outcome),
             Command::Tick => self.on_tick(now, &mut outcome),
+        }
+        if self.cluster.accounting.is_stale() {
+            self.cluster.recount();
         }
         self.note_touched(&mut outcome);
         outcome

@@ -268,6 +268,13 @@ impl Core {
         }
         record.policy = settings.policy.unwrap_or(record.policy);
         if let Some(accounts) = &settings.accounts {
+            let known = &self.cluster.accounting.accounts;
+            let unknown =
+                accounts.iter().find(|name| !known.is_empty() && !known.contains_key(name.as_str()));
+            if let Some(name) = unknown {
+                let message = format!("accounts: there is no account `{name}`");
+                return refuse(RefusalCode::NoSuchAccount, message, "`jctld account list` shows them");
+            }
             record.accounts.clone_from(accounts);
         }
         if let Some(bytes) = settings.default_memory_per_cpu_bytes {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Core;
+use super::belong::time_over;
 use super::job::Job;
 use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
@@ -28,6 +29,7 @@ impl Core {
         let mut notes = Vec::new();
         if untold.places {
             self.number_partitions();
+            self.bounds.renew(&self.cluster.accounting, &mut notes);
             untold.nodes.extend(self.cluster.nodes.keys().copied());
             untold.jobs.extend(self.cluster.jobs.keys().copied());
         }
@@ -42,6 +44,9 @@ impl Core {
         let mut told: BTreeSet<(JobId, NodeId)> = BTreeSet::new();
         for id in &untold.jobs {
             let job = self.cluster.jobs.get(id);
+            if let Some(job) = job {
+                self.bounds.of(&self.cluster.accounting, &job.record, &mut notes);
+            }
             let mut demand = job.and_then(|job| self.demand(job));
             if let Some(demand) = &mut demand {
                 demand.partitions = same_or(&self.last_places.0, &demand.partitions);
@@ -51,6 +56,7 @@ impl Core {
             notes.push(Note::Job { job: *id, demand });
             let Some(job) = job.filter(|job| !job.slots.is_empty()) else { continue };
             let mut releases = releases(job);
+            let caps = self.bounds.known(&job.record);
             for (node, slots) in &job.slots {
                 told.insert((*id, *node));
                 let refill = match (slots.refills, slots.not_after) {
@@ -64,6 +70,7 @@ impl Core {
                     exclusive: slots.exclusive,
                     releases: releases.remove(node).unwrap_or_default(),
                     refill,
+                    caps: caps.clone(),
                 };
                 notes.push(Note::Held { job: *id, node: *node, held: Some(held) });
             }
@@ -146,14 +153,28 @@ impl Core {
             refills,
             strict: self.policy(job).is_strict(),
             planned: self.policy(job).is_conservative(),
+            caps: self.bounds.known(record),
+            counted_cpus: if spec.request.exclusive { self.largest_node(record.cpus) } else { record.cpus },
             version: record.version,
         })
+    }
+
+    /// What a job that has a node to itself counts against limits at most.
+    fn largest_node(&self, least: u32) -> u32 {
+        if self.cluster.accounting.is_empty() {
+            return least;
+        }
+        let nodes = self.cluster.nodes.values().filter_map(|node| node.record.hardware.as_ref());
+        nodes.map(|hardware| hardware.resources.cpus).max().unwrap_or(least).max(least)
     }
 
     /// How many more slots a job could use now.
     pub(super) fn slots_wanted(&self, job: &Job) -> u32 {
         let record = &job.record;
         if job.ended.is_some() || record.blocked_by().next().is_some() {
+            return 0;
+        }
+        if time_over(&self.cluster.accounting, record).is_some() {
             return 0;
         }
         let Some(array) = &record.spec.array else { return job.pending().min(1) };
@@ -182,10 +203,11 @@ impl Core {
     }
 }
 
-/// A job's priority: what an operator gave it, less its nice value; its partition's comes first.
+/// A job's priority: what an operator gave it, less its nice value, and its QOS's; its partition's comes first.
 pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
     let spec = &job.record.spec;
-    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice);
+    let qos = cluster.accounting.qos.get(spec.qos.as_str()).map_or(0, |qos| i64::from(qos.priority));
+    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice) + qos;
     partition_priority(cluster, job) + own
 }
 

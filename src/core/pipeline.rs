@@ -214,13 +214,7 @@ fn rough_bytes(change: &Change) -> usize {
 
 /// The same of a job's record, of which users decide about the most.
 fn record_bytes(record: &JobRecord) -> usize {
-    let spec = &record.spec;
-    let place = spec.place.partitions.iter().chain(&spec.place.nodes).chain(&spec.place.exclude);
-    let words =
-        spec.arguments.iter().chain(&spec.harmless).chain(place).map(|word| word.len() + 4).sum::<usize>();
-    let runs = spec.array.as_ref().map_or(0, |array| array.indexes.runs().len() * 12);
-    let waits = (spec.dependencies.conditions.len() + record.waits_for.len()) * 32;
-    512 + words + runs + waits + spec.name.len() + spec.comment.len() + spec.submit_dir.len()
+    256 + record.spec.rough_bytes() + record.waits_for.len() * 32
 }
 
 #[cfg(test)]
@@ -321,9 +315,10 @@ mod tests {
         plain.spec = spec.into();
         for record in [long, plain] {
             let change = Change::Job(Arc::new(record));
-            let bytes =
-                crate::wire::codec::encode(&crate::model::change::Group { changes: vec![change.clone()] });
-            assert!(bytes.unwrap().len() <= 5 * rough_bytes(&change));
+            let thought = rough_bytes(&change);
+            let group = crate::model::change::Group { changes: vec![change] };
+            let bytes = crate::wire::codec::encode(&group).unwrap().len();
+            assert!(bytes <= 2 * thought && thought <= 2 * bytes + 1_024, "{bytes} {thought}");
         }
     }
 

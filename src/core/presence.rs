@@ -10,12 +10,17 @@ use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::ids::{JobId, NodeId, SessionId};
 use crate::model::record::{Live, NodeRecord, Phase};
+use crate::model::text::{NODE_WORDS_BYTES_MAX, clip};
 use crate::model::time::{BootTime, Now, Seconds};
 use crate::session::NodeSession;
 use crate::wire::node::{Beat, Hello, OrderRefused, TaskRun, ToNode};
 
 impl Core {
-    pub(super) fn on_hello(&mut self, now: Now, name: &str, hello: Box<Hello>, outcome: &mut Outcome) {
+    pub(super) fn on_hello(&mut self, now: Now, name: &str, mut hello: Box<Hello>, outcome: &mut Outcome) {
+        let hardware = &mut hello.hardware;
+        for words in [&mut hardware.limits, &mut hardware.system, &mut hello.version] {
+            clip(words, NODE_WORDS_BYTES_MAX);
+        }
         let Some(node) = self.cluster.node_named(name).cloned() else {
             let reason = format!("node {name} is not known here; add it with `jnode add {name}`");
             return outcome.effects.push(Effect::Close { name: name.to_owned(), session: None, reason });

@@ -12,6 +12,7 @@ use crate::model::ids::{Attempt, Instance, JobId, NodeId, Ordinal, SessionId, Ta
 use crate::model::record::{Live, Phase, Wanted};
 use crate::model::state::{Cause, CauseKind, End, State, Usage};
 use crate::model::task_set::TaskSet;
+use crate::model::text::{NODE_WORDS_BYTES_MAX, clip};
 use crate::model::time::{Now, WallTime};
 use crate::session::{Inventory, NodeSession};
 use crate::wire::node::{Act, KillReason, Report, TaskRun, ToNode};
@@ -54,7 +55,9 @@ impl Core {
             }
         }
         for ended in report.ended {
-            let end = End { node: Some(node), ..ended.end };
+            let mut end = End { node: Some(node), ..ended.end };
+            clip(&mut end.cause.text, NODE_WORDS_BYTES_MAX);
+            clip(&mut end.cause.by, NODE_WORDS_BYTES_MAX);
             // What could not even be launched is no sign of a fast flow.
             *freed.entry(ended.task.job).or_default() += u32::from(end.start.is_some());
             self.on_ended(now, node, ended.task, end, outcome);

@@ -43,6 +43,7 @@ impl Core {
         let grown = grown(&job, &live, &end).filter(|_| again != Again::No);
         let launches = if is_failed_launch(&end) { old.launches.saturating_add(1) } else { 0 };
         let unstarted = u32::from(is_failed_launch(&end));
+        self.charge(now, &job, &live, &end, outcome);
         self.commit(Change::Ended { task, end: Box::new(end) }, outcome);
         let set = TaskSet::one(task.ordinal);
         if again == Again::No {

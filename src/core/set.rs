@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::Core;
 use super::authorise::{Right, allowed};
+use super::belong::{belong, may_move, time_within};
 use super::command::{Caller, Found, Outcome};
 use super::depend::Batch;
 use super::job::Job;
+use super::limits::size_within;
 use super::resolve::resolve;
 use super::select::Chosen;
 use crate::model::change::Change;
@@ -66,7 +68,19 @@ impl Core {
             let on_failure = record.spec.dependencies.on_failure;
             Arc::make_mut(&mut record.spec).dependencies = Dependencies { on_failure, ..wanted.clone() };
         }
-        let resolved = resolve(&self.cluster, record.uid, &record.spec)?;
+        let accounting = &self.cluster.accounting;
+        let moves = settings.account.is_some() || settings.qos.is_some();
+        if moves {
+            record.spec = belong(accounting, &record.user, &record.spec)?;
+            may_move(accounting, job, &record.spec)?;
+        }
+        let mut resolved = resolve(&self.cluster, record.uid, &record.spec)?;
+        if moves || settings.time.is_some() {
+            resolved.limit = time_within(accounting, &record.spec, resolved.limit)?;
+        }
+        if moves || settings.cpus.is_some() {
+            size_within(accounting, &record.spec, resolved.cpus)?;
+        }
         record.partitions = resolved.partitions;
         record.limit = resolved.limit;
         record.cpus = resolved.cpus;

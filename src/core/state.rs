@@ -6,10 +6,12 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::abandoned::AbandonedKey;
+use super::accounting::{Accounting, Delta};
 use super::audit::AuditHead;
 use super::indexes::is_found_alike;
 use super::job::{Job, table_state, waiting_code};
 pub use super::touched::{Outdated, Touched};
+pub use super::view::View;
 use crate::model::change::Change;
 use crate::model::identity::Serial;
 use crate::model::ids::{
@@ -41,6 +43,8 @@ pub struct Cluster {
     pub by_user: OrdSet<(Uid, JobId)>,
     /// How many unfinished jobs each owner has.
     pub open_of: OrdMap<Uid, u32>,
+    /// How many tasks the unfinished jobs of each owner have.
+    pub tasks_of: OrdMap<Uid, u64>,
     /// How many jobs those of each owner in memory wait for, all together.
     pub waits_of: OrdMap<Uid, u64>,
     /// Jobs by owner and name.
@@ -61,6 +65,8 @@ pub struct Cluster {
     pub partitions: OrdMap<Arc<str>, Arc<PartitionRecord>>,
     /// Users by name.
     pub users: OrdMap<Arc<str>, UserRecord>,
+    /// Accounts and qualities of service, and what is used of them.
+    pub accounting: Accounting,
     /// Unused tokens.
     pub tokens: OrdMap<ContentHash, TokenRecord>,
     /// Used tokens that have not expired.
@@ -192,6 +198,13 @@ impl Cluster {
             Change::UserRemoved(name) => {
                 self.users.remove(name.as_str());
             }
+            Change::BudgetSpent { account, cpu_ms } => {
+                touched.places |= self.accounting.absorb_spent(account, *cpu_ms);
+            }
+            Change::Account(_) | Change::AccountRemoved(_) | Change::Qos(_) | Change::QosRemoved(_) => {
+                self.accounting.absorb(change);
+                touched.places = true;
+            }
             Change::Token(_)
             | Change::TokenUsed(_)
             | Change::TokenSpent(_)
@@ -223,6 +236,12 @@ impl Cluster {
         }
         let job = match old {
             Some(mut old) => {
+                let (was, is) = (&old.record.spec, &record.spec);
+                if was.account != is.account || was.qos != is.qos {
+                    let whole = Delta::whole(&old);
+                    self.accounting.add(&old.record, whole.negative());
+                    self.accounting.add(record, whole);
+                }
                 Arc::make_mut(&mut old).record = Arc::clone(record);
                 old
             }
@@ -232,7 +251,9 @@ impl Cluster {
                     touched.chunks.extend((0..job.tasks.chunk_count()).map(|chunk| (id, chunk)));
                 }
                 self.totals.pending += u64::from(job.tasks.count());
+                self.accounting.add(record, Delta::tasks(i64::from(job.tasks.count())));
                 *self.open_of.entry(record.uid).or_default() += 1;
+                *self.tasks_of.entry(record.uid).or_default() += u64::from(job.tasks.count());
                 Arc::new(job)
             }
         };
@@ -317,6 +338,9 @@ impl Cluster {
                 None => job.slots.remove(&node),
             };
         });
+        if let Some(job) = self.jobs.get(&job) {
+            self.accounting.add(&job.record, Delta::between(old.as_ref(), slots.as_ref()));
+        }
         match slots {
             Some(_) => self.on_node.insert((node, job)),
             None => self.on_node.remove(&(node, job)),
@@ -340,16 +364,17 @@ impl Cluster {
     pub(super) fn set_ended(&mut self, id: JobId, ended: Option<WallTime>, touched: &mut Touched) {
         let Some(job) = self.jobs.get(&id) else { return };
         let (was, uid) = (job.ended.is_some(), job.record.uid);
-        let open = self.open_of.get(&uid).copied().unwrap_or_default();
-        let open = match (was, ended.is_some()) {
-            (false, true) => open.saturating_sub(1),
-            (true, false) => open + 1,
-            _ => open,
+        let count = u64::from(job.tasks.count());
+        let open = self.open_of.remove(&uid).unwrap_or_default();
+        let tasks = self.tasks_of.remove(&uid).unwrap_or_default();
+        let (open, tasks) = match (was, ended.is_some()) {
+            (false, true) => (open.saturating_sub(1), tasks.saturating_sub(count)),
+            (true, false) => (open + 1, tasks + count),
+            _ => (open, tasks),
         };
-        if open == 0 {
-            self.open_of.remove(&uid);
-        } else {
+        if open > 0 {
             self.open_of.insert(uid, open);
+            self.tasks_of.insert(uid, tasks);
         }
         self.with_job(id, touched, |job, _| job.ended = ended);
     }
@@ -369,6 +394,16 @@ impl Cluster {
         let (pending_now, live_now) = waiting_and_live(job);
         self.totals.pending = self.totals.pending + pending_now - pending;
         self.totals.live = self.totals.live + live_now - live;
+        let tasks = (pending_now + live_now) as i64 - (pending + live) as i64;
+        if tasks != 0 {
+            let record = Arc::clone(&job.record);
+            self.accounting.add(&record, Delta::tasks(tasks));
+        }
+    }
+
+    /// Counts anew what accounts and qualities of service use.
+    pub fn recount(&mut self) {
+        self.accounting.recount(self.jobs.values());
     }
 
     /// The tables hold everything up to `position`: what memory keeps only because they did not, goes.
@@ -408,19 +443,6 @@ impl Cluster {
         let ordinal = u32::try_from(number.0 - id.0 - 1).ok()?;
         (job.is_array() && ordinal < job.tasks.count()).then_some((job, Some(Ordinal(ordinal))))
     }
-}
-
-/// A piece of the state at one position of the log, shared with readers.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// The state.
-    pub cluster: Cluster,
-    /// What the log does not decide: who is reachable, and how loaded.
-    pub nodes: OrdMap<NodeId, Arc<super::NodeSight>>,
-    /// Of which position.
-    pub position: Position,
-    /// When it was taken.
-    pub at: WallTime,
 }
 
 fn waiting_and_live(job: &Job) -> (u64, u64) {

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::accounting::Accounting;
 use super::authorise::{Right, allowed};
+use super::belong::{Counted, belong, time_within};
 use super::command::{Caller, Found, Outcome};
 use super::depend::Batch;
 use super::job::Job;
+use super::limits::size_within;
 use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
@@ -24,6 +27,10 @@ use crate::wire::codec::encode;
 
 /// Content up to this size stands in the log; larger content lies in a file of its own.
 pub const CONTENT_LOG_BYTES_MAX: usize = 64 << 10;
+
+/// The most tasks of all unfinished jobs of one user. A hundred thousand arrays may be too much to be touched at once, each
+/// of which would not be. Small in tests.
+pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 1_000_000_000 };
 
 impl Core {
     pub(super) fn submit(
@@ -58,13 +65,28 @@ impl Core {
             ancestors: self.ancestors(caller),
         };
         let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
-        let mut before: Option<(&Arc<JobSpec>, Resolved)> = None;
-        for spec in &submit.specs {
-            let resolved = match self.resolve_next(before, spec, caller, &sent, found, uid) {
+        let mut before: Option<(Arc<JobSpec>, Resolved)> = None;
+        let mut named: Option<(&Arc<JobSpec>, Arc<JobSpec>)> = None;
+        let mut counted = Counted::default();
+        for asked in &submit.specs {
+            // What was said once for many jobs stays one.
+            let known = named.filter(|(before, _)| Arc::ptr_eq(before, asked)).map(|(_, spec)| Ok(spec));
+            let accounting = &self.cluster.accounting;
+            let spec = match known.unwrap_or_else(|| belong(accounting, &names.user, asked)) {
+                Ok(spec) => spec,
+                Err(refusal) => return Reply::Refused(refusal),
+            };
+            named = Some((asked, spec.clone()));
+            let resolved = self.resolve_next(before, &spec, caller, &sent, found, uid);
+            let tasks = u64::from(spec.task_count());
+            let resolved =
+                resolved.and_then(|resolved| counted.add(accounting, &spec, uid, tasks).map(|()| resolved));
+            let resolved = match resolved {
                 Ok(resolved) => resolved,
                 Err(refusal) => return Reply::Refused(refusal),
             };
-            before = Some((spec, resolved.clone()));
+            before = Some((spec.clone(), resolved.clone()));
+            let spec = &spec;
             let waits = match self.resolve_dependencies(caller, spec, next, &batch, found) {
                 Ok(waits) => waits,
                 Err(refusal) => return Reply::Refused(refusal),
@@ -75,11 +97,12 @@ impl Core {
             if let Err(refusal) = self.check_waits(uid, new_waits) {
                 return Reply::Refused(refusal);
             }
-            batch.push(spec, new_record(next, &names, spec, resolved, waits, now));
+            batch.push(asked, new_record(next, &names, spec, resolved, waits, now));
             next = JobId(next.0 + 1 + own);
         }
         let records = batch.records;
-        note_unmanaged_names(&records, &mut warnings);
+        note_unmanaged_names(&self.cluster.accounting, &records, &mut warnings);
+        note_budgets(&self.cluster.accounting, &records, &mut warnings);
         let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
         let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
         if submit.test_only {
@@ -95,7 +118,7 @@ impl Core {
     /// Checks and resolves a job; what it has in common with the one before it is not worked out again.
     fn resolve_next(
         &self,
-        before: Option<(&Arc<JobSpec>, Resolved)>,
+        before: Option<(Arc<JobSpec>, Resolved)>,
         spec: &Arc<JobSpec>,
         caller: &Caller,
         sent: &BTreeSet<ContentHash>,
@@ -108,8 +131,13 @@ impl Core {
             self.check_lease(spec)?;
         }
         match before {
-            Some((before, resolved)) if same || asks_the_same(before, spec) => Ok(resolved),
-            _ => resolve(&self.cluster, uid, spec),
+            Some((before, resolved)) if same || asks_the_same(&before, spec) => Ok(resolved),
+            _ => {
+                let resolved = resolve(&self.cluster, uid, spec)?;
+                let limit = time_within(&self.cluster.accounting, spec, resolved.limit)?;
+                size_within(&self.cluster.accounting, spec, resolved.cpus)?;
+                Ok(Resolved { limit, ..resolved })
+            }
         }
     }
 
@@ -136,6 +164,16 @@ impl Core {
             return limit(
                 format!("{count} jobs in one submission are more than {SUBMIT_JOBS_MAX}"),
                 "submit them in parts, or as an array",
+            );
+        }
+        let new: u64 = submit.specs.iter().map(|spec| u64::from(spec.task_count())).sum();
+        let tasks = self.cluster.tasks_of.get(&uid).copied().unwrap_or_default();
+        if tasks.saturating_add(new) > TASKS_PER_USER_MAX {
+            return limit(
+                format!(
+                    "your unfinished jobs have {tasks} tasks, and {new} more are over the limit of {TASKS_PER_USER_MAX}"
+                ),
+                "wait for some to end",
             );
         }
         let most = self.settings.jobs_per_user_max as usize;
@@ -299,11 +337,32 @@ fn new_record(
     }
 }
 
-fn note_unmanaged_names(records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
+/// Whoever has little left of a budget is told so before it is spent.
+fn note_budgets(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
+    let accounts: BTreeSet<&str> = records.iter().map(|record| record.spec.account.as_str()).collect();
+    let spent = accounts.into_iter().flat_map(|account| accounting.budgets(account));
+    let mut told = BTreeSet::new();
+    for spent in spent.filter(|spent| spent.is_much()) {
+        let name = &spent.account.name;
+        if told.insert(name) {
+            let rest = if spent.is_all() { "; nothing starts until there is more" } else { "" };
+            warnings.push(format!("account {name} has used {}{rest}", spent.words()));
+        }
+    }
+}
+
+fn note_unmanaged_names(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
     let mut names: BTreeSet<String> = BTreeSet::new();
+    let managed = [!accounting.accounts.is_empty(), !accounting.qos.is_empty()];
+    let what = match managed {
+        [false, false] => "accounts or QOS",
+        [false, true] => "accounts",
+        _ => "QOS",
+    };
     for record in records {
-        for (word, name) in [("account", &record.spec.account), ("QOS", &record.spec.qos)] {
-            if !name.is_empty() {
+        let said = [("account", &record.spec.account), ("QOS", &record.spec.qos)];
+        for ((word, name), managed) in said.into_iter().zip(managed) {
+            if !name.is_empty() && !managed {
                 names.insert(format!("{word} `{name}`"));
             }
         }
@@ -311,7 +370,7 @@ fn note_unmanaged_names(records: &[Arc<JobRecord>], warnings: &mut Vec<String>) 
     if !names.is_empty() {
         let names: Vec<String> = names.into_iter().collect();
         let list = names.join(", ");
-        warnings.push(format!("no accounts or QOS are defined here; {list} is recorded and decides nothing"));
+        warnings.push(format!("no {what} are defined here; {list} is recorded and decides nothing"));
     }
 }
 

@@ -59,6 +59,9 @@ impl View {
             let text = format!("{held} of its tasks run, and %{limit} allows no more at once");
             add("JobArrayTaskLimit", text, None);
         }
+        for (code, text) in self.limits(job) {
+            add(code, text, None);
+        }
         if !self.cluster.knows_nodes() {
             add("NoNodes", "no node has joined the cluster yet".to_owned(), None);
         }

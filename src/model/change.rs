@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{AccountRecord, QosRecord};
 use super::identity::Serial;
 use super::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
 use super::record::{
@@ -169,6 +170,21 @@ pub enum Change {
         index: u32,
         /// Of how many.
         of: u32,
+    },
+    /// An account.
+    Account(Box<AccountRecord>),
+    /// An account was forgotten.
+    AccountRemoved(String),
+    /// A quality of service.
+    Qos(Box<QosRecord>),
+    /// A quality of service was forgotten.
+    QosRemoved(String),
+    /// How much of an account's budget is spent.
+    BudgetSpent {
+        /// Whose.
+        account: String,
+        /// Cpus times milliseconds, in all.
+        cpu_ms: u64,
     },
 }
 

@@ -1,5 +1,6 @@
 //! What we talk about: jobs, arrays, attempts, nodes, resources, identities and times, as types. Pure.
 
+pub mod account;
 pub mod bug;
 pub mod change;
 pub mod identity;
@@ -14,5 +15,6 @@ pub mod shared;
 pub mod spec;
 pub mod state;
 pub mod task_set;
+pub mod text;
 pub mod time;
 pub mod token;

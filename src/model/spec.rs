@@ -341,6 +341,35 @@ impl JobSpec {
         [Some(self.script), Some(self.environment), lines].into_iter().flatten()
     }
 
+    /// About how many bytes it takes where it is kept: at least half of that, and never twice as much.
+    pub fn rough_bytes(&self) -> usize {
+        let Files { input, output, error, append: _ } = &self.files;
+        let Place { partitions, nodes, exclude, constraint } = &self.place;
+        let pattern = |output: &Output| match output {
+            Output::Pattern(pattern) => pattern.len(),
+            Output::Nothing => 0,
+        };
+        let dir = match &self.work_dir {
+            WorkDir::Path(path) => path.len(),
+            WorkDir::Private => 0,
+        };
+        let lists = [&self.arguments, &self.harmless, partitions, nodes, exclude].into_iter().flatten();
+        let words = lists.map(|word| word.len() + 2).sum::<usize>();
+        let features = constraint.iter().flat_map(|wanted| wanted.names()).map(|name| name.len() + 2);
+        let runs = self.array.as_ref().map_or(0, |array| array.indexes.runs().len() * 12);
+        let conditions = &self.dependencies.conditions;
+        let parents = conditions.iter().map(|condition| match &condition.parent {
+            Parent::Tasks(_, indexes) => 16 + indexes.runs().len() * 12,
+            Parent::Name(name) => 16 + name.len(),
+            Parent::Job(_) | Parent::Batch(_) | Parent::Nobody => 16,
+        });
+        let short =
+            [&self.name, &self.submit_dir, &self.submit_host, &self.account, &self.qos, &self.comment];
+        let short = short.into_iter().map(String::len).sum::<usize>();
+        let files = input.len() + pattern(output) + error.as_ref().map_or(0, pattern);
+        256 + short + dir + files + words + features.sum::<usize>() + runs + parents.sum::<usize>()
+    }
+
     /// How many tasks it makes.
     pub fn task_count(&self) -> u32 {
         self.array.as_ref().map_or(1, |array| array.indexes.count())

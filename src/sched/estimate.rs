@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::ids::NodeId;
 use crate::model::time::WallTime;
 
-use super::note::{Demand, Rank};
+use super::note::{CapId, Demand, Rank};
 use super::pool::PoolKey;
 use super::room::{FAR, Shape};
 use super::scheduler::{Listed, Scheduler};
@@ -76,10 +76,18 @@ impl Scheduler {
             (0..self.pools.len()).filter(|at| self.pools[*at].key.meets(&key)).collect();
         let mut line = Vec::new();
         let mut slots = 0_u32;
-        for pool in &meeting {
-            let mut next = self.pools[*pool].queue.first(None);
+        // Nobody knows when those who have what they wait for now will let it go.
+        if self.caps.room(demand) == 0
+            || self.caps.closed(&demand.caps).is_some_and(|first| first < demand.rank)
+        {
+            return None;
+        }
+        let open = |caps: &Arc<[CapId]>| self.caps.left(caps).slots > 0;
+        let lanes = meeting.iter().flat_map(|pool| self.pools[*pool].lanes.iter());
+        for (_, lane) in lanes.filter(|(caps, _)| open(caps)) {
+            let mut next = lane.queue.first(None);
             while let Some(rank) = next.filter(|rank| *rank < demand.rank) {
-                next = self.pools[*pool].queue.first(Some(rank));
+                next = lane.queue.first(Some(rank));
                 let Some(entry) = self.jobs.get(&rank.job).filter(|entry| entry.listed == Listed::Queued)
                 else {
                     continue;
@@ -179,6 +187,8 @@ mod tests {
             refills: false,
             strict: false,
             planned: false,
+            caps: Arc::from([]),
+            counted_cpus: cpus,
             version: 1,
         }
     }
@@ -191,7 +201,8 @@ mod tests {
         scheduler.note(Note::Node { node: NodeId(1), supply: Some(supply) });
         let charge = Resources { cpus: 4, ..Resources::default() };
         let releases = vec![Release { end: Some(at(100)), slots: 1 }];
-        let held = Held { slots: 1, charge, exclusive: false, releases, refill: Refill::Never };
+        let held =
+            Held { slots: 1, charge, exclusive: false, releases, refill: Refill::Never, caps: Arc::from([]) };
         scheduler.note(Note::Held { job: JobId(1), node: NodeId(1), held: Some(held) });
         for (job, cpus, limit) in [(2, 4, 50), (3, 3, 10), (4, 2, 10), (5, 1, 1_000)] {
             scheduler.note(Note::Job { job: JobId(job), demand: Some(demand(job, cpus, limit)) });

@@ -33,6 +33,12 @@ impl Scheduler {
             explanation.start = Some(start).filter(|start| *start != FAR);
         }
         explanation.reason = self.reason(entry, &explanation, now);
+        let demand = &entry.demand;
+        let before = self.caps.closed(&demand.caps).filter(|first| *first < demand.rank);
+        if before.is_some() || self.caps.room(demand) == 0 {
+            explanation.reason = Reason::Limit;
+            explanation.behind = before.map(|rank| rank.job).or(explanation.behind);
+        }
         explanation
     }
 
@@ -67,7 +73,7 @@ impl Scheduler {
     fn ahead(&self, entry: &Job) -> u32 {
         let key = &self.pools[entry.pool].key;
         let meeting = self.pools.iter().filter(|pool| pool.key.meets(key));
-        let jobs: usize = meeting.map(|pool| pool.queue.before(entry.demand.rank)).sum();
+        let jobs: usize = meeting.map(|pool| pool.before(entry.demand.rank)).sum();
         u32::try_from(jobs).unwrap_or(u32::MAX)
     }
 

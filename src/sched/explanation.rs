@@ -54,6 +54,8 @@ pub enum Reason {
     Resources,
     /// Something is free, but reserved for a job of higher rank.
     Priority,
+    /// A bound that it shares with others leaves it nothing, or is wanted by one before it.
+    Limit,
 }
 
 impl Reason {
@@ -69,7 +71,7 @@ impl Reason {
             Reason::ReqNodeNotAvail => "ReqNodeNotAvail",
             Reason::PartitionConfig => "PartitionConfig",
             Reason::Resources => "Resources",
-            Reason::Priority => "Priority",
+            Reason::Priority | Reason::Limit => "Priority",
         }
     }
 }

@@ -7,11 +7,13 @@
 //! there. Whatever ranks below may start only if it has ended by then, or fits beside it. If the head
 //! waits for something without limit, only what does have one may start on its node. Demands that are *strict* do
 //! without backfill: none of them starts while the head of theirs that shares a partition with it waits. Those that are
-//! *planned* have reservations behind the head, too (conservative backfill).
+//! *planned* have reservations behind the head, too (conservative backfill). Bounds that jobs share ([`Bound`]) are
+//! kept at any moment; one for which a job waits does not hold up those who don't share it.
 //!
 //! [`Scheduler`] remembers what it has tried: after a change it looks only at what the change can have helped.
 //! [`plan_from_scratch`] is the same policy without any memory, and a property test holds the two equal.
 
+mod cap;
 mod estimate;
 mod explain;
 pub mod explanation;
@@ -31,7 +33,7 @@ mod yard;
 
 pub use estimate::{Situation, Start};
 pub use explanation::{Condition, Explanation, Reason};
-pub use note::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
+pub use note::{Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
 pub use plan::{Place, Plan, Reservation, Right};
 pub use pool::PLANNED_MAX;
 pub use scheduler::Scheduler;

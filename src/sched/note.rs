@@ -38,6 +38,26 @@ pub enum Note {
         /// `None`: nothing.
         held: Option<Held>,
     },
+    /// What jobs may hold together, whatever nodes they use.
+    Cap {
+        /// Which bound.
+        cap: CapId,
+        /// How much; without bounds of its own it is as if it were not there.
+        bound: Bound,
+    },
+}
+
+/// A bound that jobs share. What it stands for is the caller's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CapId(pub u32);
+
+/// How much jobs may hold together. `None`: any amount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// Slots.
+    pub slots: Option<u64>,
+    /// Cpus.
+    pub cpus: Option<u64>,
 }
 
 /// What a job could still use. The caller resolves users' words into this: partitions exist, the job is
@@ -78,6 +98,10 @@ pub struct Demand {
     /// Conservative backfill: it has a reservation of its own when it has to wait, even if it is not the first of its
     /// pool, as far as [`super::PLANNED_MAX`] reaches.
     pub planned: bool,
+    /// The bounds that it shares with others. When they change, what it holds is told anew, too.
+    pub caps: Arc<[CapId]>,
+    /// What one slot counts against bounds on cpus at most: `cpus`, or a whole node's if it is exclusive.
+    pub counted_cpus: u32,
     /// The version of the caller's record; comes back in each [`super::Place`].
     pub version: u64,
 }
@@ -149,6 +173,8 @@ pub struct Held {
     pub releases: Vec<Release>,
     /// Whether freed slots take the next task by themselves.
     pub refill: Refill,
+    /// The bounds against which it counts.
+    pub caps: Arc<[CapId]>,
 }
 
 /// Some slots that come free together.

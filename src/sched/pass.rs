@@ -11,10 +11,9 @@ use std::sync::Arc;
 use crate::model::ids::NodeId;
 use crate::model::time::WallTime;
 
-use super::note::{Held, Rank, Refill, Release};
+use super::note::{CapId, Demand, Held, Rank, Refill, Release};
 use super::plan::{Place, Plan, Reservation};
 use super::pool::Head;
-use super::queue::Row;
 use super::room::{Axes, FAR, Shape, UNLIMITED};
 use super::scheduler::{Listed, Scheduler, last_start};
 use super::yard::Reserved;
@@ -48,12 +47,19 @@ impl Scheduler {
             if pass.closed.iter().any(|head| key.waits_for(&self.pools[*head].key)) {
                 continue;
             }
+            let Some(caps) = self.jobs.get(&rank.job).map(|entry| Arc::clone(&entry.demand.caps)) else {
+                continue;
+            };
+            if self.caps.closed(&caps).is_some() {
+                self.pools[pool].miss(&caps);
+                continue;
+            }
             self.attempt(rank, pool, now, &mut plan);
             if self.pools[pool].headed && self.pools[pool].key.strict {
                 pass.closed.push(pool);
                 continue;
             }
-            if let Some(next) = self.next_in(pool, Some(rank), now, &mut plan.steps) {
+            if let Some(next) = self.next_in(pool, &caps, Some(rank), now, &mut plan.steps) {
                 pass.agenda.insert((next, pool));
             }
             if plan.steps >= steps_max && !pass.agenda.is_empty() {
@@ -65,7 +71,10 @@ impl Scheduler {
         self.lifted.clear();
         for pool in &mut self.pools {
             pool.gained.clear();
-            pool.fresh.clear();
+            for lane in pool.lanes.values_mut() {
+                lane.fresh.clear();
+                lane.unseen = lane.missed;
+            }
         }
         self.settle_rights(now, &mut plan);
         plan.reservations = self.reservations(now);
@@ -76,6 +85,7 @@ impl Scheduler {
 
     fn begin_pass(&mut self, now: WallTime) -> Pass {
         self.lift_reservations();
+        self.caps.open_all();
         self.tidy_pools();
         if self.rearrange {
             self.rearrange_pools();
@@ -99,8 +109,14 @@ impl Scheduler {
         for at in 0..self.pools.len() {
             self.pools[at].headed = false;
             self.pools[at].reservations = 0;
-            if let Some(first) = self.pools[at].queue.first(None) {
-                pass.agenda.insert((first, at));
+            let lanes: Vec<Arc<[CapId]>> = self.pools[at].lanes.keys().cloned().collect();
+            for caps in lanes {
+                if let Some(lane) = self.pools[at].lanes.get_mut(&caps) {
+                    lane.missed = false;
+                }
+                if let Some(first) = self.next_in(at, &caps, None, now, &mut 0) {
+                    pass.agenda.insert((first, at));
+                }
             }
         }
         pass
@@ -140,23 +156,59 @@ impl Scheduler {
         }
         let (shape, need, except) = (entry.shape(), entry.need(), Arc::clone(&entry.demand.except));
         let mut slots = entry.demand.slots;
-        self.pools[pool].fresh.remove(&rank);
-        while slots > 0 {
+        let caps = Arc::clone(&entry.demand.caps);
+        if let Some(lane) = self.pools[pool].lanes.get_mut(&caps) {
+            lane.fresh.remove(&rank);
+        }
+        let mut room = self.room_within(rank);
+        while slots > 0 && room > 0 {
             let Some(leaf) = self.first_fit(pool, &shape, &need, &except, now, &mut plan.steps) else {
                 break;
             };
             let at = self.pools[pool].order[leaf];
-            let count = self.yards[at].count(&shape, now).min(slots);
+            let count = self.yards[at].count(&shape, now).min(slots).min(room);
             if count == 0 {
                 break;
             }
             slots -= count;
             self.place(rank, at, count, now, plan);
+            room = self.room_within(rank);
         }
         if slots == 0 {
-            self.finish_listing(rank);
-        } else if self.pools[pool].reserves() {
-            self.reserve(rank, pool, now, &mut plan.steps);
+            return self.finish_listing(rank);
+        }
+        if room == 0 {
+            self.pools[pool].miss(&caps);
+        }
+        if self.pools[pool].reserves() {
+            if room == 0 {
+                self.close_bounds(rank, pool);
+            } else {
+                self.reserve(rank, pool, now, &mut plan.steps);
+            }
+        }
+    }
+
+    fn room_within(&self, rank: Rank) -> u32 {
+        self.jobs.get(&rank.job).map_or(0, |entry| self.caps.room(&entry.demand))
+    }
+
+    /// It would have a reservation if its bounds left it room: nobody behind it gets ahead within them.
+    fn close_bounds(&mut self, rank: Rank, pool: usize) {
+        let Some(entry) = self.queued(rank) else { return };
+        if self.caps.is_beyond(&entry.demand) {
+            return;
+        }
+        let (need, except) = (entry.need(), &entry.demand.except);
+        let takes = |at: &usize| {
+            let yard = &self.yards[*at];
+            !except.contains(&yard.id) && yard.whole_axes().holds(&need)
+        };
+        if !self.pools[pool].order.iter().any(takes) {
+            return self.unqueue(rank, Listed::Parked);
+        }
+        if let Some(entry) = self.jobs.get(&rank.job) {
+            self.caps.close(&entry.demand);
         }
     }
 
@@ -196,7 +248,7 @@ impl Scheduler {
             demand_version: entry.demand.version,
             supply_version: yard.supply.as_ref().map_or(0, |supply| supply.version),
         };
-        let held = with_place(yard.held.get(&rank.job), &place, &shape, entry.demand.refills, now);
+        let held = with_place(yard.held.get(&rank.job), &place, &entry.demand, now);
         self.hold(rank.job, at, Some(held));
         self.show(at, now, None);
         plan.places.push(place);
@@ -211,6 +263,9 @@ impl Scheduler {
             self.unqueue(rank, Listed::Parked);
             return;
         };
+        if let Some(entry) = self.jobs.get(&rank.job) {
+            self.caps.keep(&entry.demand);
+        }
         let at = self.pools[pool].order[best.1];
         let is_head = !self.pools[pool].headed;
         self.pools[pool].reservations += 1;
@@ -273,22 +328,37 @@ impl Scheduler {
         }
     }
 
-    /// The next job of a pool to try: fresh ones, those who may fit where something was gained, and whoever
-    /// comes first as long as there is no head.
-    fn next_in(&self, at: usize, after: Option<Rank>, now: WallTime, steps: &mut u64) -> Option<Rank> {
-        let pool = &self.pools[at];
-        if pool.reserves() {
-            return pool.queue.first(after);
+    /// The next job of a lane to try: fresh ones, those who may fit where something was gained, and whoever
+    /// comes first as long as there is no head; as far as bounds leave room.
+    fn next_in(
+        &mut self,
+        at: usize,
+        caps: &Arc<[CapId]>,
+        after: Option<Rank>,
+        now: WallTime,
+        steps: &mut u64,
+    ) -> Option<Rank> {
+        let reserves = self.pools[at].reserves();
+        let left = if reserves { self.caps.most(caps) } else { self.caps.left(caps) };
+        let most = self.pools[at].lanes.get(caps)?.queue.cpus_most();
+        if left.slots == 0 || left.cpus < u64::from(most) {
+            self.pools[at].miss(caps);
         }
-        let singly = pool.gained.len() <= GAINED_SINGLY_MAX && pool.fresh.len() <= FRESH_SINGLY_MAX;
+        let pool = &self.pools[at];
+        let lane = pool.lanes.get(caps).filter(|_| left.slots > 0)?;
+        if reserves {
+            return lane.queue.next(after, &Axes::ALL, u64::MAX, left.cpus);
+        }
+        let few = pool.gained.len() <= GAINED_SINGLY_MAX && lane.fresh.len() <= FRESH_SINGLY_MAX;
+        let singly = few && !lane.unseen;
         let mut next = match after {
             _ if !singly => None,
-            Some(after) => pool.fresh.range(after..).find(|rank| **rank > after).copied(),
-            None => pool.fresh.first().copied(),
+            Some(after) => lane.fresh.range(after..).find(|rank| **rank > after).copied(),
+            None => lane.fresh.first().copied(),
         };
         let mut ask = |room: &Axes, span: u64| {
             *steps += 1;
-            let found = pool.queue.next(after, room, span);
+            let found = lane.queue.next(after, room, span, left.cpus);
             next = [next, found].into_iter().flatten().min();
         };
         if singly {
@@ -328,7 +398,7 @@ impl Scheduler {
         let room = self.yards[at].whole_axes();
         for (pool, _) in self.members[at].clone() {
             let mut after = None;
-            while let Some(rank) = self.pools[pool].parked.next(after, &room, UNLIMITED) {
+            while let Some(rank) = self.pools[pool].parked.next(after, &room, UNLIMITED, u64::MAX) {
                 self.enqueue(rank.job);
                 after = Some(rank);
             }
@@ -346,11 +416,10 @@ impl Scheduler {
     fn unqueue(&mut self, rank: Rank, to: Listed) {
         let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
         let pool = &mut self.pools[entry.pool];
-        pool.queue.remove(rank);
-        pool.fresh.remove(&rank);
+        pool.dequeue(&entry.demand.caps, rank);
         pool.parked.remove(rank);
         if to == Listed::Parked {
-            pool.parked.insert(Row { rank, need: entry.need(), span: entry.shape().span });
+            pool.parked.insert(entry.row());
         }
         entry.listed = to;
     }
@@ -376,23 +445,18 @@ impl Scheduler {
 }
 
 /// What a job holds on a node once a place has come to it.
-pub(super) fn with_place(
-    old: Option<&Held>,
-    place: &Place,
-    shape: &Shape,
-    refills: bool,
-    now: WallTime,
-) -> Held {
+pub(super) fn with_place(old: Option<&Held>, place: &Place, demand: &Demand, now: WallTime) -> Held {
     let mut held = old.cloned().unwrap_or_default();
     held.slots = held.slots.saturating_add(place.slots);
     held.charge = held.charge.plus(&place.charge.times(place.slots));
     held.exclusive |= place.exclusive;
-    let end = Some(shape.end(now)).filter(|end| *end != FAR);
+    let end = Some(Shape::of(demand).end(now)).filter(|end| *end != FAR);
     held.releases.push(Release { end, slots: place.slots });
     held.refill = match place.not_after {
-        _ if !refills => Refill::Never,
+        _ if !demand.refills => Refill::Never,
         Some(last) => Refill::Until(last),
         None => Refill::Always,
     };
+    held.caps = Arc::clone(&demand.caps);
     held
 }

@@ -1,13 +1,13 @@
 //! Jobs that may use the same nodes, and these nodes in the order in which they are tried.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::ids::NodeId;
 use crate::model::time::WallTime;
 
-use super::note::{Demand, PartitionId, Rank};
-use super::queue::Queue;
+use super::note::{CapId, Demand, PartitionId, Rank};
+use super::queue::{Queue, Row};
 use super::room::{Axes, Shape};
 use super::tree::Tree;
 use super::yard::Yard;
@@ -39,10 +39,8 @@ pub(crate) struct Pool {
     pub(crate) order: Vec<usize>,
     /// What each leaf offers for ever, reservations in force deducted.
     pub(crate) tree: Tree,
-    /// All waiting jobs that some node could take when empty.
-    pub(crate) queue: Queue,
-    /// Of the queue: those not tried since they came or changed.
-    pub(crate) fresh: BTreeSet<Rank>,
+    /// All waiting jobs that some node could take when empty, by the bounds that they share. None is empty.
+    pub(crate) lanes: BTreeMap<Arc<[CapId]>, Lane>,
     /// Waiting jobs that no node could take, even empty.
     pub(crate) parked: Queue,
     /// The last head. It stays after its pass, so that the next one need not look at all nodes again.
@@ -55,6 +53,18 @@ pub(crate) struct Pool {
     pub(crate) headed: bool,
     /// In this pass: reservations that were made.
     pub(crate) reservations: usize,
+}
+
+/// Waiting jobs of a pool that share the same bounds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) queue: Queue,
+    /// Of the queue: those not tried since they came or changed.
+    pub(crate) fresh: BTreeSet<Rank>,
+    /// Bounds kept some of them from being tried: what the nodes have gained since says nothing about them.
+    pub(crate) unseen: bool,
+    /// The same in this pass.
+    pub(crate) missed: bool,
 }
 
 /// The first job of a pool that can't be placed, and where it will fit first.
@@ -121,8 +131,7 @@ impl Pool {
             users: 0,
             order: Vec::new(),
             tree: Tree::default(),
-            queue: Queue::default(),
-            fresh: BTreeSet::new(),
+            lanes: BTreeMap::new(),
             parked: Queue::default(),
             head: None,
             stale: BTreeSet::new(),
@@ -147,6 +156,35 @@ impl Pool {
         self.head = None;
         self.stale.clear();
         self.gained.clear();
+    }
+
+    /// Puts a row into the queue of those that share its bounds, as one to be tried.
+    pub(crate) fn enqueue(&mut self, caps: &Arc<[CapId]>, row: Row) {
+        let lane = self.lanes.entry(Arc::clone(caps)).or_default();
+        lane.queue.insert(row);
+        lane.fresh.insert(row.rank);
+    }
+
+    /// Takes a row out of the queue.
+    pub(crate) fn dequeue(&mut self, caps: &Arc<[CapId]>, rank: Rank) {
+        let Some(lane) = self.lanes.get_mut(caps) else { return };
+        lane.queue.remove(rank);
+        lane.fresh.remove(&rank);
+        if lane.queue.is_empty() {
+            self.lanes.remove(caps);
+        }
+    }
+
+    /// Bounds keep some jobs from being tried.
+    pub(crate) fn miss(&mut self, caps: &Arc<[CapId]>) {
+        if let Some(lane) = self.lanes.get_mut(caps) {
+            (lane.missed, lane.unseen) = (true, true);
+        }
+    }
+
+    /// How many waiting jobs come before that rank.
+    pub(crate) fn before(&self, rank: Rank) -> usize {
+        self.lanes.values().map(|lane| lane.queue.before(rank)).sum()
     }
 
     /// Whether the next that has to wait gets a reservation.

@@ -13,6 +13,8 @@ pub(crate) struct Row {
     pub(crate) need: Axes,
     /// The longest that one task may take, in microseconds.
     pub(crate) span: u64,
+    /// What one slot counts against bounds on cpus.
+    pub(crate) cpus: u32,
 }
 
 /// Rows by rank, in chunks that know the least that any of their rows asks for.
@@ -27,6 +29,9 @@ struct Chunk {
     rows: Vec<Row>,
     need: Axes,
     span: u64,
+    cpus: u32,
+    /// The most cpus that a row counts, or more.
+    cpus_most: u32,
 }
 
 impl Queue {
@@ -70,20 +75,32 @@ impl Queue {
 
     /// The first row after `after`, if given.
     pub(crate) fn first(&self, after: Option<Rank>) -> Option<Rank> {
-        self.next(after, &Axes::ALL, u64::MAX)
+        self.next(after, &Axes::ALL, u64::MAX, u64::MAX)
     }
 
-    /// The first row after `after` that needs no more than `room`, and that for no longer than `span`.
-    pub(crate) fn next(&self, after: Option<Rank>, room: &Axes, span: u64) -> Option<Rank> {
+    /// Whether there is no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// The most cpus that any row counts against bounds, or more.
+    pub(crate) fn cpus_most(&self) -> u32 {
+        self.chunks.iter().map(|chunk| chunk.cpus_most).max().unwrap_or(0)
+    }
+
+    /// The first row after `after` that needs no more than `room`, and that for no longer than `span`, and counts no
+    /// more than `cpus`.
+    pub(crate) fn next(&self, after: Option<Rank>, room: &Axes, span: u64, cpus: u64) -> Option<Rank> {
         let mut start = after;
         let skipped = start.map_or(0, |rank| self.chunk_of(rank));
         for chunk in self.chunks.iter().skip(skipped) {
             let from = start.take().map_or(0, |rank| chunk.rows.partition_point(|row| row.rank <= rank));
-            if chunk.span > span || !room.holds(&chunk.need) {
+            if chunk.span > span || u64::from(chunk.cpus) > cpus || !room.holds(&chunk.need) {
                 continue;
             }
             let rows = chunk.rows.get(from..).unwrap_or_default();
-            if let Some(row) = rows.iter().find(|row| row.span <= span && room.holds(&row.need)) {
+            let fits = |row: &&Row| row.span <= span && u64::from(row.cpus) <= cpus && room.holds(&row.need);
+            if let Some(row) = rows.iter().find(fits) {
                 return Some(row.rank);
             }
         }
@@ -106,13 +123,14 @@ impl Queue {
 
 impl Chunk {
     fn of(rows: Vec<Row>) -> Chunk {
-        let mut chunk = Chunk { rows, need: Axes::ALL, span: u64::MAX };
+        let mut chunk = Chunk { rows, need: Axes::ALL, span: u64::MAX, cpus: u32::MAX, cpus_most: 0 };
         chunk.measure();
         chunk
     }
 
     fn measure(&mut self) {
         (self.need, self.span) = (Axes::ALL, u64::MAX);
+        (self.cpus, self.cpus_most) = (u32::MAX, 0);
         for at in 0..self.rows.len() {
             let row = self.rows[at];
             self.stretch(&row);
@@ -122,11 +140,13 @@ impl Chunk {
     fn stretch(&mut self, row: &Row) {
         self.need = self.need.and(&row.need);
         self.span = self.span.min(row.span);
+        self.cpus = self.cpus.min(row.cpus);
+        self.cpus_most = self.cpus_most.max(row.cpus);
     }
 
     /// Whether the bounds may be wider than needed once that row has gone.
     fn depends_on(&self, row: &Row) -> bool {
-        row.span == self.span || row.need.touches(&self.need)
+        row.span == self.span || row.cpus == self.cpus || row.need.touches(&self.need)
     }
 }
 
@@ -149,6 +169,7 @@ mod tests {
             rank: Rank { priority: (job % 5) as i64, order: 0, submit: job, job: JobId(job) },
             need: shape.need(),
             span,
+            cpus,
         }
     }
 
@@ -171,8 +192,8 @@ mod tests {
                 let room = self::row(0, 10 - cpus, 0).need;
                 let found = plain
                     .range((Bound::Excluded(row.rank), Bound::Unbounded))
-                    .find(|(_, other)| room.holds(&other.need) && other.span <= span);
-                prop_assert_eq!(queue.next(Some(row.rank), &room, span), found.map(|(rank, _)| *rank));
+                    .find(|(_, other)| room.holds(&other.need) && other.span <= span && other.cpus <= 6);
+                prop_assert_eq!(queue.next(Some(row.rank), &room, span, 6), found.map(|(rank, _)| *rank));
                 prop_assert_eq!(queue.before(row.rank), plain.range(..row.rank).count());
             }
             let walked = std::iter::successors(queue.first(None), |last| queue.first(Some(*last)));

@@ -1,7 +1,7 @@
 //! Who may refill his slots: everybody, until somebody of higher rank waits for them.
 //!
 //! Refilling on the node saves a round trip a task, and must not change who gets what. A right ends in three
-//! cases. Where nobody may overtake the one who waits. On the node of a reservation of higher rank that needs the slots: early enough for the last task to
+//! cases, and where a bound is exceeded or somebody before them waits for it. Where nobody may overtake the one who waits. On the node of a reservation of higher rank that needs the slots: early enough for the last task to
 //! have ended by then. And where one slot less would already let the head of a pool in, at once; there a few
 //! nodes are enough, since it takes only the first slot that comes free.
 
@@ -36,6 +36,15 @@ impl Scheduler {
             if let Some(head) = &pool.head {
                 self.let_in(pool, head, &mut wanted, &mut plan.steps);
                 self.hold_back(pool, head, &mut wanted, &mut plan.steps);
+            }
+        }
+        for (job, at) in self.caps.suspects() {
+            let (Some(entry), Some(held)) = (self.jobs.get(&job), self.yards[at].held.get(&job)) else {
+                continue;
+            };
+            plan.steps += 1;
+            if self.caps.is_dry(&held.caps, entry.demand.rank) {
+                wanted.insert((job, at), Refill::Never);
             }
         }
         for key in &self.limited {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::ids::{JobId, NodeId};
 use crate::model::time::WallTime;
 
+use super::cap::Caps;
 use super::note::{Demand, Held, Note, Rank, Refill, Supply};
 use super::pass::Pass;
 use super::pool::{Pool, PoolKey};
@@ -47,6 +48,8 @@ pub struct Scheduler {
     pub(super) reserved: BTreeSet<usize>,
     /// Yards that had one in the last pass that was done, or since.
     pub(super) lifted: BTreeSet<usize>,
+    /// Bounds, and what is used of them.
+    pub(super) caps: Caps,
     /// A pass that ran out of budget.
     pub(super) pass: Option<Pass>,
 }
@@ -66,6 +69,11 @@ impl Job {
 
     pub(super) fn need(&self) -> Axes {
         self.shape().need()
+    }
+
+    pub(super) fn row(&self) -> Row {
+        let (rank, span, cpus) = (self.demand.rank, self.shape().span, self.demand.counted_cpus);
+        Row { rank, need: self.need(), span, cpus }
     }
 }
 
@@ -97,6 +105,10 @@ impl Scheduler {
             Note::Job { job, demand: None } => self.forget_demand(job),
             Note::Node { node, supply } => self.note_supply(node, supply),
             Note::Held { job, node, held } => self.note_held(job, node, held),
+            Note::Cap { cap, bound } => {
+                self.caps.set_bound(cap, bound);
+                self.pass = None;
+            }
         }
     }
 
@@ -171,8 +183,13 @@ impl Scheduler {
     /// Sets what a job holds on a yard, and what follows from it there.
     pub(super) fn hold(&mut self, job: JobId, at: usize, held: Option<Held>) {
         let yard = &mut self.yards[at];
+        if let Some(old) = yard.held.get(&job) {
+            self.caps.leave(old);
+            self.caps.set_refilling(old, job, at, false);
+        }
         match held {
             Some(held) => {
+                self.caps.enter(&held);
                 yard.held.insert(job, held);
                 self.holders.entry(job).or_default().insert(at);
             }
@@ -198,10 +215,7 @@ impl Scheduler {
             Listed::Nowhere => return,
             Listed::Waiting | Listed::Late => {}
             Listed::Parked => pool.parked.remove(rank),
-            Listed::Queued => {
-                pool.queue.remove(rank);
-                pool.fresh.remove(&rank);
-            }
+            Listed::Queued => pool.dequeue(&entry.demand.caps, rank),
         }
         entry.listed = Listed::Nowhere;
         if let Some(begin) = entry.demand.begin {
@@ -222,8 +236,7 @@ impl Scheduler {
             pool.parked.remove(rank);
         }
         entry.listed = Listed::Queued;
-        pool.queue.insert(Row { rank, need: entry.need(), span: entry.shape().span });
-        pool.fresh.insert(rank);
+        pool.enqueue(&entry.demand.caps, entry.row());
         self.pass = None;
     }
 
@@ -254,6 +267,10 @@ impl Scheduler {
         let jobs = &self.jobs;
         let yard = &mut self.yards[at];
         yard.refresh(|holder| jobs.get(&holder).and_then(|entry| terms(&entry.demand)));
+        if let Some(held) = yard.held.get(&job) {
+            let refills = jobs.get(&job).is_some_and(|entry| entry.demand.refills);
+            self.caps.set_refilling(held, job, at, refills);
+        }
         if yard.refills {
             self.refilling.insert(at);
         } else {

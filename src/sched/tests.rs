@@ -55,8 +55,9 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
     let when = (limit, some_time(), some_time(), some_time());
     let order = prop_oneof![3 => Just(0u64), 1 => 0u64..3];
     let manner = (any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3), order);
-    (0i64..4, size, when, (partitions(), only, except), manner, 0u64..3).prop_map(
-        move |(priority, size, when, place, (refills, strict, planned, order), version)| Demand {
+    let caps = prop_oneof![2 => Just(0usize), 5 => 1usize..6];
+    (0i64..4, size, when, (partitions(), only, except), manner, 0u64..3, caps).prop_map(
+        move |(priority, size, when, place, (refills, strict, planned, order), version, caps)| Demand {
             rank: Rank { priority, order, submit: job, job: JobId(job) },
             cpus: size.0,
             memory: size.1,
@@ -73,9 +74,24 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
             refills,
             strict,
             planned,
+            caps: shared_bounds(caps),
+            // Nodes have at most 5.
+            counted_cpus: if size.3 { 5 } else { size.0 },
             version,
         },
     )
+}
+
+/// A job is under nothing, an account, or an account, the one above it, and a quality of service.
+fn shared_bounds(which: usize) -> Arc<[CapId]> {
+    let lists: [&[u32]; 6] = [&[], &[0], &[0, 1], &[0, 2], &[1, 3], &[0, 1, 3]];
+    lists[which].iter().map(|cap| CapId(*cap)).collect()
+}
+
+fn bound() -> impl Strategy<Value = Bound> {
+    let slots = prop_oneof![1 => Just(None), 2 => (0u64..6).prop_map(Some)];
+    let cpus = prop_oneof![1 => Just(None), 2 => (0u64..12).prop_map(Some)];
+    (slots, cpus).prop_map(|(slots, cpus)| Bound { slots, cpus })
 }
 
 fn supply() -> impl Strategy<Value = Supply> {
@@ -101,9 +117,11 @@ fn event() -> impl Strategy<Value = Event> {
         let supply = prop_oneof![1 => Just(None), 8 => supply().prop_map(Some)];
         supply.prop_map(move |supply| Event::Note(Note::Node { node: NodeId(node), supply }))
     });
+    let cap = (0u32..4, bound()).prop_map(|(cap, bound)| Event::Note(Note::Cap { cap: CapId(cap), bound }));
     prop_oneof![
         9 => job,
         2 => node,
+        1 => cap,
         5 => (any::<usize>(), 1u32..4).prop_map(|(at, slots)| Event::End(at, slots)),
         1 => (any::<usize>(), 1i64..9).prop_map(|(at, seconds)| Event::Shift(at, seconds)),
         3 => (0i64..7).prop_map(Event::Pass),
@@ -140,9 +158,24 @@ impl World {
         self.chopped.note(note);
     }
 
+    /// What a job holds counts against the bounds that it has now: the caller says both.
+    fn count_anew(&mut self, job: JobId, caps: &Arc<[CapId]>) {
+        let mine = self.view.held.iter().filter(|((holder, _), held)| *holder == job && held.caps != *caps);
+        let mine: Vec<(NodeId, Held)> = mine.map(|((_, node), held)| (*node, held.clone())).collect();
+        for (node, held) in mine {
+            let held = Some(Held { caps: Arc::clone(caps), ..held });
+            self.note(Note::Held { job, node, held });
+        }
+    }
+
     fn happen(&mut self, event: Event) -> Result<(), TestCaseError> {
         match event {
-            Event::Note(note) => self.note(note),
+            Event::Note(note) => {
+                if let Note::Job { job, demand: Some(demand) } = &note {
+                    self.count_anew(*job, &demand.caps);
+                }
+                self.note(note);
+            }
             Event::Pass(seconds) => self.now += seconds,
             Event::End(at, slots) => {
                 if let Some((job, node, held)) = self.holding(at) {
@@ -178,6 +211,7 @@ impl World {
         let before = self.view.clone();
         self.view.assume(&plan, now);
         keeps_within_nodes(&before, &self.view, &plan)?;
+        keeps_within_bounds(&before, &self.view, &plan, now)?;
         let again = plan_from_scratch(&self.view, now);
         self.uneven |= plan.places.iter().any(|place| {
             let old = before.held.get(&(place.job, place.node));
@@ -241,6 +275,30 @@ fn keeps_promises(first: &Plan, second: &Plan) -> Result<(), TestCaseError> {
         let start = |reservation: &Reservation| reservation.start.unwrap_or(room::FAR);
         let in_time = kept.is_none_or(|kept| start(kept) <= start(promise));
         prop_assert!(in_time, "{first:?}, then {second:?}");
+    }
+    Ok(())
+}
+
+/// No plan brings what is held over a bound, however many share it, and where more is held nobody refills.
+fn keeps_within_bounds(before: &View, after: &View, plan: &Plan, now: WallTime) -> Result<(), TestCaseError> {
+    for (cap, bound) in &after.bounds {
+        let used = |view: &View| {
+            let here = view.held.values().filter(|held| held.caps.contains(cap));
+            here.fold((0u64, 0u64), |sum, held| {
+                (sum.0 + u64::from(held.slots), sum.1 + u64::from(held.charge.cpus))
+            })
+        };
+        let (old, new) = (used(before), used(after));
+        prop_assert!(new.0 <= bound.slots.unwrap_or(u64::MAX).max(old.0), "{cap:?} {bound:?}: {plan:?}");
+        prop_assert!(new.1 <= bound.cpus.unwrap_or(u64::MAX).max(old.1), "{cap:?} {bound:?}: {plan:?}");
+        let over =
+            bound.slots.is_some_and(|most| new.0 > most) || bound.cpus.is_some_and(|most| new.1 > most);
+        for ((job, node), held) in after.held.iter().filter(|(_, held)| over && held.caps.contains(cap)) {
+            let refills = after.jobs.get(job).is_some_and(|demand| demand.refills);
+            let there = after.nodes.contains_key(node);
+            let dry = rights::effective(held.refill, now) == Refill::Never;
+            prop_assert!(!refills || !there || dry, "{job:?} refills over {cap:?}");
+        }
     }
     Ok(())
 }

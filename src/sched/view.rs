@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::ids::{JobId, NodeId};
 use crate::model::time::WallTime;
 
-use super::note::{Demand, Held, Note, Rank, Refill, Supply};
+use super::cap::Caps;
+use super::note::{Bound, CapId, Demand, Held, Note, Rank, Refill, Supply};
 use super::pass::with_place;
 use super::plan::{Place, Plan, Reservation, Right};
 use super::pool::{PLANNED_MAX, PoolKey};
@@ -23,6 +24,8 @@ pub struct View {
     pub nodes: BTreeMap<NodeId, Supply>,
     /// What is held.
     pub held: BTreeMap<(JobId, NodeId), Held>,
+    /// Bounds.
+    pub bounds: BTreeMap<CapId, Bound>,
 }
 
 impl View {
@@ -39,6 +42,9 @@ impl View {
             Note::Held { job, node, held } => {
                 set(&mut self.held, (job, node), held.filter(|held| held.slots > 0));
             }
+            Note::Cap { cap, bound } => {
+                self.bounds.insert(cap, bound);
+            }
         }
     }
 
@@ -48,7 +54,7 @@ impl View {
             let Some(demand) = self.jobs.get_mut(&place.job) else { continue };
             demand.slots = demand.slots.saturating_sub(place.slots);
             let key = (place.job, place.node);
-            let held = with_place(self.held.get(&key), place, &Shape::of(demand), demand.refills, now);
+            let held = with_place(self.held.get(&key), place, demand, now);
             self.held.insert(key, held);
         }
         for right in &plan.rights {
@@ -63,6 +69,7 @@ impl View {
 pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
     let mut view = view.clone();
     let mut yards = yards(&view);
+    let mut caps = caps(&view);
     let mut heads: BTreeMap<PoolKey, (Rank, usize)> = BTreeMap::new();
     let mut made: Vec<(PoolKey, Rank, usize)> = Vec::new();
     let mut plan = Plan { done: true, ..Plan::default() };
@@ -77,18 +84,25 @@ pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
         if heads.keys().any(|head| key.waits_for(head)) {
             continue;
         }
-        let left = place_slots(&mut view, &mut yards, &demand, now, &mut plan);
+        if caps.closed(&demand.caps).is_some() || caps.is_beyond(&demand) {
+            continue;
+        }
+        let left = place_slots(&mut view, &mut yards, &mut caps, &demand, now, &mut plan);
         let count = made.iter().filter(|(of, ..)| *of == key).count();
-        if left > 0
-            && (count == 0 || (key.planned && count < PLANNED_MAX))
-            && let Some((due, at)) = reserve(&yards, &demand, now)
-        {
+        if left == 0 || (count > 0 && !(key.planned && count < PLANNED_MAX)) {
+            continue;
+        }
+        let Some((due, at)) = reserve(&yards, &demand, now) else { continue };
+        if caps.room(&demand) == 0 {
+            caps.close(&demand);
+        } else {
+            caps.keep(&demand);
             yards[at].reserved.push(Reserved { rank, due, shape: Shape::of(&demand) });
             made.push((key.clone(), rank, at));
             heads.entry(key).or_insert((rank, at));
         }
     }
-    plan.rights = rights(&view, &yards, &heads, now);
+    plan.rights = rights(&view, &yards, &caps, &heads, now);
     let mut in_order: Vec<(Rank, usize)> = made.into_iter().map(|(_, rank, at)| (rank, at)).collect();
     in_order.sort_unstable();
     plan.reservations =
@@ -102,6 +116,13 @@ fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
     };
+}
+
+fn caps(view: &View) -> Caps {
+    let mut caps = Caps::default();
+    view.bounds.iter().for_each(|(cap, bound)| caps.set_bound(*cap, *bound));
+    view.held.values().for_each(|held| caps.enter(held));
+    caps
 }
 
 /// Nodes in the order in which they are tried.
@@ -134,11 +155,18 @@ fn allows(demand: &Demand, yard: &Yard) -> bool {
 }
 
 /// First fit. How many slots are left over.
-fn place_slots(view: &mut View, yards: &mut [Yard], demand: &Demand, now: WallTime, plan: &mut Plan) -> u32 {
+fn place_slots(
+    view: &mut View,
+    yards: &mut [Yard],
+    caps: &mut Caps,
+    demand: &Demand,
+    now: WallTime,
+    plan: &mut Plan,
+) -> u32 {
     let shape = Shape::of(demand);
     let mut left = demand.slots;
     for yard in yards.iter_mut().filter(|yard| allows(demand, yard)) {
-        let slots = yard.count(&shape, now).min(left);
+        let slots = yard.count(&shape, now).min(left).min(caps.room(demand));
         if slots == 0 {
             continue;
         }
@@ -153,9 +181,13 @@ fn place_slots(view: &mut View, yards: &mut [Yard], demand: &Demand, now: WallTi
             demand_version: demand.version,
             supply_version: yard.supply.as_ref().map_or(0, |supply| supply.version),
         };
+        if let Some(old) = view.held.get(&(place.job, place.node)) {
+            caps.leave(old);
+        }
         let one = Plan { places: vec![place], ..Plan::default() };
         view.assume(&one, now);
         if let Some(held) = view.held.get(&(place.job, place.node)) {
+            caps.enter(held);
             yard.held.insert(place.job, held.clone());
         }
         refresh(yard, view);
@@ -173,6 +205,7 @@ fn reserve(yards: &[Yard], demand: &Demand, now: WallTime) -> Option<(WallTime, 
 fn rights(
     view: &View,
     yards: &[Yard],
+    caps: &Caps,
     heads: &BTreeMap<PoolKey, (Rank, usize)>,
     now: WallTime,
 ) -> Vec<Right> {
@@ -196,7 +229,7 @@ fn rights(
         };
         let key = PoolKey::of(demand);
         let overtakes = heads.iter().any(|(head, (rank, _))| *rank < demand.rank && key.waits_for(head));
-        if overtakes || heads.iter().any(wanted_by) {
+        if overtakes || heads.iter().any(wanted_by) || caps.is_dry(&held.caps, demand.rank) {
             right = Refill::Never;
         }
         let refill = effective(right, now);

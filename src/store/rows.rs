@@ -10,6 +10,7 @@ use super::tables::{Row, Table};
 use crate::core::audit::AuditHead;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
+use crate::model::account::{AccountRecord, QosRecord};
 use crate::model::change::{AuditRecord, Change};
 use crate::model::ids::{
     Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
@@ -50,6 +51,12 @@ pub const FAILED_BY: Table = Table(140);
 
 /// Attempts that were given up: node, job, task, attempt.
 pub const ABANDONED: Table = Table(16);
+/// Accounts.
+pub const ACCOUNT: Table = Table(17);
+/// What is spent of budgets.
+pub const BUDGET: Table = Table(19);
+/// Qualities of service.
+pub const QOS: Table = Table(18);
 
 /// What ended jobs used: hash, owner, job.
 pub const SENT_BY: Table = Table(141);
@@ -113,6 +120,8 @@ wire_body! {
     NodeRecord = "node row", 1;
     PartitionRecord = "partition row", 1;
     UserRecord = "user row", 1;
+    AccountRecord = "account row", 1;
+    QosRecord = "row of a quality of service", 1;
     TokenRecord = "token row", 1;
     SpentToken = "row of a used token", 1;
     CertificateRecord = "certificate row", 1;
@@ -284,6 +293,16 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             put(Table::PARTITION, record.name.clone().into_bytes(), Some(encode(&**record)?));
         }
         Change::PartitionRemoved(name) => put(Table::PARTITION, name.clone().into_bytes(), None),
+        Change::Account(record) => put(ACCOUNT, record.name.clone().into_bytes(), Some(encode(&**record)?)),
+        Change::AccountRemoved(name) => {
+            put(ACCOUNT, name.clone().into_bytes(), None);
+            put(BUDGET, name.clone().into_bytes(), None);
+        }
+        Change::BudgetSpent { account, cpu_ms } => {
+            put(BUDGET, account.clone().into_bytes(), Some(cpu_ms.to_be_bytes().to_vec()));
+        }
+        Change::Qos(record) => put(QOS, record.name.clone().into_bytes(), Some(encode(&**record)?)),
+        Change::QosRemoved(name) => put(QOS, name.clone().into_bytes(), None),
         Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
         Change::UserRemoved(name) => put(Table::USER, name.clone().into_bytes(), None),
         Change::Token(record) => put(Table::TOKEN, record.hash.0.to_vec(), Some(encode(record)?)),
@@ -325,6 +344,13 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
         Table::NODE => absorb(Change::Node(Box::new(decode(value)?))),
         Table::PARTITION => absorb(Change::Partition(Box::new(decode(value)?))),
         Table::USER => absorb(Change::User(decode(value)?)),
+        ACCOUNT => absorb(Change::Account(Box::new(decode(value)?))),
+        BUDGET => {
+            let cpu_ms = value.try_into().map_err(|_| misplaced("a budget"))?;
+            let account = String::from_utf8_lossy(key).into_owned();
+            absorb(Change::BudgetSpent { account, cpu_ms: u64::from_be_bytes(cpu_ms) });
+        }
+        QOS => absorb(Change::Qos(Box::new(decode(value)?))),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
         Table::CERT => absorb(Change::Certificate(decode(value)?)),

@@ -62,6 +62,8 @@ pub enum Request {
     /// The command that these tied jobs were submitted with is there, as long as this stream is open. Answered with
     /// [`Reply::Done`]; the stream stays open.
     Tied(Vec<JobId>),
+    /// Accounts and qualities of service. Changes are answered with [`Reply::Done`].
+    Account(AccountAct),
 }
 
 /// Jobs to submit.
@@ -379,6 +381,7 @@ pub struct PartitionSettings {
     pub policy: Option<PartitionPolicy>,
 }
 
+pub use super::account::AccountAct;
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};
 pub use crate::model::policy::PartitionPolicy;
 pub use crate::model::record::PartitionState;

@@ -205,6 +205,8 @@ pub struct UsageRow {
     pub memory_bytes: u64,
     /// Cpu time allocated to what has ended, in milliseconds.
     pub cpu_ms: u64,
+    /// Of an account with a budget: what is spent of it, in cpu milliseconds, and what it is in cpu-hours.
+    pub budget: Option<(u64, u64)>,
 }
 
 /// The caller, as the controller sees it.
@@ -226,6 +228,10 @@ pub struct Whoami {
     pub jobs: u64,
     /// The most that are allowed.
     pub jobs_max: u64,
+    /// The accounts that the caller may use, the default first; empty while none are defined.
+    pub accounts: Vec<String>,
+    /// The accounts below which the caller may change things.
+    pub coordinates: Vec<String>,
 }
 
 /// A node.

@@ -1,5 +1,6 @@
 //! Messages, their versions and limits. Pure: bytes in, values out.
 
+pub mod account;
 pub mod bytes;
 pub mod client;
 pub mod codec;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{AccountInfo, QosInfo};
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
 use crate::model::change::AuditRecord;
 use crate::model::ids::{Attempt, JobId, NodeId, Position};
@@ -118,6 +119,13 @@ pub enum Reply {
         /// Whether that was all.
         last: bool,
     },
+    /// Accounts, or qualities of service.
+    Accounts {
+        /// The accounts, by name.
+        accounts: Vec<AccountInfo>,
+        /// The qualities of service, by name.
+        qos: Vec<QosInfo>,
+    },
 }
 
 /// A refusal, in words and as a code.
@@ -169,6 +177,10 @@ pub enum RefusalCode {
     Busy,
     /// The controller is stopping; try again.
     Stopping,
+    /// No such account.
+    NoSuchAccount,
+    /// No such quality of service.
+    NoSuchQos,
 }
 
 impl RefusalCode {
@@ -189,6 +201,8 @@ impl RefusalCode {
             RefusalCode::NoRoom => "no_room",
             RefusalCode::Busy => "busy",
             RefusalCode::Stopping => "stopping",
+            RefusalCode::NoSuchAccount => "no_such_account",
+            RefusalCode::NoSuchQos => "no_such_qos",
         }
     }
 

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod accounts;
 mod arrays;
 mod audit;
 mod batch;

@@ -134,10 +134,32 @@ pub enum Verb {
     /// Certificates
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Ca(Ca),
-    /// Accounts
+    /// Accounts: who may submit in whose name, as a tree
+    ///
+    /// Once one is defined, a job needs an account that its user is in: `-A` names it, else it is the one for which
+    /// the user is in `default-for`, else the first by name. Coordinators change what is below their own.
+    ///
+    /// Keys: `parent=ACCOUNT` `users=A,B` `coordinators=A,B` `default-for=A,B` (each also `+A,-B`: with A, without
+    /// B) `max-running=N` `max-cpus=N` (at once) `max-submitted=N` (unfinished; each task of an array is a job) and
+    /// `max-running-per-user=N` `max-cpus-per-user=N` `max-submitted-per-user=N` for each user, `max-time=TIME` of a
+    /// job. What binds an account binds all below it together. `KEY=` takes away what was set.
+    ///
+    /// Beyond `max-submitted` and `max-time` a job is refused, and so is one that asks for more than `max-cpus`; for the
+    /// others it waits, and `jqueue why` says for which and who uses it. A limit that is lowered later ends nothing.
+    ///
+    /// `budget=N cpu-hours` is what an account and all below it may use in all from now on: cpus, or the memory's part of
+    /// a node in cpus if that is more, times the time for which they are held, counted when an attempt ends. Once it is
+    /// spent nothing more starts; `jqueue usage --by account` shows it. A larger budget goes on counting;
+    /// `budget=` ends it, and another one begins with nothing spent.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Account(Named),
     /// Qualities of service
+    ///
+    /// Once one is defined, a job may name no other; one called `normal` is that of jobs that name none.
+    ///
+    /// Keys: `priority=N` (added to the priority of its jobs) and the limits of accounts: `max-running=N`
+    /// `max-cpus=N` `max-submitted=N` `max-running-per-user=N` `max-cpus-per-user=N` `max-submitted-per-user=N`
+    /// `max-time=TIME`. `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Qos(Named),
     /// The cluster's configuration
@@ -308,7 +330,7 @@ pub enum Named {
         name: String,
         /// What
         #[arg(value_name = "KEY=VALUE")]
-        settings: Vec<Setting>,
+        given: Vec<Setting>,
     },
     /// Change one
     Set {
@@ -316,7 +338,7 @@ pub enum Named {
         name: String,
         /// What
         #[arg(value_name = "KEY=VALUE", required = true)]
-        settings: Vec<Setting>,
+        given: Vec<Setting>,
     },
     /// All of them
     List,
@@ -344,20 +366,6 @@ pub enum Config {
 }
 
 impl Definition for JCtld {
-    const LATER: &'static [&'static str] = &[
-        "ca rotate",
-        "account add",
-        "account set",
-        "account list",
-        "account remove",
-        "qos add",
-        "qos set",
-        "qos list",
-        "qos remove",
-        "config export",
-        "config apply",
-        "upgrade",
-        "reload",
-        "replay",
-    ];
+    const LATER: &'static [&'static str] =
+        &["ca rotate", "config export", "config apply", "upgrade", "reload", "replay"];
 }

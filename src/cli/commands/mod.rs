@@ -1,5 +1,6 @@
 //! What the commands do: one file each. The doors in `src/bin` call these functions and end with what they return.
 
+mod account;
 mod act;
 mod admin;
 mod admin_audit;

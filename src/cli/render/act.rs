@@ -9,7 +9,7 @@ use crate::wire::client::ActLine;
 pub fn act_line(line: &ActLine) -> String {
     let states =
         if line.old == line.new { line.old.clone() } else { format!("{} → {}", line.old, line.new) };
-    let mut text = format!("{}: {states}", line.id);
+    let mut text = if states.is_empty() { line.id.clone() } else { format!("{}: {states}", line.id) };
     if line.tasks > 1 {
         text.push_str(&format!(", {}", count(line.tasks, "task")));
     }
@@ -22,14 +22,22 @@ pub fn act_line(line: &ActLine) -> String {
 /// How many it hit, when that is more than one; for stderr.
 pub fn act_total(lines: &[ActLine], dry_run: bool) -> Option<String> {
     let verb = if dry_run { "would change" } else { "changed" };
+    // Of very many jobs the last line tells of all that have none of their own.
+    let (lines, more) = match lines.split_last() {
+        Some((more, lines)) if more.old.is_empty() => (lines, Some(more)),
+        _ => (lines, None),
+    };
     let changed: Vec<&ActLine> = lines.iter().filter(|line| line.old != line.new).collect();
-    let tasks: u64 = changed.iter().map(|line| line.tasks).sum();
+    let tasks: u64 = changed.iter().copied().chain(more).map(|line| line.tasks).sum();
     if lines.len() < 2 && tasks < 2 {
         return None;
     }
     let jobs = count(changed.len() as u64, "job");
     let same = lines.len() - changed.len();
     let mut text = format!("{verb} {jobs}");
+    if let Some(more) = more {
+        text.push_str(&format!(" and {}", more.id));
+    }
     if tasks > changed.len() as u64 {
         text.push_str(&format!(" ({})", count(tasks, "task")));
     }

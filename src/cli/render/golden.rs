@@ -264,10 +264,13 @@ fn the_cluster_and_the_caller() {
         cpus: 12,
         memory_bytes: 5 << 30,
         cpu_ms: 9_000_000,
+        budget: Some((306_000_000, 100)),
     }];
     let mut text = usage::usage(&rows, UsageBy::User).text(true, None);
     text += &usage::usage(&rows, UsageBy::Account).text(true, None);
     let who = Whoami {
+        accounts: vec!["physics".to_owned(), "atoms".to_owned()],
+        coordinates: vec![],
         name: "alice".to_owned(),
         uid: Some(Uid(1000)),
         role: Role::User,

@@ -1,5 +1,6 @@
 //! Turns what the controller says into tables, sentences and JSON. Pure: no terminal, no clock, no colour.
 
+pub mod account;
 pub mod act;
 pub mod doctor;
 pub mod eff;

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::Sheet;
 use super::quantity::size;
+use crate::core::budget::SAID_FROM_PERCENT;
 use crate::wire::client::UsageBy;
 use crate::wire::info::UsageRow;
 
-/// The table. What this version does not keep (shares, budgets, GPUs) is shown as `-`.
+/// The table. What this version does not keep (shares, GPUs) is shown as `-`.
 pub fn usage(rows: &[UsageRow], by: UsageBy) -> Sheet {
     let first = if by == UsageBy::Partition { "PARTITION" } else { "USER" };
     let heads = [
@@ -40,8 +41,8 @@ pub fn usage(rows: &[UsageRow], by: UsageBy) -> Sheet {
                 size(row.memory_bytes),
                 format!("{:.1}", cpu_hours(row)),
                 dash(),
-                dash(),
-                dash(),
+                row.budget.map_or_else(dash, |(spent, _)| format!("{:.1}", hours(spent))),
+                row.budget.map_or_else(dash, budget),
             ]
         })
         .collect();
@@ -61,12 +62,24 @@ pub fn usage_json(rows: &[UsageRow], by: UsageBy) -> Value {
             json!({
                 name: row.name, "running": row.running, "pending": row.pending, "cpus": row.cpus,
                 "memory_bytes": row.memory_bytes, "cpu_hours": cpu_hours(row),
+                "used_cpu_hours": row.budget.map(|(spent, _)| hours(spent)),
+                "budget_cpu_hours": row.budget.map(|(_, all)| all),
             })
         })
         .collect();
     Value::Array(items)
 }
 
+/// The budget, and how much of it is spent once that is much.
+fn budget((spent, all): (u64, u64)) -> String {
+    let percent = 100.0 * hours(spent) / (all.max(1) as f64);
+    if percent < SAID_FROM_PERCENT as f64 { all.to_string() } else { format!("{all} ({percent:.0} % used)") }
+}
+
+fn hours(cpu_ms: u64) -> f64 {
+    cpu_ms as f64 / 3_600_000.0
+}
+
 fn cpu_hours(row: &UsageRow) -> f64 {
-    row.cpu_ms as f64 / 3_600_000.0
+    hours(row.cpu_ms)
 }

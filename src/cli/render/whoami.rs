@@ -30,28 +30,34 @@ pub fn whoami(who: &Whoami, side: &Side, clock: &Clock) -> String {
     } else {
         format!("{:.1} s behind the controller's", -difference)
     };
-    labelled(
-        &[
-            ("name", format!("{}{uid}", who.name)),
-            ("role", who.role.to_string()),
-            ("cluster", who.cluster.clone()),
-            ("controller", format!("{} (jsched {})", side.controller, who.version)),
-            ("clock", clock_words),
-            ("jobs", format!("{} unfinished of {} allowed", who.jobs, who.jobs_max)),
-            ("certificate", format!("good until {}", clock.local_or_dash(side.certificate_expires))),
-        ],
-        "",
-    )
+    let list = |names: &[String]| names.join(", ");
+    let mut lines = vec![
+        ("name", format!("{}{uid}", who.name)),
+        ("role", who.role.to_string()),
+        ("cluster", who.cluster.clone()),
+        ("controller", format!("{} (jsched {})", side.controller, who.version)),
+        ("clock", clock_words),
+        ("jobs", format!("{} unfinished of {} allowed", who.jobs, who.jobs_max)),
+        ("certificate", format!("good until {}", clock.local_or_dash(side.certificate_expires))),
+    ];
+    if !who.accounts.is_empty() {
+        lines.push(("accounts", list(&who.accounts)));
+    }
+    if !who.coordinates.is_empty() {
+        lines.push(("coordinates", list(&who.coordinates)));
+    }
+    labelled(&lines, "")
 }
 
-/// As JSON. Accounts have no limits of their own yet, so the list is empty.
+/// As JSON; the default account comes first.
 pub fn whoami_json(who: &Whoami, side: &Side, clock: &Clock) -> Value {
     json!({
         "name": who.name,
         "uid": who.uid.map(|uid| uid.0),
         "role": who.role.word(),
         "cluster": who.cluster,
-        "accounts": [],
+        "accounts": who.accounts,
+        "coordinates": who.coordinates,
         "jobs": who.jobs,
         "jobs_max": who.jobs_max,
         "controller": side.controller,

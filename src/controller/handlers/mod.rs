@@ -1,6 +1,7 @@
 //! One file for each request. What changes something goes through the core; everything else is read from the newest
 //! durable view and the tables, on the connection's own task.
 
+mod account;
 mod admin;
 mod backup;
 mod ended;
@@ -31,7 +32,7 @@ use crate::core::authorise::{allowed, may_see, needed};
 use crate::core::job::Job;
 use crate::core::{Caller, Command};
 use crate::model::ids::JobId;
-use crate::wire::client::{Admin, Refusal, RefusalCode, Reply, Request};
+use crate::wire::client::{AccountAct, Admin, Refusal, RefusalCode, Reply, Request};
 
 /// How long a listing may take to be read.
 const LISTING_PATIENCE: Duration = Duration::from_secs(120);
@@ -49,6 +50,7 @@ pub async fn handle(
 ) -> Result<(), Undelivered> {
     let mutates = match &request {
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => true,
+        Request::Account(act) => !matches!(act, AccountAct::List | AccountAct::QosList),
         Request::Admin(admin) => !matches!(
             admin,
             Admin::Status
@@ -134,6 +136,7 @@ async fn read(
                 Err(refusal) => refuse(replies, refusal).await,
             }
         }
+        Request::Account(act) => account::account(office, &caller, &act, replies).await,
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => Ok(()),
     }
 }

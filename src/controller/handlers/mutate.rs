@@ -8,6 +8,8 @@ use crate::controller::driver::Answer;
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
+use crate::core::act::REASON_BYTES_MAX;
+use crate::core::depend::WAITS_PER_USER_MAX;
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
@@ -25,6 +27,12 @@ use crate::wire::codec::encode;
 /// The most bytes of one piece of content.
 const CONTENT_BYTES_MAX: usize =
     if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
+
+/// The most bytes of what one job asks for, its script and environment apart. Everything that is kept of it must fit a
+/// row of the tables, also after it was changed.
+const SPEC_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of a request that does something to jobs.
+const ACT_BYTES_MAX: usize = 2 << 20;
 
 /// From so many jobs on a submission is prepared aside.
 const LARGE_JOBS: usize = 64;
@@ -80,6 +88,7 @@ fn is_large(request: &Request) -> bool {
 }
 
 fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
+    check_sizes(request)?;
     let (key, selectors) = match request {
         Request::Submit(submit) => (Some(&submit.key), 0),
         Request::Act(act) => (Some(&act.key), act.selection.selectors.len()),
@@ -115,6 +124,38 @@ fn check(office: &Office, request: &Request) -> Result<(), Refusal> {
                 "",
             ));
         }
+    }
+    Ok(())
+}
+
+/// No request may bring what would not fit where it is to be kept.
+fn check_sizes(request: &Request) -> Result<(), Refusal> {
+    let limit = |what: &str, bytes: usize, most: usize| {
+        let message = format!("{what} of {bytes} bytes is over the limit of {most}");
+        if bytes > most { Err(Refusal::new(RefusalCode::Limit, message, "")) } else { Ok(()) }
+    };
+    let size = |encoded: Result<Vec<u8>, _>| encoded.map_or(usize::MAX, |bytes: Vec<u8>| bytes.len());
+    let Request::Submit(submit) = request else {
+        if let Request::Act(act) = request {
+            if let Verb::Cancel { reason } = &act.verb {
+                limit("a reason", reason.len(), REASON_BYTES_MAX)?;
+            }
+            limit("a request", size(encode(request)), ACT_BYTES_MAX)?;
+        }
+        return Ok(());
+    };
+    let waits: usize = submit.specs.iter().map(|spec| spec.dependencies.conditions.len()).sum();
+    let most = usize::try_from(WAITS_PER_USER_MAX).unwrap_or(usize::MAX);
+    if waits > most {
+        let message = format!("{waits} dependencies in one submission are over the limit of {most}");
+        return Err(Refusal::new(RefusalCode::Limit, message, "put a job between that waits for all"));
+    }
+    let mut before: Option<&Arc<JobSpec>> = None;
+    for spec in &submit.specs {
+        if !before.is_some_and(|before| Arc::ptr_eq(before, spec)) {
+            limit("a job's description", spec.rough_bytes(), SPEC_BYTES_MAX)?;
+        }
+        before = Some(spec);
     }
     Ok(())
 }
@@ -199,6 +240,7 @@ fn parents_of<'a>(all: impl Iterator<Item = &'a Dependencies>) -> Vec<Selector> 
     let conditions = all.flat_map(|dependencies| &dependencies.conditions);
     let conditions = conditions.filter(|condition| condition.kind != DependencyKind::Singleton);
     let mut selectors: Vec<Selector> = Vec::new();
+    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
     for condition in conditions {
         let selector = match &condition.parent {
             Parent::Job(id) => Selector::Number(*id),
@@ -206,7 +248,12 @@ fn parents_of<'a>(all: impl Iterator<Item = &'a Dependencies>) -> Vec<Selector> 
             Parent::Name(name) => Selector::Name(name.clone()),
             Parent::Batch(_) | Parent::Nobody => continue,
         };
-        if !selectors.contains(&selector) {
+        let new = match &selector {
+            Selector::Number(number) => numbers.insert(*number),
+            Selector::Name(name) => names.insert(name.clone()),
+            Selector::Tasks(..) | Selector::Last => true,
+        };
+        if new {
             selectors.push(selector);
         }
     }

@@ -191,6 +191,7 @@ fn sentence(reason: Why) -> &'static str {
         Why::PartitionConfig => "the node is too small for it",
         Why::Resources => "too little is free there now",
         Why::Priority => "what is free is kept for a job ahead of it",
+        Why::Limit => "a job ahead of it waits for a limit that both are under",
     }
 }
 

@@ -41,6 +41,14 @@ pub async fn usage(office: &Arc<Office>, by: UsageBy, replies: &mut Replies) -> 
         let row = rows.entry(name.clone()).or_insert_with(|| UsageRow { name, ..UsageRow::default() });
         row.cpu_ms = row.cpu_ms.saturating_add(sum.cpu_ms);
     }
+    if by == UsageBy::Account {
+        let accounting = &view.cluster.accounting;
+        for spent in accounting.accounts.keys().filter_map(|name| accounting.budget_of(name)) {
+            let name = spent.account.name.clone();
+            let row = rows.entry(name.clone()).or_insert_with(|| UsageRow { name, ..UsageRow::default() });
+            row.budget = Some((spent.cpu_ms, spent.budget.cpu_hours));
+        }
+    }
     replies.last(&Reply::Usage(rows.into_values().collect())).await
 }
 

@@ -17,6 +17,10 @@ pub async fn whoami(office: &Arc<Office>, caller: &Caller, replies: &mut Replies
     let view = office.published.view();
     let open_of = &view.cluster.open_of;
     let jobs = caller.identity.uid.and_then(|uid| open_of.get(&uid)).map_or(0, |open| u64::from(*open));
+    let accounting = &view.cluster.accounting;
+    let name = &caller.identity.name;
+    let default = accounting.default_of(name);
+    let others = accounting.accounts_of(name).filter(|account| Some(*account) != default);
     let whoami = Whoami {
         name: caller.identity.name.clone(),
         uid: caller.identity.uid,
@@ -26,6 +30,8 @@ pub async fn whoami(office: &Arc<Office>, caller: &Caller, replies: &mut Replies
         clock: clock::wall(),
         jobs,
         jobs_max: u64::from(office.settings.jobs_per_user_max),
+        accounts: default.into_iter().chain(others).map(ToString::to_string).collect(),
+        coordinates: accounting.coordinated_by(name).map(ToString::to_string).collect(),
     };
     replies.last(&Reply::Whoami(whoami)).await
 }

@@ -311,3 +311,43 @@ fn so_many_tasks_run_again_at_once_and_no_more() {
         );
     }
 }
+
+#[test]
+fn so_many_tasks_of_one_user_and_no_more() {
+    let most = crate::core::submit::TASKS_PER_USER_MAX;
+    let mut world = World::new(&[4]);
+    let taken = |reply| matches!(reply, crate::wire::client::Reply::Submitted { .. });
+    assert!(taken(world.submit(spec(1, None, Some(&format!("1-{}", most - 1))))));
+    assert!(!taken(world.submit(spec(1, None, Some("1-2")))));
+    assert!(taken(world.submit(spec(1, None, None))));
+    assert!(!taken(world.submit(spec(1, None, None))));
+    world.act(Verb::Cancel { reason: String::new() }, JobId(1), vec![]);
+    assert!(taken(world.submit(spec(1, None, Some(&format!("1-{}", most - 1))))));
+}
+
+/// An answer about very many jobs stays as small as it must; what has no line of its own is told of together.
+#[test]
+fn an_answer_has_room_for_so_much() {
+    let mut world = World::new(&[4]);
+    for _ in 0..100 {
+        world.submit(spec(1, None, None));
+    }
+    let act = crate::wire::client::Act {
+        key: "all".to_owned(),
+        verb: Verb::Cancel { reason: String::new() },
+        selection: crate::wire::client::Selection {
+            filter: crate::wire::client::Filter { own: true, ..Default::default() },
+            ..Default::default()
+        },
+        dry_run: false,
+    };
+    let reply = world.ask(crate::wire::client::Request::Act(act));
+    let crate::wire::client::Reply::Acted { lines } = &reply else { panic!("{reply:?}") };
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (last.id.clone(), last.tasks),
+        (format!("{} jobs more", 101 - lines.len()), 101 - lines.len() as u64)
+    );
+    assert!(crate::wire::codec::encode(&reply).unwrap().len() <= crate::core::act::LINES_BYTES_MAX + 200);
+    assert!(world.core.cluster().jobs.values().all(|job| job.ended.is_some()));
+}
