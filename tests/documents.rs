@@ -33,3 +33,27 @@ fn documents_are_fresh() {
 fn documents_are_the_same_each_time() {
     assert!(jsched::cli::documents::render_all() == jsched::cli::documents::render_all());
 }
+
+/// A promise without a test that can fail is none: each that `docs/promises.md` names is there, and each promise names some.
+#[test]
+fn promises_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/promises.md")).unwrap();
+    let promises: Vec<&str> = page.split("\n## P").skip(1).collect();
+    assert_eq!(promises.len(), 8);
+    for promise in promises {
+        let part = promise.split("\n## ").next().unwrap();
+        let named = part.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+        let mut count = 0;
+        for name in named {
+            let (file, function) = name.split_once(": ").unwrap_or_else(|| panic!("`{name}` is no test"));
+            let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+            assert!(
+                text.contains(&format!("fn {function}(")),
+                "docs/promises.md names `{name}`, which is not there"
+            );
+            count += 1;
+        }
+        assert!(count > 0, "P{} names no test", part.lines().next().unwrap_or_default());
+    }
+}
