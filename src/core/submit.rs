@@ -30,7 +30,7 @@ pub const CONTENT_LOG_BYTES_MAX: usize = 64 << 10;
 
 /// The most tasks of all unfinished jobs of one user. A hundred thousand arrays may be too much to be touched at once, each
 /// of which would not be. Small in tests.
-pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 1_000_000_000 };
+pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 100_000_000 };
 
 impl Core {
     pub(super) fn submit(
