@@ -96,6 +96,8 @@ pub struct Core {
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
+    /// Of the command at hand: the jobs that have to end before those that wait for some others may start.
+    reach: std::cell::RefCell<Option<(Vec<JobId>, BTreeSet<JobId>)>>,
     /// When drains come to their deadlines.
     drains: BTreeSet<(WallTime, NodeId)>,
     /// The position of the group that is being filled.
@@ -128,6 +130,7 @@ impl Core {
             bounds: limits::Numbers::default(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
+            reach: std::cell::RefCell::default(),
             drains: BTreeSet::new(),
             position,
             looked: true,
@@ -156,6 +159,7 @@ impl Core {
     /// up to the group that its changes go into (`position`).
     pub fn apply(&mut self, now: Now, position: Position, command: Command) -> Outcome {
         self.position = position;
+        self.reach.take();
         let mut outcome = Outcome::default();
         match command {
             Command::Client { caller, request, found } => {

@@ -13,6 +13,7 @@ use super::job::Job;
 use super::limits::size_within;
 use super::resolve::resolve;
 use super::select::Chosen;
+use super::submit::check_size;
 use crate::model::change::Change;
 use crate::model::identity::Identity;
 use crate::model::ids::{JobId, NodeId};
@@ -74,6 +75,7 @@ impl Core {
             record.spec = belong(accounting, &record.user, &record.spec)?;
             may_move(accounting, job, &record.spec)?;
         }
+        check_size(&record.spec)?;
         let mut resolved = resolve(&self.cluster, record.uid, &record.spec)?;
         if moves || settings.time.is_some() {
             resolved.limit = time_within(accounting, &record.spec, resolved.limit)?;
@@ -179,32 +181,42 @@ impl Core {
         Ok(waits)
     }
 
-    /// Whether following who waits for whom leads back to the job.
+    /// Whether following who waits for whom leads back to the job. Many jobs that are to wait for the same, in one request,
+    /// are looked at once: none of them is among those that are found, so that what they wait for changes nothing there.
     fn is_circle(&self, record: &JobRecord, waits: &[Wait]) -> bool {
-        let mut next: Vec<JobId> = Vec::new();
-        waits.iter().for_each(|wait| self.all_parents(record, wait, &mut next));
+        let alone = waits.iter().any(|wait| wait.condition.kind == DependencyKind::Singleton);
+        let parents: Vec<JobId> = waits.iter().map(|wait| wait.parent).collect();
+        let mut known = self.reach.borrow_mut();
+        if alone || known.as_ref().is_none_or(|(from, _)| *from != parents) {
+            let found = self.reach_of(record, waits);
+            *known = Some((parents, found));
+        }
+        known.as_ref().is_some_and(|(_, found)| found.contains(&record.id) || found.len() > CIRCLE_JOBS_MAX)
+    }
+
+    /// The jobs that have to end before somebody with these waits may start.
+    fn reach_of(&self, record: &JobRecord, waits: &[Wait]) -> BTreeSet<JobId> {
         let mut seen: BTreeSet<JobId> = BTreeSet::new();
-        while let Some(at) = next.pop() {
-            if at == record.id || seen.len() > CIRCLE_JOBS_MAX {
-                return true;
+        // A name and a number: of the jobs before it, all of that name.
+        let mut named: BTreeSet<(&str, JobId)> = BTreeSet::new();
+        let mut next: Vec<(&JobRecord, &Wait, JobId)> =
+            waits.iter().map(|wait| (record, wait, wait.parent)).collect();
+        while let Some((child, wait, at)) = next.pop() {
+            if wait.condition.kind == DependencyKind::Singleton {
+                let name = child.spec.name.as_str();
+                let before = self.unfinished_before(child.uid, name, at);
+                if let Some(before) = before.filter(|before| named.insert((name, *before))) {
+                    next.push((child, wait, before));
+                }
             }
-            if !seen.insert(at) {
+            if seen.len() > CIRCLE_JOBS_MAX || !seen.insert(at) {
                 continue;
             }
             if let Some(job) = self.cluster.jobs.get(&at) {
-                job.record.open_waits().for_each(|wait| self.all_parents(&job.record, wait, &mut next));
+                next.extend(job.record.open_waits().map(|wait| (&*job.record, wait, wait.parent)));
             }
         }
-        false
-    }
-
-    /// The job that is waited for and those that will be after it.
-    fn all_parents(&self, record: &JobRecord, wait: &Wait, parents: &mut Vec<JobId>) {
-        parents.push(wait.parent);
-        if wait.condition.kind == DependencyKind::Singleton {
-            let earlier = self.named(record.uid, &record.spec.name, wait.parent);
-            parents.extend(earlier.filter(|job| job.ended.is_none()).take(CIRCLE_JOBS_MAX).map(Job::id));
-        }
+        seen
     }
 }
 

@@ -14,13 +14,15 @@ use super::resolve::{Resolved, asks_the_same, resolve};
 use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
+use crate::model::identity::NAME_BYTES_MAX;
 use crate::model::ids::{ContentHash, JobId, Uid};
 use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
 use crate::model::spec::{
     ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy,
-    MemoryRequest, Output, PATH_BYTES_MAX, WorkDir,
+    MemoryRequest, Output, PATH_BYTES_MAX, SPEC_BYTES_MAX, WorkDir,
 };
 use crate::model::state::{Cause, State};
+use crate::model::text::clip;
 use crate::model::time::Now;
 use crate::wire::client::{Receipt, Refusal, RefusalCode, Reply, SUBMIT_JOBS_MAX, Submit};
 use crate::wire::codec::encode;
@@ -31,6 +33,9 @@ pub const CONTENT_LOG_BYTES_MAX: usize = 64 << 10;
 /// The most tasks of all unfinished jobs of one user. A hundred thousand arrays may be too much to be touched at once, each
 /// of which would not be. Small in tests.
 pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 100_000_000 };
+
+/// So many names of which nobody has heard are told back, and so much of each.
+const NAMES_TOLD_MAX: usize = 5;
 
 impl Core {
     pub(super) fn submit(
@@ -368,10 +373,25 @@ fn note_unmanaged_names(accounting: &Accounting, records: &[Arc<JobRecord>], war
         }
     }
     if !names.is_empty() {
-        let names: Vec<String> = names.into_iter().collect();
+        let more = names.len().saturating_sub(NAMES_TOLD_MAX);
+        let mut names: Vec<String> = names.into_iter().take(NAMES_TOLD_MAX).collect();
+        names.iter_mut().for_each(|name| clip(name, NAME_BYTES_MAX));
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
         let list = names.join(", ");
         warnings.push(format!("no {what} are defined here; {list} is recorded and decides nothing"));
     }
+}
+
+/// A record must fit a row of the tables, with what it waits for beside what it asks for.
+pub(super) fn check_size(spec: &JobSpec) -> Result<(), Refusal> {
+    let bytes = spec.rough_bytes();
+    if bytes <= SPEC_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("a job's description of {bytes} bytes is over the limit of {SPEC_BYTES_MAX}");
+    Err(Refusal::new(RefusalCode::Limit, message, "shorten its lists of nodes, dependencies or words"))
 }
 
 /// What in a request can't be, whatever the cluster has.
@@ -431,6 +451,7 @@ fn check_spec(
     if let Some(what) = nonsense(spec) {
         return invalid(what);
     }
+    check_size(spec)?;
     if spec.dependencies.conditions.len() > DEPENDENCIES_MAX {
         return invalid(&format!("more than {DEPENDENCIES_MAX} dependencies"));
     }

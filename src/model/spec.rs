@@ -25,6 +25,8 @@ pub const ENVIRONMENT_BYTES_MAX: usize = 2 << 20;
 pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 /// The most dependencies of one job.
 pub const DEPENDENCIES_MAX: usize = 1_024;
+/// The most bytes of what one job asks for, about, script and environment apart.
+pub const SPEC_BYTES_MAX: usize = 1 << 20;
 
 /// What a user submits: one job or one array. Everything that the user did not say is `None` or empty, and is
 /// filled in by the controller from partition and cluster.

@@ -28,9 +28,6 @@ use crate::wire::codec::encode;
 const CONTENT_BYTES_MAX: usize =
     if SCRIPT_BYTES_MAX > ENVIRONMENT_BYTES_MAX { SCRIPT_BYTES_MAX } else { ENVIRONMENT_BYTES_MAX };
 
-/// The most bytes of what one job asks for, its script and environment apart. Everything that is kept of it must fit a
-/// row of the tables, also after it was changed.
-const SPEC_BYTES_MAX: usize = 1 << 20;
 /// The most bytes of a request that does something to jobs.
 const ACT_BYTES_MAX: usize = 2 << 20;
 
@@ -149,13 +146,6 @@ fn check_sizes(request: &Request) -> Result<(), Refusal> {
     if waits > most {
         let message = format!("{waits} dependencies in one submission are over the limit of {most}");
         return Err(Refusal::new(RefusalCode::Limit, message, "put a job between that waits for all"));
-    }
-    let mut before: Option<&Arc<JobSpec>> = None;
-    for spec in &submit.specs {
-        if !before.is_some_and(|before| Arc::ptr_eq(before, spec)) {
-            limit("a job's description", spec.rough_bytes(), SPEC_BYTES_MAX)?;
-        }
-        before = Some(spec);
     }
     Ok(())
 }

@@ -351,3 +351,35 @@ fn an_answer_has_room_for_so_much() {
     assert!(crate::wire::codec::encode(&reply).unwrap().len() <= crate::core::act::LINES_BYTES_MAX + 200);
     assert!(world.core.cluster().jobs.values().all(|job| job.ended.is_some()));
 }
+
+/// Nobody waits for himself, also not by way of those that somebody who wants to be alone of his name waits for later on.
+#[test]
+fn no_circle_of_those_who_wait() {
+    use crate::model::spec::{Dependencies, Dependency, DependencyKind, Parent};
+    let on = |kind, parent| Dependency { kind, parent, delay: crate::model::time::Seconds(0) };
+    let mut world = World::new(&[4]);
+    for _ in 0..3 {
+        world.submit(spec(1, None, None));
+    }
+    let mut alone = spec(1, None, None);
+    alone.dependencies.conditions.push(on(DependencyKind::Singleton, Parent::Nobody));
+    world.submit(alone);
+    let mut last = spec(1, None, None);
+    last.name = "other".to_owned();
+    last.dependencies.conditions.push(on(DependencyKind::AfterAny, Parent::Job(JobId(4))));
+    world.submit(last);
+    let wait_for = |world: &mut World, job, parent| {
+        let wanted = Dependencies {
+            conditions: vec![on(DependencyKind::AfterAny, Parent::Job(JobId(parent)))],
+            ..Dependencies::default()
+        };
+        let settings = crate::wire::client::Settings { dependencies: Some(wanted), ..Default::default() };
+        let reply = world.act(Verb::Set(Box::new(settings)), JobId(job), vec![]);
+        matches!(reply, crate::wire::client::Reply::Acted { .. })
+    };
+    for job in 1..=5 {
+        assert!(!wait_for(&mut world, job, 5), "{job} is waited for by 5");
+    }
+    assert!(wait_for(&mut world, 3, 1) && wait_for(&mut world, 2, 3));
+    assert!(!wait_for(&mut world, 1, 2));
+}
