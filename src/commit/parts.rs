@@ -2,6 +2,7 @@
 //! with [`Change::Part`]; nothing of a group counts before its last part is there, so a command is done as a whole or
 //! not at all, however much it changes.
 
+use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 
 /// A part is closed at about this size. A frame takes eight times as much, so that sizes need only be roughly known.
@@ -49,6 +50,9 @@ impl Gathering {
             *self = Gathering::default();
             return Some(changes);
         };
+        if bug::is_made(Bug::HalfGroup) {
+            return Some(changes.into_iter().skip(1).collect());
+        }
         if index == 0 || index != self.parts {
             *self = Gathering::default();
         }

@@ -56,12 +56,14 @@ pub enum Bug {
     FreezeForgotten,
     /// A controller that takes office does not wait for the leases that others gave.
     OfficeForgetsLeases,
+    /// What a crash has left of a group of several parts is believed.
+    HalfGroup,
 }
 
 impl Bug {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Bug; 26] = [
+    pub const ALL: [Bug; 27] = [
         Bug::SkipSync,
         Bug::TellEarly,
         Bug::AnswerEarly,
@@ -88,6 +90,7 @@ impl Bug {
         Bug::LeaseOfDeposed,
         Bug::FreezeForgotten,
         Bug::OfficeForgetsLeases,
+        Bug::HalfGroup,
     ];
 }
 

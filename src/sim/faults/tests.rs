@@ -71,7 +71,7 @@ fn seeds() {
 }
 
 /// Mistakes that are found soon: they are made on each change.
-const SOON: [Bug; 14] = [
+const SOON: [Bug; 15] = [
     Bug::SkipSync,
     Bug::TellEarly,
     Bug::ForgetEpoch,
@@ -86,6 +86,7 @@ const SOON: [Bug; 14] = [
     Bug::AnswerEarly,
     Bug::LeaseOnArrival,
     Bug::OfficeForgetsLeases,
+    Bug::HalfGroup,
 ];
 
 /// Each of these deliberate mistakes is found within so many seeds.
