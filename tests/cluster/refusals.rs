@@ -66,6 +66,10 @@ fn wrong_requests(cluster: &Cluster) {
     for (code, args, said) in cases {
         refused(&cluster.run("jsubmit", *args), *code, said);
     }
+    let reason = |bytes: usize| cluster.run("jcancel", ["--reason", &"r".repeat(bytes), "4711"]);
+    refused(&reason(1_025), 1, &["a reason of 1025 bytes", "1024"]);
+    // One byte less, and it is only that there is no such job.
+    refused(&reason(1_024), 1, &["4711"]);
     refused(&cluster.run("jrun", ["hostname"]), 65, &["not supported yet: jrun", "jsubmit --follow"]);
     let error = cluster.run("jsubmit", ["--json", "-p", "none", "--wrap", "true"]);
     assert_eq!((&error.json()["error"]["code"], error.code), (&"no_such_partition".into(), 1));

@@ -383,3 +383,20 @@ fn no_circle_of_those_who_wait() {
     assert!(wait_for(&mut world, 3, 1) && wait_for(&mut world, 2, 3));
     assert!(!wait_for(&mut world, 1, 2));
 }
+
+#[test]
+fn a_description_has_room_for_so_much() {
+    let mut world = World::new(&[4]);
+    let mut long = spec(1, None, None);
+    long.harmless = vec![String::new()];
+    let room = crate::model::spec::SPEC_BYTES_MAX - long.rough_bytes();
+    for (bytes, taken) in [(room, true), (room + 1, false)] {
+        long.harmless = vec!["x".repeat(bytes)];
+        let reply = world.submit(long.clone());
+        assert_eq!(matches!(reply, crate::wire::client::Reply::Submitted { .. }), taken, "{reply:?}");
+    }
+    let nodes = vec!["n1".to_owned(); crate::model::spec::SPEC_BYTES_MAX / 4];
+    let settings = crate::wire::client::Settings { exclude: Some(nodes), ..Default::default() };
+    let reply = world.act(Verb::Set(Box::new(settings)), JobId(1), vec![]);
+    assert!(matches!(reply, crate::wire::client::Reply::Refused(_)), "{reply:?}");
+}
