@@ -18,6 +18,7 @@ pub mod journal;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod mirror;
 pub mod output;
 pub mod prune;
 pub mod results;

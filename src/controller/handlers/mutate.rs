@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{found, refuse, tables_failed};
-use crate::controller::driver::Answer;
+use crate::controller::driver::{Answer, Message};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
@@ -267,6 +267,12 @@ fn keep_content(
             office.content.put(content.hash, &content.bytes).map_err(|error| {
                 Refusal::new(RefusalCode::NoRoom, format!("content was not kept: {error}"), "tell an admin")
             })?;
+            if let Some(mirror) = &office.mirror
+                && let Err(why) = mirror.put(content.hash, &content.bytes)
+            {
+                office.driver.send(Message::Fatal(why.clone()));
+                return Err(Refusal::new(RefusalCode::NoRoom, why, "tell an admin"));
+            }
             found.files.insert(content.hash);
         }
         lock(&office.cache).put(uid, content.hash, Arc::new(content.bytes.clone()));
