@@ -15,6 +15,8 @@ use std::thread;
 use evidence::{Dice, SIGN, insist, job, jobs, submit, word};
 use harness::daemons::{Daemons, kill_all};
 use harness::{Cluster, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// So many jobs are acknowledged before the state folder goes.
 const JOBS: usize = 25;
@@ -68,6 +70,11 @@ fn a_mirror_becomes_a_controller_with_every_acknowledged_job() {
         // What is acknowledged after this may be told to a client whose answer is on its way, and is there, too.
         kill_all(&cluster, &["jctld", "n1"]);
         over.store(true, Ordering::Relaxed);
+        // The commands would wait for the controller for a while.
+        for process in cluster.processes().iter().filter(|process| process.contains("jsubmit")) {
+            let pid = process.split(' ').next().unwrap().parse().unwrap();
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     });
     let old = fs::read_to_string(cluster.dir.join("controller/jctld.toml")).unwrap();
     let listen =
