@@ -137,8 +137,10 @@ pub struct Gauges {
     pub tables: AtomicU64,
     /// By how many bytes the log has grown since the last export.
     pub log_grown: AtomicU64,
-    /// Whether the log is below its reserve.
+    /// Whether the log is below its reserve, or the tables are halted.
     pub reserve: std::sync::atomic::AtomicBool,
+    /// Whether the tables stand still because their disk is full.
+    pub tables_halted: std::sync::atomic::AtomicBool,
 }
 
 /// Who waits for what comes of a command.

@@ -35,12 +35,16 @@ use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
 use crate::pki::certificate::to_pem;
 use crate::sched::Scheduler;
+use crate::store::disk::real::free_bytes;
 use crate::store::export::Exports;
 use crate::store::journal::Journal;
 use crate::store::tables::Tables;
 
 /// How long connected peers are given to learn that the daemon stops.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// With less room than this whatever fails fails for want of it, in bytes.
+const FULL_BYTES: u64 = 1 << 20;
 
 /// Why the daemon did not start.
 #[derive(Debug, Error)]
@@ -98,6 +102,13 @@ impl Outside for Bell {
     }
 }
 
+/// Whether what is said to have failed has failed for want of room: ENOSPC and EDQUOT, in the words of sled, which has no
+/// others, or what the file system itself says.
+fn is_full(folder: &Path, what: &str) -> bool {
+    let said = what.contains("(os error 28)") || what.contains("(os error 122)");
+    said || free_bytes(folder).is_ok_and(|free| free < FULL_BYTES)
+}
+
 /// By how much the log has grown since the newest export. If the log has lost its beginning and no export reaches it, the
 /// tables alone have what is older: an export is overdue.
 fn grown_since_export(exports: &Exports, journal: &Journal, start: Position) -> u64 {
@@ -147,8 +158,14 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let gauges = Arc::new(Gauges::default());
     let (driver, receiver) = driver::channel_pair();
     let reader = recovered.tables.reader();
-    let bell = driver.clone();
+    let (bell, folder, halted) = (driver.clone(), config.state.clone(), gauges.clone());
     recovered.tables.inner().when_broken(move |what| {
+        if is_full(&folder, what) {
+            if !halted.tables_halted.swap(true, Ordering::Relaxed) {
+                tracing::error!(what, "the tables stand still until there is room; nothing new is taken");
+            }
+            return halted.reserve.store(true, Ordering::Relaxed);
+        }
         let why = format!("the tables are broken ({what}); they are built anew at the next start");
         bell.send(Message::Fatal(why));
     });
@@ -163,6 +180,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         bytes: config.export_bytes,
         epoch: opened.epoch,
         gauges: gauges.clone(),
+        folder: config.state.clone(),
         mirror: mirror.clone(),
     };
     let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;

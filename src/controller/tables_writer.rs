@@ -3,6 +3,7 @@
 //! enough or somebody asks: the tables stand still meanwhile, and nobody waits for them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use crate::model::ids::{Epoch, JobId};
 use crate::model::time::{Seconds, WallTime};
 use crate::store::collect;
 use crate::store::content::Content;
+use crate::store::disk::real::free_bytes;
 use crate::store::export::ExportError;
 use crate::store::export::manifest::Manifest;
 use crate::store::fed::Fed;
@@ -32,6 +34,11 @@ const PRUNE_PAUSE: Seconds = Seconds(600);
 
 /// How much less of a scarce processor the tables' thread gets: about a third of another's (sched(7), nice value).
 const NICENESS: i32 = 5;
+
+/// While the tables are halted, between two looks for room.
+const HALT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// So much room there must be before the daemon starts again for the tables' sake, in bytes.
+const RESUME_BYTES: u64 = 32 << 20;
 
 /// An export that failed by itself is tried again after so long.
 const EXPORT_PAUSE: Seconds = Seconds(300);
@@ -56,6 +63,8 @@ pub struct ExportRule {
     pub epoch: Epoch,
     /// Counts the log's growth.
     pub gauges: Arc<Gauges>,
+    /// The folder that is looked at for room after the tables had none.
+    pub folder: PathBuf,
     /// Who gets each export before the journal is trimmed behind it.
     pub mirror: Option<Mirror>,
 }
@@ -189,12 +198,36 @@ impl<T: Tables> Writer<T> {
         while let Some((durable, mut asked)) = basket.take() {
             let written = durable.map_or(Ok(()), |durable| self.write(durable));
             if let Err(error) = written.and_then(|()| self.export_if_due(&mut asked, super::clock::wall())) {
+                if self.rule.gauges.tables_halted.load(Ordering::Relaxed) {
+                    return self.wait_for_room(basket);
+                }
                 self.driver.send(Message::Fatal(error));
                 return;
             }
         }
         if let Err(error) = self.tables.stop() {
             tracing::error!(%error, "the tables were not closed; they are rebuilt at the next start");
+        }
+    }
+
+    /// The tables' disk is full, and what wrote them is broken by it: the log goes on from its own reserve, memory keeps
+    /// what the tables lack, and the daemon ends, to build them anew, as soon as there is room for that.
+    fn wait_for_room(&self, basket: &Basket) {
+        loop {
+            std::thread::sleep(HALT_PAUSE);
+            let mut gathered = basket.lock();
+            gathered.durable = None;
+            for answer in gathered.exports.drain(..) {
+                let _ = answer.send(Err("the disk of the state folder is full".to_owned()));
+            }
+            if gathered.closed {
+                return;
+            }
+            drop(gathered);
+            if free_bytes(&self.rule.folder).is_ok_and(|free| free >= RESUME_BYTES) {
+                let why = "there is room again: the tables, for which there was none, are built anew at the next start";
+                return self.driver.send(Message::Fatal(why.to_owned()));
+            }
         }
     }
 

@@ -23,6 +23,7 @@ struct Shared {
     to: SocketAddr,
     over: AtomicBool,
     silent: AtomicBool,
+    deaf: AtomicBool,
     drop_one_in: AtomicU64,
     delay_ms: AtomicU64,
     passed: AtomicU64,
@@ -38,6 +39,7 @@ impl Relay {
             to: address,
             over: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             drop_one_in: AtomicU64::new(0),
             delay_ms: AtomicU64::new(0),
             passed: AtomicU64::new(0),
@@ -57,6 +59,11 @@ impl Relay {
     /// Whether what the controller says is lost.
     pub fn cut_answers(&self, cut: bool) {
         self.shared.silent.store(cut, Ordering::Relaxed);
+    }
+
+    /// Whether what is said to the controller is lost.
+    pub fn cut_questions(&self, cut: bool) {
+        self.shared.deaf.store(cut, Ordering::Relaxed);
     }
 
     /// One packet in so many is lost; 0: none.
@@ -101,7 +108,7 @@ fn forward(shared: &Arc<Shared>) {
             let mut clients = shared.clients.lock().unwrap();
             clients.entry(client).or_insert_with(|| connect(shared, client)).clone()
         };
-        if shared.passes() {
+        if !shared.deaf.load(Ordering::Relaxed) && shared.passes() {
             // A controller that is not there refuses it; that is no concern of a relay.
             let _ = socket.send(&packet[..length]);
         }

@@ -50,6 +50,10 @@ fn status(office: &Office, view: &View) -> ClusterStatus {
     if office.gauges.reserve.load(Ordering::Relaxed) {
         warnings.push("the journal's disk is nearly full: submissions are refused".to_owned());
     }
+    if office.gauges.tables_halted.load(Ordering::Relaxed) {
+        warnings
+            .push("the tables stand still for want of room; with room the daemon starts again".to_owned());
+    }
     warnings.extend(office.mirror.as_ref().and_then(Mirror::failure));
     ClusterStatus {
         cluster: office.settings.cluster.clone(),

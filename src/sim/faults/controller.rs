@@ -84,6 +84,7 @@ pub struct Running {
     pub waiting: VecDeque<(Command, Waiter)>,
     pub log: VecDeque<Work>,
     pub log_is_due: bool,
+    pub room_is_due: bool,
     pub behind: VecDeque<Durable>,
     pub tables_are_due: bool,
     pub notes: Vec<Note>,
@@ -215,8 +216,13 @@ impl World {
         let gauges = Arc::new(Gauges::default());
         let since = tables.exports().newest().map_or(0, |newest| newest.position.0);
         gauges.log_grown.store(journal.bytes_behind(Position(since)), Ordering::Relaxed);
-        let rule =
-            ExportRule { bytes: EXPORT_BYTES, epoch: opened.epoch, gauges: gauges.clone(), mirror: None };
+        let rule = ExportRule {
+            bytes: EXPORT_BYTES,
+            epoch: opened.epoch,
+            gauges: gauges.clone(),
+            folder: Default::default(),
+            mirror: None,
+        };
         let reader = tables.reader();
         let writer = Writer::new(tables, Arc::new(content), rule, driver);
         let welcome = WelcomeFacts {
@@ -236,6 +242,7 @@ impl World {
             waiting: VecDeque::new(),
             log: VecDeque::new(),
             log_is_due: false,
+            room_is_due: false,
             behind: VecDeque::new(),
             tables_are_due: false,
             notes: Vec::new(),

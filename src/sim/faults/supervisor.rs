@@ -174,7 +174,8 @@ impl Process {
     /// When something happens by itself, on a host that booted then.
     fn next(&self, booted: u64) -> Option<u64> {
         let ends = self.running.iter().map(|(task, running)| self.fate(*task, running).0);
-        let freezes = self.running.values().filter_map(|running| running.freezes);
+        // A dead one freezes nothing any more (seed 16013: it was looked at again and again).
+        let freezes = self.running.values().filter_map(|running| running.freezes).filter(|_| self.alive);
         let next = ends.chain(freezes).chain(self.lease_deadline(booted)).min();
         next.filter(|at| *at < u64::MAX)
     }

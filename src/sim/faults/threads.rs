@@ -14,6 +14,9 @@ use crate::store::tables::Tables;
 /// Steps of a plan.
 const PLAN_STEPS: u64 = 100_000;
 
+/// Between two looks for room, as the log's thread has it.
+const ROOM_PAUSE_MICROS: u64 = 1_000_000;
+
 impl World {
     pub fn log_writes(&mut self, life: u32) {
         if life != self.controller.life {
@@ -23,6 +26,27 @@ impl World {
             up.log_is_due = false;
             world.write_log(up).unwrap_or_else(|error| world.controller_fails(&error))
         });
+    }
+
+    pub fn room_is_sought(&mut self, life: u32) {
+        if life != self.controller.life {
+            return;
+        }
+        self.drive(|world, up| {
+            up.room_is_due = false;
+            world.seek_room(up).map_or_else(|error| world.controller_fails(&error), |()| true)
+        });
+    }
+
+    fn seek_room(&mut self, up: &mut Running) -> Result<(), String> {
+        let room = up.journal.room().map_err(|error| error.to_string())?;
+        let reserve = matches!(room, Room::Reserve(_));
+        up.gauges.reserve.store(reserve, Ordering::Relaxed);
+        if reserve && !up.room_is_due {
+            up.room_is_due = true;
+            self.after(ROOM_PAUSE_MICROS, Event::RoomIsSought { life: self.controller.life });
+        }
+        Ok(())
     }
 
     fn write_log(&mut self, up: &mut Running) -> Result<bool, String> {
@@ -59,8 +83,7 @@ impl World {
             let wait = self.dice.between(20, 2_000);
             self.after(wait, Event::LogIsDurable { life: self.controller.life, position });
         }
-        let room = up.journal.room().map_err(|error| error.to_string())?;
-        up.gauges.reserve.store(matches!(room, Room::Reserve(_)), Ordering::Relaxed);
+        self.seek_room(up)?;
         Ok(true)
     }
 

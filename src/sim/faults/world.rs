@@ -59,6 +59,10 @@ pub enum Event {
     LogWrites {
         life: u32,
     },
+    /// The log's thread looks whether there is room again.
+    RoomIsSought {
+        life: u32,
+    },
     LogIsDurable {
         life: u32,
         position: Position,
@@ -336,6 +340,7 @@ impl World {
             Event::ControllerStarts => self.controller_starts(),
             Event::ControllerTicks { life } => self.controller_ticks(life),
             Event::LogWrites { life } => self.log_writes(life),
+            Event::RoomIsSought { life } => self.room_is_sought(life),
             Event::LogIsDurable { life, position } => self.log_is_durable(life, position),
             Event::TablesWrite { life } => self.tables_write(life),
             Event::Plans { life } => self.plans(life),

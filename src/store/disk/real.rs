@@ -21,6 +21,15 @@ const FOLDER_MODE: u32 = 0o700;
 /// The most bytes of the lock file that are looked at.
 const LOCK_FILE_BYTES_MAX: u64 = 64;
 
+/// How much room the file system of a folder has for who is not root, in bytes.
+///
+/// # Errors
+/// What the operating system says.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(folder)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
 /// The state folder of a controller, locked for as long as this value or a clone of it lives.
 #[derive(Clone, Debug)]
 pub struct RealDisk {
