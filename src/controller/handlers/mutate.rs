@@ -11,6 +11,7 @@ use crate::controller::server::{Replies, Undelivered};
 use crate::core::act::REASON_BYTES_MAX;
 use crate::core::depend::WAITS_PER_USER_MAX;
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
+use crate::core::work::may_be_long;
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
 use crate::model::spec::{
@@ -79,7 +80,7 @@ pub async fn mutate(
 
 /// Whether a request is so large that preparing it takes milliseconds.
 fn is_large(request: &Request) -> bool {
-    let Request::Submit(submit) = request else { return false };
+    let Request::Submit(submit) = request else { return may_be_long(request) };
     let bytes: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
     submit.specs.len() > LARGE_JOBS || bytes > CONTENT_LOG_BYTES_MAX
 }
