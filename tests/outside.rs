@@ -249,3 +249,36 @@ fn a_full_disk_of_the_controller() {
     assert_eq!(jobs(&cluster).len(), told + 3);
     cluster.stop();
 }
+
+/// The disk of a node's spool runs full: what runs there goes on, its end arrives, nothing starts twice, and the node works
+/// again once there is room.
+#[test]
+fn a_full_disk_of_a_node() {
+    let mut cluster = Cluster::builder().cpus(4).start();
+    cluster.stop();
+    let Some(mount) = Mount::over(&cluster.dir.join("n1/spool"), "20m") else { return };
+    cluster.start_again();
+    let runs =
+        submit(&cluster, "runs", &["-J", "runs", "--no-requeue", "-o", "none", "--wrap", &until("go")]);
+    running(&cluster, &runs);
+    mount.fill(0);
+    fs::write(cluster.work.join("go"), "").unwrap();
+    let later = submit(&cluster, "later", &["-J", "later", "-o", "none", "--wrap", &until("go")]);
+    let ended = ended_job(&cluster, &runs);
+    assert_eq!((word(&ended, "state"), ended["exit_code"].as_i64()), ("failed", Some(7)), "{ended:#}");
+    mount.empty();
+    poll("the node to work again", || {
+        let state = word(&job(&cluster, &later), "state").to_owned();
+        if state == "held" {
+            insist(&cluster, "jqueue", &["release", &later]);
+        }
+        if node_state(&cluster).starts_with("drain") {
+            insist(&cluster, "jnode", &["resume", "n1"]);
+        }
+        state == "failed"
+    });
+    let signed = ledger(&cluster);
+    assert!(signed.values().all(|times| *times == 1), "{signed:?}");
+    println!("{:#}", job(&cluster, &later)["attempts"]);
+    cluster.stop();
+}

@@ -82,11 +82,18 @@ impl Agent {
         }
     }
 
-    /// A supervisor could not be started at all; the text says why and what to do.
+    /// A supervisor could not be started at all, or did not take its job; the text says why and what to do.
     pub fn on_supervisor_failed(&mut self, now: Now, id: SupervisorId, text: &str) {
         let Some(supervisor) = self.supervisors.remove(&id) else { return };
         self.effects.push(Effect::Remove { supervisor: id, job: supervisor.job });
         self.leave(id, supervisor.job);
+        // One that was there ahead of any job is given tasks before it has said whether it takes the job.
+        if let Some(job) = self.jobs.get_mut(&supervisor.job) {
+            let given = job.entries.iter().filter(|(_, entry)| entry.state == State::Given(id));
+            let given: Vec<Try> = given.map(|(which, _)| *which).collect();
+            given.into_iter().for_each(|which| job.set(which, State::Held));
+        }
+        self.bury_withdrawn(supervisor.job);
         self.end_held(now, supervisor.job, &Cause::said(CauseKind::Launch, text));
     }
 

@@ -8,6 +8,7 @@ use messages::*;
 use proptest::prelude::*;
 use world::*;
 
+use super::jobs::State;
 use super::*;
 use crate::model::ids::*;
 use crate::model::time::BootTime;
@@ -76,4 +77,36 @@ fn a_supervisor_is_given_so_many_and_no_more() {
     step(2);
     assert_eq!(step(0), GIVEN_MAX, "a start makes room for the one that was held");
     assert!(world.agent.as_ref().unwrap().jobs[&JobId(1)].held.is_empty());
+}
+
+/// One that was started ahead is given tasks at once, and may say only then that it can't take the job, for want of room in
+/// the spool: its tasks would be starting for ever.
+#[test]
+fn what_was_given_to_a_supervisor_that_does_not_take_its_job_ends() {
+    let mut world = World::new();
+    world.connect();
+    world.flush(None);
+    let attempts = vec![TaskRun { first: Ordinal(0), last: Ordinal(1), attempt: Attempt(1) }];
+    let (body, contents) = (Some(body()), contents());
+    world.order(
+        JobId(1),
+        Act::Launch(Launch { body, contents, attempts, unstarted: Vec::new(), slots: 2, not_after: None }),
+    );
+    for _ in 0..8 {
+        world.node_hears();
+        world.supervisor_acts(2, 0);
+        world.supervisor_acts(0, 0);
+        world.flush(None);
+    }
+    let now = world.now;
+    let agent = world.agent.as_mut().unwrap();
+    let given = |agent: &Agent| {
+        let states = agent.jobs[&JobId(1)].entries.values().map(|entry| entry.state.clone());
+        states.filter(|state| matches!(state, State::Given(_))).count()
+    };
+    assert_eq!(given(agent), 2);
+    let id = *agent.supervisors.keys().next().unwrap();
+    agent.on_supervisor_failed(now, id, "no room");
+    let entries = &agent.jobs[&JobId(1)].entries;
+    assert!(entries.values().all(|entry| matches!(entry.state, State::Ended(None, _))), "{entries:?}");
 }
