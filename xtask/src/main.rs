@@ -1,10 +1,11 @@
-//! What developers of jsched run: `cargo xtask demo | man | bench | sim | powercut | ci`.
+//! What developers of jsched run: `cargo xtask demo | man | bench | sim | powercut | drill | ci`.
 
 mod bench;
 mod ci;
 mod demo;
 mod dev;
 mod documents;
+mod drill;
 mod failure;
 mod interrupt;
 mod powercut;
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
                    run the fault simulator on those seeds and print how often what happened; see docs/simulator.md
   powercut --cuts N [--seed S]
                    cut the power of a real controller's disk so often, under load, and look for what was acknowledged
+  drill --minutes M [--seed S]
+                   kill, stop and cut off real daemons under load, and check what their jobs have written
   ci               everything that must hold before a change goes in
 ";
 
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
         ["sim", "--seeds", seeds, "--release"] => sim::run(seeds, true),
         ["powercut", "--cuts", cuts] => powercut::run(cuts, None),
         ["powercut", "--cuts", cuts, "--seed", seed] => powercut::run(cuts, Some(seed)),
+        ["drill", "--minutes", minutes] => drill::run(minutes, None),
+        ["drill", "--minutes", minutes, "--seed", seed] => drill::run(minutes, Some(seed)),
         ["ci"] => ci::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
