@@ -155,3 +155,39 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     assert!(signed.values().all(|times| *times == 1), "{signed:?}");
     assert_eq!(signed.len(), 4, "{signed:?}");
 }
+
+/// A journal that has lost something is refused, with the place, and the command that goes on makes a controller of what is
+/// whole and says what it gives up.
+#[test]
+fn a_damaged_journal_is_refused_and_what_is_whole_is_restored() {
+    let mut cluster = Cluster::builder().cpus(1).start();
+    let held = |name: &str| submit(&cluster, name, &["-J", name, "-H", "-o", "none", "--wrap", SIGN]);
+    let first = held("first");
+    let _last = held("last");
+    cluster.stop();
+    let journal = state(&cluster).join("journal");
+    let segment = journal.join(names(&journal, ".seg").pop().unwrap());
+    let mut bytes = fs::read(&segment).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used - 9] ^= 0x10;
+    fs::write(&segment, bytes).unwrap();
+    let settings = cluster.dir.join("controller/jctld.toml");
+    let run = [Path::new("--settings"), &settings, Path::new("run")];
+    let refused = cluster.run("jctld", run);
+    assert_ne!(refused.code, 0);
+    for words in
+        ["is damaged at byte", segment.file_name().unwrap().to_str().unwrap(), "jctld restore --from"]
+    {
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
+    let verified = cluster.run("jctld", [Path::new("verify"), &state(&cluster)]);
+    assert!(verified.code == 1 && verified.stderr.contains("is damaged at byte"), "{verified:?}");
+    let old = cluster.dir.join("old-state");
+    fs::rename(state(&cluster), &old).unwrap();
+    let restore = [Path::new("--settings"), &settings, Path::new("restore"), Path::new("--from"), &old];
+    let said = cluster.run("jctld", restore).ok();
+    assert!(said.contains("given up: what came behind group"), "{said}");
+    let mut daemons = Daemons::default();
+    daemons.start(&cluster, "jctld", "--settings", &settings);
+    assert_eq!(word(&job(&cluster, &first), "state"), "held");
+}

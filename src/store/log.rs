@@ -184,7 +184,8 @@ pub enum LogError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "{file} is damaged at byte {offset}: {what}; nothing was changed. \
-     Run `jctld verify DIR` to see how far it goes, then `jctld restore`"
+     Run `jctld verify DIR` to see how far it goes, then move the folder away and run `jctld restore --from` it, or a \
+     mirror, or a backup"
 )]
 pub struct Damage {
     /// The file, relative to the state folder.
