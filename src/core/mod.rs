@@ -14,6 +14,7 @@ pub mod belong;
 pub mod breaker;
 pub mod budget;
 pub mod command;
+mod config;
 pub mod correlate;
 pub mod depend;
 pub mod dispatch;

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod bug;
 pub mod change;
+pub mod configured;
 pub mod identity;
 pub mod ids;
 pub mod policy;

@@ -9,6 +9,7 @@ mod accounts;
 mod arrays;
 mod audit;
 mod batch;
+mod configuration;
 mod environment;
 mod inside;
 mod launches;

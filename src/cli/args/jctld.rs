@@ -162,7 +162,16 @@ pub enum Verb {
     /// `max-time=TIME`. `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Qos(Named),
-    /// The cluster's configuration
+    /// The cluster's configuration as one TOML file
+    ///
+    /// Tables: `[partition.NAME]` with the keys of `jnode partition set`, `[node."n[1-9]"]` with `features` and `weight`,
+    /// `[account.NAME]` and `[qos.NAME]` with the keys of `jctld account set` and `jctld qos set`. A list may be written
+    /// as one: `users = ["ada", "ben"]`.
+    ///
+    /// `apply` compares all of it with what is so, prints the difference, and makes all changes at once or none. A table
+    /// says all of its entry: keys that it lacks are as in a new one, and partitions, accounts and QOS that the file
+    /// lacks go, unless it has no table of that kind at all. Nodes that no table names stay as they are. What can't be
+    /// is refused with line and key.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Config(Config),
     /// Who did what
@@ -366,6 +375,5 @@ pub enum Config {
 }
 
 impl Definition for JCtld {
-    const LATER: &'static [&'static str] =
-        &["ca rotate", "config export", "config apply", "upgrade", "reload", "replay"];
+    const LATER: &'static [&'static str] = &["ca rotate", "upgrade", "reload", "replay"];
 }

@@ -7,7 +7,6 @@ use super::node_act::done;
 use crate::cli::args::jctld::Named;
 use crate::cli::args::values::Setting;
 use crate::cli::error::{CliError, ExitCode};
-use crate::cli::meaning::Here;
 use crate::cli::render::account::{account_json, accounts, qos_json, qualities};
 use crate::cli::table::terminal_width;
 use crate::cli::text::print;
@@ -23,9 +22,8 @@ const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "share", "
 
 /// Does what is asked with accounts.
 pub(super) fn account(context: &Context, verb: &Named) -> Result<ExitCode, CliError> {
-    let here = Here { now: context.clock.now, zone: context.clock.zone.clone() };
     let set = |new, name: &str, given: &[Setting]| {
-        let settings = Box::new(account_settings(name, given, &here)?);
+        let settings = Box::new(account_settings(name, given)?);
         change(context, AccountAct::Set { new, settings })
     };
     match verb {
@@ -81,7 +79,10 @@ async fn ask(client: &mut Client, act: AccountAct) -> Result<(Vec<AccountInfo>, 
 }
 
 /// Reads `KEY=VALUE`s; a later one of the same key wins.
-fn account_settings(name: &str, given: &[Setting], here: &Here) -> Result<AccountSettings, CliError> {
+///
+/// # Errors
+/// Keys and values that can't be (64), or are not honoured yet (65).
+pub(in crate::cli) fn account_settings(name: &str, given: &[Setting]) -> Result<AccountSettings, CliError> {
     let mut settings = AccountSettings { name: name.to_owned(), ..AccountSettings::default() };
     for setting in given {
         let value = setting.value.trim();
@@ -95,15 +96,17 @@ fn account_settings(name: &str, given: &[Setting], here: &Here) -> Result<Accoun
             "coordinators" => settings.coordinators = Some(names(setting)?),
             "default-for" => settings.default_for = Some(names(setting)?),
             "budget" => settings.budget = Some(budget(setting)?),
-            "until" if value.is_empty() => settings.until = Some(None),
-            "until" => settings.until = Some(Some(here.future("until", value)?)),
             _ => limit(setting, &mut settings.limits)?,
         }
     }
     Ok(settings)
 }
 
-fn qos_settings(name: &str, given: &[Setting]) -> Result<QosSettings, CliError> {
+/// As [`account_settings`].
+///
+/// # Errors
+/// As there.
+pub(in crate::cli) fn qos_settings(name: &str, given: &[Setting]) -> Result<QosSettings, CliError> {
     let mut settings = QosSettings { name: name.to_owned(), ..QosSettings::default() };
     for setting in given {
         let value = setting.value.trim();
@@ -198,12 +201,10 @@ fn later(setting: &Setting) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::WallTime;
 
     fn read(words: &[&str]) -> Result<AccountSettings, CliError> {
         let given: Vec<Setting> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let here = Here { now: WallTime(1_795_362_116_000_000), zone: jiff::tz::TimeZone::UTC };
-        account_settings("physics", &given, &here)
+        account_settings("physics", &given)
     }
 
     #[test]
