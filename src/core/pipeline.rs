@@ -373,4 +373,29 @@ mod tests {
         cluster.absorb(&again, &mut touched);
         assert!(touched.exceptions.contains(&(id, ordinal)) && touched.chunks.contains(&(id, 0)));
     }
+
+    /// A job that was wanted again and has ended anew stays in memory until that end is in the tables (seed 1892 of the
+    /// simulator: it was in neither).
+    #[test]
+    fn an_end_stays_in_memory_until_it_is_in_the_tables() {
+        let mut cluster = Cluster::default();
+        let id = JobId(1);
+        let record = Arc::new(crate::core::tests_spec::job_record(id));
+        let ended = |second: i64| Change::JobEnded { job: id, at: WallTime(second) };
+        for change in [Change::Job(record.clone()), ended(1)] {
+            cluster.absorb(&change, &mut Touched::default());
+        }
+        let mut pipeline: Pipeline<()> =
+            Pipeline::new(Core::new(cluster, settings(), Position(0)), Position(0));
+        pipeline.on_tables(BootTime(0), vec![Outdated::Job(id)]);
+        // Wanted again and ended, while the first end lingers.
+        for change in [Change::JobAgain { record, states: vec![], exceptions: vec![] }, ended(2)] {
+            pipeline.core.cluster.absorb(&change, &mut Touched::default());
+        }
+        pipeline.forget(BootTime(JOBS_LINGER.micros()));
+        assert!(pipeline.core.cluster.jobs.contains_key(&id), "it is in the tables with its first end only");
+        pipeline.on_tables(BootTime(JOBS_LINGER.micros()), vec![Outdated::Job(id)]);
+        pipeline.forget(BootTime(2 * JOBS_LINGER.micros()));
+        assert!(!pipeline.core.cluster.jobs.contains_key(&id));
+    }
 }

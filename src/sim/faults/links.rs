@@ -294,8 +294,10 @@ impl World {
             // go on one stream, on which nothing passes anything.
             due = due.max(conn.latest[at]);
         }
+        // What others may pass does itself pass nothing that was sent before it: a kill would overtake the launch that
+        // it takes back (seed 1489).
+        due = due.max(conn.last[at]);
         if !fate.passed {
-            due = due.max(conn.last[at]);
             conn.last[at] = due;
         }
         conn.latest[at] = due.max(conn.latest[at]);
