@@ -1,6 +1,6 @@
 //! Verbs on accounts and qualities of service. All that is asked for is checked before anything is changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::Deed;
 use super::authorise::{Right, allowed, may_change_account};
@@ -145,6 +145,16 @@ impl Core {
             return Err(("default-for", refusal));
         }
         record.default_for.retain(|user| record.users.contains(user));
+        if let Some(shares) = &settings.user_shares {
+            let all: BTreeMap<String, u32> = shares.iter().cloned().collect();
+            if let Some(user) = all.keys().find(|user| !record.users.contains(user)) {
+                let message = format!("{user} is not in account {}", record.name);
+                let refusal = Refusal::new(RefusalCode::Invalid, message, format!("users=+{user} adds them"));
+                return Err(("user-shares", refusal));
+            }
+            record.user_shares = all.into_iter().collect();
+        }
+        record.user_shares.retain(|(user, _)| record.users.contains(user));
         set_limits(&mut record.limits, &settings.limits);
         if let Some(hours) = settings.budget {
             let since = record.budget.map_or(now.wall, |budget| budget.since);
@@ -263,6 +273,9 @@ impl Core {
             let hint = "take it out with `jnode partition set NAME accounts=…`";
             return conflict(format!("partition {} is for account {name}", partition.name), hint);
         }
+        for change in self.forgotten_use(name) {
+            self.commit(change, outcome);
+        }
         self.commit(Change::AccountRemoved(name.to_owned()), outcome);
         let none_left = self.cluster.accounting.accounts.is_empty();
         let warnings = accounts_begin_or_end(false, none_left).into_iter().collect();
@@ -280,6 +293,7 @@ impl Core {
             for list in [&mut record.users, &mut record.coordinators, &mut record.default_for] {
                 list.retain(|one| one != user);
             }
+            record.user_shares.retain(|(one, _)| one != user);
             self.commit(Change::Account(Box::new(record)), outcome);
         }
     }

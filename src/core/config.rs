@@ -16,8 +16,9 @@ use crate::model::configured::{self, Keys};
 use crate::model::identity::name_is_valid;
 use crate::model::ids::NodeId;
 use crate::model::parse::hostlist;
+use crate::model::priority::{PriorityRecord, SPAN_MAX, SPAN_MIN, WEIGHT_MAX};
 use crate::model::record::PartitionRecord;
-use crate::model::time::Now;
+use crate::model::time::{Now, Seconds, TimeLimit};
 use crate::wire::account::{AccountSettings, QosSettings};
 use crate::wire::client::{PartitionSettings, Refusal, RefusalCode, Reply};
 use crate::wire::config::{
@@ -71,7 +72,7 @@ impl Core {
         };
         if !dry_run && !made.changes.is_empty() {
             self.untold.places |= !made.nodes.is_empty();
-            let word = |change: &ConfigChange| format!("{} {}", change.section.word(), change.name);
+            let word = |change: &ConfigChange| change.section.entry(&change.name, " ");
             let words: Vec<String> = made.differences.iter().map(word).collect();
             for change in made.changes {
                 self.commit(change, outcome);
@@ -84,6 +85,13 @@ impl Core {
 
     fn configure(&self, now: Now, wanted: &Wanted) -> Result<Made, Misfit> {
         let mut made = Made::default();
+        if let Some(record) = &wanted.priority {
+            check_priority(record).map_err(misfit(Section::Priority, ""))?;
+            let old = configured::of_priority(&self.cluster.accounting.priority);
+            if made.differ(Section::Priority, "", Some(&old), Some(&configured::of_priority(record))) {
+                made.changes.push(Change::Priority(Box::new(*record)));
+            }
+        }
         let accounts = match &wanted.accounts {
             Some(all) => self.wanted_accounts(now, all)?,
             None => copies(&self.cluster.accounting.accounts),
@@ -288,6 +296,7 @@ impl Core {
         }
         for name in old.keys().filter(|name| !wanted.contains_key(&***name)) {
             made.differ(Section::Account, name, Some(&Keys::new()), None);
+            made.changes.extend(self.forgotten_use(name));
             made.changes.push(Change::AccountRemoved(name.to_string()));
         }
         made.warnings.extend(account_act::accounts_begin_or_end(old.is_empty(), wanted.is_empty()));
@@ -333,7 +342,8 @@ impl Cluster {
         let accounts = accounts.map(|one| entry(Section::Account, &one.name, configured::of_account(one)));
         let qos = self.accounting.qos.values();
         let qos = qos.map(|one| entry(Section::Qos, &one.name, configured::of_qos(one)));
-        partitions.chain(nodes).chain(accounts).chain(qos).collect()
+        let priority = entry(Section::Priority, "", configured::of_priority(&self.accounting.priority));
+        std::iter::once(priority).chain(partitions).chain(nodes).chain(accounts).chain(qos).collect()
     }
 }
 
@@ -350,6 +360,33 @@ fn wanted_qos(all: &[QosSettings]) -> Result<BTreeMap<String, QosRecord>, Misfit
         return Err(at("")(("", too_many("QOS", ACCOUNTS_MAX))));
     }
     Ok(wanted)
+}
+
+/// What makes no sense, whoever sends it.
+fn check_priority(record: &PriorityRecord) -> Result<(), AtKey> {
+    let weights = [
+        ("weight-age", record.age),
+        ("weight-fair-share", record.fair_share),
+        ("weight-job-size", record.size),
+        ("weight-partition", record.partition),
+        ("weight-qos", record.qos),
+    ];
+    if let Some((key, _)) = weights.into_iter().find(|(_, weight)| *weight > WEIGHT_MAX) {
+        let message = format!("{WEIGHT_MAX} points are the most");
+        return Err((key, Refusal::new(RefusalCode::Limit, message, "")));
+    }
+    let spans = [
+        ("half-life", record.half_life.unwrap_or(SPAN_MAX), SPAN_MIN),
+        ("max-age", record.age_max, SPAN_MIN),
+        ("calc-period", record.period, Seconds(1)),
+    ];
+    match spans.into_iter().find(|(_, span, least)| !(*least..=SPAN_MAX).contains(span)) {
+        Some((key, _, least)) => {
+            let (least, most) = (TimeLimit(Some(least)), TimeLimit(Some(SPAN_MAX)));
+            Err((key, Refusal::new(RefusalCode::Limit, format!("from {least} to {most}"), "")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// No account stands above itself, and none too deep.

@@ -339,6 +339,7 @@ fn new_record(
         version: 1,
         key: names.key.clone(),
         ancestors: names.ancestors.clone(),
+        since: now.wall,
     }
 }
 

@@ -67,6 +67,7 @@ pub fn job_record(id: JobId) -> JobRecord {
         place: id.0,
         version: 1,
         ancestors: Vec::new(),
+        since: WallTime(1),
         key: "k".into(),
     }
 }

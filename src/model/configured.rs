@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{AccountRecord, Caps, Limits, QosRecord};
 use super::parse::{hostlist, memory};
+use super::priority::PriorityRecord;
 use super::record::{NodeRecord, PartitionRecord, PartitionState};
 use super::time::TimeLimit;
 
@@ -36,6 +37,22 @@ impl fmt::Display for Value {
             Value::List(names) => f.write_str(&names.join(",")),
         }
     }
+}
+
+/// Of priorities.
+pub fn of_priority(record: &PriorityRecord) -> Keys {
+    let number = |weight: u32| Value::Number(weight.into());
+    vec![
+        ("half-life", time(TimeLimit(record.half_life))),
+        ("calc-period", time(TimeLimit(Some(record.period)))),
+        ("max-age", time(TimeLimit(Some(record.age_max)))),
+        ("weight-age", number(record.age)),
+        ("weight-fair-share", number(record.fair_share)),
+        ("weight-job-size", number(record.size)),
+        ("weight-partition", number(record.partition)),
+        ("weight-qos", number(record.qos)),
+        ("favor-small", Value::Flag(record.favour_small)),
+    ]
 }
 
 /// Of a partition.
@@ -80,10 +97,15 @@ pub fn of_account(record: &AccountRecord) -> Keys {
     if let Some(parent) = &record.parent {
         keys.push(("parent", Value::Text(parent.clone())));
     }
+    keys.push(("share", Value::Number(record.share.into())));
     keys.push(("users", Value::List(record.users.clone())));
     let lists = [("coordinators", &record.coordinators), ("default-for", &record.default_for)];
     for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         keys.push((key, Value::List(names.clone())));
+    }
+    if !record.user_shares.is_empty() {
+        let word = |(user, share): &(String, u32)| format!("{user}:{share}");
+        keys.push(("user-shares", Value::List(record.user_shares.iter().map(word).collect())));
     }
     of_limits(&record.limits, &mut keys);
     if let Some(budget) = record.budget {

@@ -7,6 +7,7 @@ pub mod configured;
 pub mod identity;
 pub mod ids;
 pub mod policy;
+pub mod priority;
 pub mod record;
 
 pub mod parse;

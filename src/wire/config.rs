@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{AccountSettings, QosSettings};
 use super::client::{PartitionSettings, Refusal};
 use crate::model::configured::Value;
+use crate::model::priority::PriorityRecord;
 
 /// A look at the configuration, or a change of it. Admins only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Wanted {
     pub accounts: Option<Vec<AccountSettings>>,
     /// All qualities of service.
     pub qos: Option<Vec<QosSettings>>,
+    /// How priorities are worked out.
+    pub priority: Option<PriorityRecord>,
 }
 
 /// Settings of nodes.
@@ -58,15 +61,24 @@ pub enum Section {
     Account,
     /// Qualities of service.
     Qos,
+    /// How priorities are worked out: one entry without a name.
+    Priority,
 }
 
 impl Section {
     /// All of them, in the order of the file.
-    pub const ALL: [Section; 4] = [Section::Partition, Section::Node, Section::Account, Section::Qos];
+    pub const ALL: [Section; 5] =
+        [Section::Priority, Section::Partition, Section::Node, Section::Account, Section::Qos];
+
+    /// How an entry of that name is spoken of: `account physics`, `priority`.
+    pub fn entry(self, name: &str, between: &str) -> String {
+        if name.is_empty() { self.word().to_owned() } else { format!("{}{between}{name}", self.word()) }
+    }
 
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
+            Section::Priority => "priority",
             Section::Partition => "partition",
             Section::Node => "node",
             Section::Account => "account",

@@ -27,8 +27,8 @@ fn configuration() {
         );
     write(&cluster, "cluster.toml", &more);
     let wanted = format!(
-        "partition main: policy priority-easy -> sjf-easy\naccount all: added users=\n\
-         account physics: added parent=all users={me} max-running=2\nqos normal: added priority=5\n"
+        "partition main: policy priority-easy -> sjf-easy\naccount all: added share=1 users=\n\
+         account physics: added parent=all share=1 users={me} max-running=2\nqos normal: added priority=5\n"
     );
     assert_eq!(jctld(&["config", "apply", &path, "--dry-run"]).ok(), wanted.trim_end());
     assert_eq!(jctld(&["config", "export"]).ok(), exported);

@@ -19,6 +19,7 @@ mod pressure;
 mod records;
 mod refusals;
 mod scheduling;
+mod shares;
 mod verbs;
 mod views;
 mod waiting;

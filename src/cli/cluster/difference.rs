@@ -16,7 +16,7 @@ pub fn differences(changes: &[ConfigChange]) -> String {
             Becomes::Added => ["added".to_owned()].into_iter().chain(keys).collect::<Vec<_>>().join(" "),
             Becomes::Changed => keys.join(", "),
         };
-        escape(&format!("{} {}: {what}", change.section.word(), change.name)).into_owned() + "\n"
+        escape(&format!("{}: {what}", change.section.entry(&change.name, " "))).into_owned() + "\n"
     };
     changes.iter().map(line).collect()
 }

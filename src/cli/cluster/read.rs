@@ -8,8 +8,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::args::values::Setting;
-use crate::cli::commands::{account_settings, node_settings, partition_settings, qos_settings};
+use crate::cli::commands::{
+    account_settings, node_settings, partition_settings, priority_settings, qos_settings,
+};
 use crate::cli::error::CliError;
+use crate::model::account::SHARE_DEFAULT;
 use crate::wire::account::{AccountSettings, Names};
 use crate::wire::client::Refusal;
 use crate::wire::config::{Misfit, Section, Wanted};
@@ -40,10 +43,7 @@ pub fn read(file: &str, text: &str) -> Result<ClusterFile, CliError> {
         let Some(section) = Section::ALL.into_iter().find(|section| section.word() == word.get_ref()) else {
             let known: Vec<&str> = Section::ALL.into_iter().map(Section::word).collect();
             let error = bad(format!("`{}` is no part of a configuration", word.get_ref()));
-            return Err(error
-                .in_file(file)
-                .on_line(line)
-                .hint(format!("these are: [{}.NAME]", known.join(".NAME] ["))));
+            return Err(error.in_file(file).on_line(line).hint(format!("these are: {}", known.join(", "))));
         };
         reader.section(section, value, &mut wanted)?;
     }
@@ -56,7 +56,7 @@ impl ClusterFile {
         let Misfit { section, name, key, refusal } = misfit;
         let line = |key: &str| self.lines.get(&(*section, name.clone(), key.to_owned())).copied();
         let line = line(key).or_else(|| line(""));
-        let entry = format!("{}.{name}", section.word());
+        let entry = section.entry(name, ".");
         let place = if key.is_empty() { entry } else { format!("{entry} {key}") };
         let message = format!("{place}: {}", refusal.message);
         let error = crate::cli::commands::refused(&Refusal { message, ..refusal.clone() });
@@ -82,31 +82,25 @@ impl Reader<'_> {
         let Some(entries) = value.get_ref().as_table() else {
             return Err(self.at(value.span(), bad(format!("{} is no table", section.word()))));
         };
+        if section == Section::Priority {
+            let given = self.keys(section, "", entries, |one| priority_settings(one).map(|_| ()))?;
+            wanted.priority = Some(priority_settings(&given)?);
+            return Ok(());
+        }
         for (name, value) in entries {
-            let entry = format!("{}.{}", section.word(), name.get_ref());
+            let entry = section.entry(name.get_ref(), ".");
             let Some(keys) = value.get_ref().as_table() else {
                 let error = bad(format!("{entry} is no table")).hint(format!("write [{entry}]"));
                 return Err(self.at(name.span(), error));
             };
             let name_text = name.get_ref().to_string();
             self.note(section, &name_text, "", &name.span());
-            let mut given = Vec::new();
-            for (key, value) in keys {
-                self.note(section, &name_text, key.get_ref(), &key.span());
-                given.push((self.setting(&entry, key, value)?, key.span()));
-            }
-            // One after the other, so that a mistake is told at its line.
-            for (setting, span) in &given {
-                let one = std::slice::from_ref(setting);
-                let tried = match section {
-                    Section::Partition => partition_settings(&name_text, one).map(|_| ()),
-                    Section::Node => node_settings(&name_text, one).map(|_| ()),
-                    Section::Account => account_settings(&name_text, one).and_then(whole_lists),
-                    Section::Qos => qos_settings(&name_text, one).map(|_| ()),
-                };
-                tried.map_err(|error| self.of_verb(&entry, error, span.clone()))?;
-            }
-            let given: Vec<Setting> = given.into_iter().map(|(setting, _)| setting).collect();
+            let given = self.keys(section, &name_text, keys, |one| match section {
+                Section::Partition => partition_settings(&name_text, one).map(|_| ()),
+                Section::Node => node_settings(&name_text, one).map(|_| ()),
+                Section::Account => account_settings(&name_text, one).and_then(whole_lists),
+                Section::Qos | Section::Priority => qos_settings(&name_text, one).map(|_| ()),
+            })?;
             let failed = |error: CliError| self.of_verb(&entry, error, name.span());
             match section {
                 Section::Partition => {
@@ -118,7 +112,7 @@ impl Reader<'_> {
                     let all = wanted.accounts.get_or_insert_default();
                     all.push(whole(account_settings(&name_text, &given).map_err(failed)?));
                 }
-                Section::Qos => {
+                Section::Qos | Section::Priority => {
                     let all = wanted.qos.get_or_insert_default();
                     all.push(qos_settings(&name_text, &given).map_err(failed)?);
                 }
@@ -129,9 +123,28 @@ impl Reader<'_> {
             Section::Partition => drop(wanted.partitions.get_or_insert_default()),
             Section::Account => drop(wanted.accounts.get_or_insert_default()),
             Section::Qos => drop(wanted.qos.get_or_insert_default()),
-            Section::Node => {}
+            Section::Node | Section::Priority => {}
         }
         Ok(())
+    }
+
+    /// The keys of an entry as `KEY=VALUE`, each tried by itself, so that a mistake is told at its line.
+    fn keys(
+        &mut self,
+        section: Section,
+        name: &str,
+        keys: &DeTable<'_>,
+        tried: impl Fn(&[Setting]) -> Result<(), CliError>,
+    ) -> Result<Vec<Setting>, CliError> {
+        let entry = section.entry(name, ".");
+        let mut given = Vec::new();
+        for (key, value) in keys {
+            self.note(section, name, key.get_ref(), &key.span());
+            let setting = self.setting(&entry, key, value)?;
+            tried(std::slice::from_ref(&setting)).map_err(|error| self.of_verb(&entry, error, key.span()))?;
+            given.push(setting);
+        }
+        Ok(given)
     }
 
     /// A key and its value as `KEY=VALUE` says it.
@@ -211,6 +224,8 @@ fn whole(settings: AccountSettings) -> AccountSettings {
     let none = || Some(Names::All(Vec::new()));
     AccountSettings {
         parent: settings.parent.or(Some(None)),
+        share: settings.share.or(Some(SHARE_DEFAULT)),
+        user_shares: settings.user_shares.or_else(|| Some(Vec::new())),
         users: settings.users.or_else(none),
         coordinators: settings.coordinators.or_else(none),
         default_for: settings.default_for.or_else(none),

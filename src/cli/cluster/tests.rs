@@ -58,7 +58,12 @@ fn mistakes_are_told_with_line_and_key() {
         ("[account.a]\nusers = [1]", 2, "users"),
         ("[account.a]\ncolour = \"red\"", 2, "colour"),
         ("[qos.long]\npriority = {}", 2, "priority"),
-        ("[account.a]\nparent = \"b\"\nparent = \"c\"", 3, "parent"),
+        ("[priority]\n\nweight-age = \"much\"", 3, "weight-age"),
+        ("[priority]\nweight-age = -1", 2, "weight-age"),
+        ("[priority]\ncalc-period = \"UNLIMITED\"", 2, "calc-period"),
+        ("[priority]\nweight-beauty = 3", 2, "weight-beauty"),
+        ("[account.a]\nuser-shares = \"ada\"", 2, "user-shares"),
+        ("[account.a]\nparent = \"b\"\nparent = \"c\"", 3, "duplicate"),
         ("\n[weather]\n", 2, "weather"),
         ("account = 3", 1, "account"),
         ("[account]\na = 3", 2, "account.a"),
@@ -134,6 +139,7 @@ mod whole {
     use crate::model::identity::Role;
     use crate::model::ids::{NodeId, Position, Uid};
     use crate::model::policy::PartitionPolicy;
+    use crate::model::priority::{PriorityRecord, WEIGHT_MAX};
     use crate::model::record::{NodeRecord, PartitionRecord, PartitionState, UserRecord};
     use crate::model::time::{BootTime, Now, Seconds, TimeLimit, WallTime};
     use crate::wire::client::{Reply, Request};
@@ -188,11 +194,34 @@ mod whole {
         })
     }
 
+    fn priority() -> impl Strategy<Value = Change> {
+        let span = || (60u64..1_000_000).prop_map(Seconds);
+        let weights = prop::collection::vec(0u32..WEIGHT_MAX, 5);
+        (prop::option::of(span()), span(), span(), weights, any::<bool>()).prop_map(
+            |(half_life, period, age_max, weights, favour_small)| {
+                Change::Priority(Box::new(PriorityRecord {
+                    half_life,
+                    period,
+                    age_max,
+                    age: weights[0],
+                    fair_share: weights[1],
+                    size: weights[2],
+                    partition: weights[3],
+                    qos: weights[4],
+                    favour_small,
+                }))
+            },
+        )
+    }
+
     fn account(at: usize) -> impl Strategy<Value = AccountRecord> {
+        let share = 0u32..9;
         let budget = prop::option::of(0u64..1 << 40);
         let users = (some_of(&["ada", "ben", "cy"]), some_of(&["ada", "ben"]));
-        (prop::option::of(0..at.max(1)), users, limits(), budget).prop_map(
-            move |(parent, (users, coordinators), limits, budget)| AccountRecord {
+        (prop::option::of(0..at.max(1)), users, limits(), budget, share).prop_map(
+            move |(parent, (users, coordinators), limits, budget, share)| AccountRecord {
+                share,
+                user_shares: users.first().map(|user| (user.clone(), share)).into_iter().collect(),
                 parent: parent.filter(|_| at > 0).map(|parent| format!("a.{parent}")),
                 default_for: users.first().filter(|_| at == 0).cloned().into_iter().collect(),
                 users,
@@ -209,18 +238,20 @@ mod whole {
         let accounts = (0usize..5).prop_flat_map(|count| (0..count).map(account).collect::<Vec<_>>());
         let qos = prop::collection::vec((any::<i32>(), limits()), 0..3);
         let nodes = prop::collection::vec((some_of(&["fast", "gpu"]), 0u32..3), 4);
-        (partitions, accounts, qos, nodes).prop_map(|(partitions, accounts, qos, nodes)| {
-            let partitions = partitions.into_iter().map(|one| Change::Partition(Box::new(one)));
-            let accounts = accounts.into_iter().map(|one| Change::Account(Box::new(one)));
-            let qos = qos.into_iter().enumerate().map(|(at, (priority, limits))| {
-                Change::Qos(Box::new(QosRecord { name: format!("q{at}"), priority, limits }))
-            });
-            let names = ["n1", "n2", "n10", "n.x"].into_iter().zip(1u32..);
-            let nodes = nodes.into_iter().zip(names).map(|((features, weight), (name, id))| {
-                Change::Node(Box::new(NodeRecord { features, weight, ..node(NodeId(id), name) }))
-            });
-            nodes.chain(partitions).chain(accounts).chain(qos).collect()
-        })
+        (priority(), partitions, accounts, qos, nodes).prop_map(
+            |(priority, partitions, accounts, qos, nodes)| {
+                let partitions = partitions.into_iter().map(|one| Change::Partition(Box::new(one)));
+                let accounts = accounts.into_iter().map(|one| Change::Account(Box::new(one)));
+                let qos = qos.into_iter().enumerate().map(|(at, (priority, limits))| {
+                    Change::Qos(Box::new(QosRecord { name: format!("q{at}"), priority, limits }))
+                });
+                let names = ["n1", "n2", "n10", "n.x"].into_iter().zip(1u32..);
+                let nodes = nodes.into_iter().zip(names).map(|((features, weight), (name, id))| {
+                    Change::Node(Box::new(NodeRecord { features, weight, ..node(NodeId(id), name) }))
+                });
+                nodes.chain(partitions).chain(accounts).chain(qos).chain([priority]).collect()
+            },
+        )
     }
 
     fn core(changes: &[Change]) -> Core {
@@ -289,6 +320,10 @@ mod whole {
             ("[node.n1]\nfeatures = [\"no good\"]\n", "node n1 features"),
             ("[node.n1]\n[node.\"n[1-2]\"]\n", "node n[1-2] "),
             ("[qos.\"no good\"]\n", "qos no good "),
+            ("[priority]\nweight-age = 4000000000\n", "priority  weight-age"),
+            ("[priority]\nmax-age = \"30s\"\n", "priority  max-age"),
+            ("[priority]\nhalf-life = \"3s\"\n", "priority  half-life"),
+            ("[account.b]\nuser-shares = [\"ada:3\"]\n", "account b user-shares"),
         ] {
             let nodes = BTreeMap::from([("n1", 1), ("n2", 2)]).into_iter().map(|(name, id)| {
                 let record = node(NodeId(id), name);

@@ -15,7 +15,8 @@ const HEAD: &str = "\
 pub fn write(entries: &[ConfigEntry]) -> String {
     let mut text = HEAD.to_owned();
     for entry in entries {
-        text.push_str(&format!("\n[{}.{}]\n", entry.section.word(), name_word(&entry.name)));
+        let name = if entry.name.is_empty() { String::new() } else { name_word(&entry.name) };
+        text.push_str(&format!("\n[{}]\n", entry.section.entry(&name, ".")));
         for (key, value) in &entry.keys {
             text.push_str(&format!("{key} = {}\n", toml_value(value)));
         }
@@ -32,7 +33,10 @@ pub fn entries_json(entries: &[ConfigEntry]) -> Json {
             let keys = entry.keys.iter().map(|(key, value)| (key.clone(), json_value(value)));
             (entry.name.clone(), Json::Object(keys.collect()))
         });
-        sections.insert(section.word().to_owned(), Json::Object(names.collect()));
+        let mut names: Map<String, Json> = names.collect();
+        // Priorities have no names.
+        let one = names.remove("").filter(|_| section == Section::Priority);
+        sections.insert(section.word().to_owned(), one.unwrap_or(Json::Object(names)));
     }
     Json::Object(sections)
 }

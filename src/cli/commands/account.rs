@@ -18,7 +18,7 @@ use crate::wire::account::{AccountInfo, AccountSettings, LimitSettings, Names, Q
 use crate::wire::client::{AccountAct, Reply, Request};
 
 /// What is understood and not honoured yet.
-const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "share", "until"];
+const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "until"];
 
 /// Does what is asked with accounts.
 pub(super) fn account(context: &Context, verb: &Named) -> Result<ExitCode, CliError> {
@@ -92,6 +92,7 @@ pub(in crate::cli) fn account_settings(name: &str, given: &[Setting]) -> Result<
             "share" => {
                 settings.share = Some(number(setting)?.unwrap_or(crate::model::account::SHARE_DEFAULT))
             }
+            "user-shares" => settings.user_shares = Some(shares(setting)?),
             "users" => settings.users = Some(names(setting)?),
             "coordinators" => settings.coordinators = Some(names(setting)?),
             "default-for" => settings.default_for = Some(names(setting)?),
@@ -144,7 +145,7 @@ fn limit(setting: &Setting, limits: &mut LimitSettings) -> Result<(), CliError> 
     Ok(())
 }
 
-fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
+pub(super) fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
     let value = setting.value.trim();
     if value.is_empty() {
         return Ok(None);
@@ -152,7 +153,7 @@ fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
     span::limit(value).map(|limit| limit.0).map_err(|error| wrong(setting, &format!("is no time: {error}")))
 }
 
-fn number(setting: &Setting) -> Result<Option<u32>, CliError> {
+pub(super) fn number(setting: &Setting) -> Result<Option<u32>, CliError> {
     let value = setting.value.trim();
     if value.is_empty() {
         return Ok(None);
@@ -168,6 +169,17 @@ fn budget(setting: &Setting) -> Result<Option<u64>, CliError> {
     }
     let hours = value.strip_suffix("cpu-hours").unwrap_or(value).trim();
     hours.parse().map(Some).map_err(|_| wrong(setting, "is no number of cpu-hours, such as 100000cpu-hours"))
+}
+
+/// `a:3,b:2`
+fn shares(setting: &Setting) -> Result<Vec<(String, u32)>, CliError> {
+    let words = setting.value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let share = |word: &str| {
+        let (user, share) = word.split_once(':')?;
+        Some((user.to_owned(), share.parse().ok()?))
+    };
+    let all: Option<Vec<(String, u32)>> = words.map(share).collect();
+    all.ok_or_else(|| wrong(setting, "is no list of users and their shares, such as ada:3,ben:2"))
 }
 
 /// `a,b`: these; `+a,-b`: with and without.
@@ -188,7 +200,7 @@ fn names(setting: &Setting) -> Result<Names, CliError> {
     }
 }
 
-fn wrong(setting: &Setting, why: &str) -> CliError {
+pub(super) fn wrong(setting: &Setting, why: &str) -> CliError {
     let message = format!("{}: `{}` {why}", setting.key, setting.value.trim());
     CliError::usage("malformed_value", message).option(&setting.key)
 }

@@ -4,3 +4,4 @@ mod limits;
 mod model;
 mod properties;
 mod scenario;
+mod shares;
