@@ -7,12 +7,10 @@ mod harness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 
 use evidence::{SIGN, insist, job, ledger, submit, word};
+use harness::daemons::{Daemons, kill_all};
 use harness::{Cluster, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 fn names(folder: &Path, suffix: &str) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -82,44 +80,6 @@ fn the_journal_is_trimmed_behind_two_exports_and_the_tables_come_back_from_them(
     assert_eq!(signed.get("waits 1"), Some(&1), "{signed:?}");
 }
 
-/// Daemons of a stopped cluster, run one by one.
-struct Daemons(Vec<Child>);
-
-impl Daemons {
-    fn start(&mut self, cluster: &Cluster, program: &str, option: &str, path: &Path) {
-        let own = cluster.dir.join(format!("logs/{program}.log"));
-        let log = fs::File::options().create(true).append(true).open(own).unwrap();
-        let mut command = cluster.command(program);
-        command.arg(option).arg(path).arg("run");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.0.push(command.spawn().unwrap());
-    }
-}
-
-impl Drop for Daemons {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// kill -9 of `jctld dev` first, so that it starts nothing again and ends no job, then of what it started.
-fn kill_all_daemons(cluster: &Cluster) {
-    let daemons = ["jctld", "n1"].map(|name| cluster.pid(name).unwrap());
-    let status = fs::read_to_string(format!("/proc/{}/status", daemons[0])).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
-    kill(Pid::from_raw(parent.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
-    for daemon in daemons {
-        kill(daemon, Signal::SIGKILL).unwrap();
-    }
-    poll("the daemons to be gone", || {
-        let left = cluster.processes();
-        !left.iter().any(|line| line.contains("jctld ") || line.contains("jworkerd --dir"))
-    });
-}
-
 #[test]
 fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     let cluster = Cluster::builder().cpus(4).start();
@@ -154,7 +114,7 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     for id in [&starts_later, &lost] {
         insist(&cluster, "jqueue", &["wait", "--for", "start", id]).expect(0);
     }
-    kill_all_daemons(&cluster);
+    kill_all(&cluster, &["jctld", "n1"]);
     cluster.run("jctld", [Path::new("verify"), &backup]).ok();
 
     let restore = [Path::new("--settings"), &settings, Path::new("restore"), Path::new("--from"), &backup];
@@ -163,7 +123,7 @@ fn a_backup_becomes_a_controller_that_nodes_obey_once_it_is_accepted() {
     fs::rename(state(&cluster), cluster.dir.join("old-state")).unwrap();
     let said = cluster.run("jctld", restore).ok();
     assert!(said.contains("jctld accept"), "{said}");
-    let mut daemons = Daemons(Vec::new());
+    let mut daemons = Daemons::default();
     daemons.start(&cluster, "jctld", "--settings", &settings);
     daemons.start(&cluster, "jworkerd", "--dir", &cluster.dir.join("n1"));
     let node = |key: &str| insist(&cluster, "jnode", &["--json"]).json()["data"][0][key].clone();

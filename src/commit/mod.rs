@@ -86,8 +86,12 @@ impl<C, H> Committer<C, H> {
 
     /// Whether more commands may be taken: false while too much is not durable.
     pub fn accepts(&self) -> bool {
-        let undurable: usize = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
-        undurable + self.open_bytes < BYTES_IN_FLIGHT_MAX && self.open_bytes < GROUP_BYTES_MAX
+        self.undurable_bytes() < BYTES_IN_FLIGHT_MAX && self.open_bytes < GROUP_BYTES_MAX
+    }
+
+    /// How many bytes are not durable yet, about, the open group included.
+    pub fn undurable_bytes(&self) -> usize {
+        self.in_flight.iter().map(|(_, bytes)| bytes).sum::<usize>() + self.open_bytes
     }
 
     /// Whether [`Committer::close`] would give a group.

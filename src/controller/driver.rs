@@ -35,6 +35,9 @@ const TICK: Duration = Duration::from_secs(1);
 const TICK_MIN: Duration = Duration::from_millis(10);
 /// The most messages that one turn takes before the group is closed.
 const TURN_MESSAGES_MAX: usize = 4_096;
+/// The most jobs that the scheduler is told of in one turn.
+const TURN_NOTES_MAX: usize = 1_024;
+
 /// A message to the driver.
 #[derive(Debug)]
 pub enum Message {
@@ -256,10 +259,16 @@ impl<O: Outside> Loop<O> {
                 self.take(message);
                 taken += 1;
             }
-            let patience = if taken > 0 { Duration::ZERO } else { self.patience() };
+            let works = self.pipeline.may_go_on();
+            if works {
+                self.urgent = true;
+                self.pipeline.go_on(clock::now());
+            }
+            let busy = taken > 0 || works || self.pipeline.has_notes();
+            let patience = if busy { Duration::ZERO } else { self.patience() };
             match receiver.recv_timeout(patience) {
                 Ok(message) => self.take_in_turn(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) if taken > 0 || self.pipeline.could_close() => {}
+                Err(RecvTimeoutError::Timeout) if busy || self.pipeline.could_close() => {}
                 Err(RecvTimeoutError::Timeout) => self.apply(Command::Tick, None, None),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -325,7 +334,7 @@ impl<O: Outside> Loop<O> {
 
     /// The end of a turn: the scheduler is told, a group is closed, what is durable is released.
     fn turn_out(&mut self) {
-        let notes = self.pipeline.take_notes();
+        let notes = self.pipeline.take_some_notes(TURN_NOTES_MAX);
         if !notes.is_empty() {
             self.planner.note(notes);
         }

@@ -188,31 +188,34 @@ fn empty() -> Cluster {
 fn build<T: Tables>(exports: &mut Exports, tables: &mut T, opened: &Opened) -> Result<String, RecoveryError> {
     let mut faults = exports.faults().to_vec();
     let disk = exports.disk().clone();
-    while let Some(manifest) = exports.newest().cloned() {
-        let fits = manifest.position.0 + 1 >= opened.start.0 && manifest.position <= opened.end;
-        if !fits {
-            faults.push(format!(
-                "export {} is at group {}, outside of the journal",
-                manifest.number, manifest.position
-            ));
+    // None is let go of before another one has done: what can't be read now may be there again when it is asked for next.
+    for manifest in exports.all().to_vec().into_iter().rev() {
+        if manifest.position.0 + 1 < opened.start.0 || manifest.position > opened.end {
+            let (number, position) = (manifest.number, manifest.position);
+            faults.push(format!("export {number} is at group {position}, outside of the journal"));
+            continue;
         }
-        match fits.then(|| rebuild(&*disk, &manifest, tables)) {
-            Some(Ok(())) => {
+        match rebuild(&*disk, &manifest, tables) {
+            Ok(()) => {
+                while exports.newest().is_some_and(|newest| newest.number > manifest.number) {
+                    exports.discard_newest()?;
+                }
                 let mut words = format!("; built anew from export {} and the journal", manifest.number);
                 faults.iter().for_each(|fault| words.push_str(&format!("; {fault}")));
                 return Ok(words);
             }
-            Some(Err(error)) if error.is_fatal() => {
+            Err(error) if error.is_fatal() => {
                 return Err(TablesError::Broken { what: error.to_string() }.into());
             }
-            Some(Err(error)) => faults.push(error.to_string()),
-            None => {}
+            Err(error) => faults.push(error.to_string()),
         }
-        exports.discard_newest()?;
     }
     if opened.start > Position(1) {
         let faults = faults.iter().map(|fault| format!("; {fault}")).collect();
         return Err(RecoveryError::NoExport { start: opened.start, faults });
+    }
+    while exports.newest().is_some() {
+        exports.discard_newest()?;
     }
     tables.reset(opened.incarnation)?;
     let mut words = "; built anew from the journal".to_owned();

@@ -34,6 +34,8 @@ use crate::net::endpoint::{self, ListenError};
 use crate::pki::authority::{Authority, AuthorityError};
 use crate::pki::certificate::to_pem;
 use crate::sched::Scheduler;
+use crate::store::export::Exports;
+use crate::store::journal::Journal;
 use crate::store::tables::Tables;
 
 /// How long connected peers are given to learn that the daemon stops.
@@ -92,6 +94,17 @@ impl Outside for Bell {
     }
 }
 
+/// By how much the log has grown since the newest export. If the log has lost its beginning and no export reaches it, the
+/// tables alone have what is older: an export is overdue.
+fn grown_since_export(exports: &Exports, journal: &Journal, start: Position) -> u64 {
+    let newest = exports.newest().map(|newest| newest.position);
+    if start > Position(1) && newest.is_none_or(|position| position.0 + 1 < start.0) {
+        tracing::warn!(journal_begins = start.0, "no export reaches the journal; one is made now");
+        return u64::MAX / 2;
+    }
+    journal.bytes_behind(newest.unwrap_or_default())
+}
+
 /// Serves until SIGTERM, SIGINT or `jctld stop`.
 ///
 /// # Errors
@@ -127,11 +140,18 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let gauges = Arc::new(Gauges::default());
     let (driver, receiver) = driver::channel_pair();
     let reader = recovered.tables.reader();
+    let bell = driver.clone();
+    recovered.tables.inner().when_broken(move |what| {
+        let why = format!("the tables are broken ({what}); they are built anew at the next start");
+        bell.send(Message::Fatal(why));
+    });
     let planner = Planner::start(Scheduler::new(), driver.clone())?;
     let explainer = planner.explainer();
+    gauges.log_grown.store(
+        grown_since_export(recovered.tables.exports(), &recovered.journal, opened.start),
+        Ordering::Relaxed,
+    );
     let content = Arc::new(recovered.content);
-    let since = recovered.tables.exports().newest().map_or(0, |newest| newest.position.0);
-    gauges.log_grown.store(recovered.journal.bytes_behind(Position(since)), Ordering::Relaxed);
     let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
     let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let fence = Fence {

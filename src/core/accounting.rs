@@ -140,6 +140,13 @@ impl Accounting {
         };
     }
 
+    /// Whether anything limits how many unfinished jobs several users have together.
+    pub fn has_submitted_caps(&self) -> bool {
+        let of_accounts = self.accounts.values().map(|account| &account.limits);
+        let of_qos = self.qos.values().map(|qos| &qos.limits);
+        of_accounts.chain(of_qos).any(|limits| limits.all.submitted.is_some())
+    }
+
     /// Takes in how much of a budget is spent; true if that makes a difference to who may start.
     pub fn absorb_spent(&mut self, account: &str, cpu_ms: u64) -> bool {
         let is_all = |this: &Accounting| this.budget_of(account).is_some_and(|spent| spent.is_all());

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::authorise::{Right, allowed, may_change, needed};
+use super::authorise::{Right, allowed, needed};
 use super::command::{Caller, Found, Outcome};
 use super::job::Job;
-use super::select::{Chosen, choose};
+use super::select::Chosen;
 use super::submit::key_owner;
+use super::work::Work;
 use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
@@ -25,54 +26,56 @@ use super::dispatch::add_to_runs;
 
 /// The most bytes of the reason of a cancel; it stands in the end of each task.
 pub const REASON_BYTES_MAX: usize = 1_024;
-/// The most bytes that the lines of an answer take, so that it fits a frame and a row of the tables. What was done is done;
-/// the jobs behind are told of in one line. Small in tests.
-pub const LINES_BYTES_MAX: usize = if cfg!(test) { 2_000 } else { 3 << 20 };
 
 impl Core {
     /// A mutating request: the table first, then the key, then the act itself.
     pub(super) fn client(
         &mut self,
         now: Now,
+        caller: Caller,
+        request: Request,
+        found: Found,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        if let Some(reply) = self.admit(now, &caller, &request, &found) {
+            return reply;
+        }
+        match request {
+            Request::Submit(_) | Request::Act(_) => {
+                self.in_one_go(now, Work::new(caller, request, found), outcome)
+            }
+            Request::NodeAct(act) => self.node_act(now, &caller, &act, outcome),
+            Request::Admin(admin) => self.admin(now, &caller, &admin, outcome),
+            Request::Account(act) => self.account_act(now, &caller, &act, outcome),
+            Request::Config(ConfigAct::Apply { wanted, dry_run }) => {
+                self.apply_config(now, &caller, &wanted, dry_run, outcome)
+            }
+            _ => refuse(RefusalCode::Invalid, "this request changes nothing", ""),
+        }
+    }
+
+    /// Why a request is not even looked at, or what it was answered before.
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
         caller: &Caller,
         request: &Request,
         found: &Found,
-        outcome: &mut Outcome,
-    ) -> Reply {
+    ) -> Option<Reply> {
         if let Some(reply) = self.barred(now, caller, request) {
-            return reply;
+            return Some(reply);
         }
         let right = needed(request);
         if !allowed(caller.identity.role, right) {
             let message = format!("role {} may not do this", caller.identity.role);
-            return refuse(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here");
+            return Some(refuse(RefusalCode::NotAllowed, message, "`jqueue whoami` says who you are here"));
         }
         let key = match request {
             Request::Submit(submit) if !submit.test_only => Some(&submit.key),
             Request::Act(act) if !act.dry_run => Some(&act.key),
             _ => None,
         };
-        if let Some(reply) = key.and_then(|key| self.answer_to_key(caller, key, found)) {
-            return reply;
-        }
-        match request {
-            Request::Submit(submit) => self.submit(now, caller, submit, found, outcome),
-            Request::Act(act) => {
-                let reply = self.act(now, caller, act, found, outcome);
-                if !act.dry_run && matches!(reply, Reply::Acted { .. }) {
-                    self.audit_act(now, caller, act, &reply, outcome);
-                    self.remember_key(now, caller, &act.key, found, &reply, outcome);
-                }
-                reply
-            }
-            Request::NodeAct(act) => self.node_act(now, caller, act, outcome),
-            Request::Admin(admin) => self.admin(now, caller, admin, outcome),
-            Request::Account(act) => self.account_act(now, caller, act, outcome),
-            Request::Config(ConfigAct::Apply { wanted, dry_run }) => {
-                self.apply_config(now, caller, wanted, *dry_run, outcome)
-            }
-            _ => refuse(RefusalCode::Invalid, "this request changes nothing", ""),
-        }
+        key.and_then(|key| self.answer_to_key(caller, key, found))
     }
 
     fn answer_to_key(&self, caller: &Caller, key: &str, found: &Found) -> Option<Reply> {
@@ -91,59 +94,14 @@ impl Core {
         }))
     }
 
-    fn act(&mut self, now: Now, caller: &Caller, act: &Act, found: &Found, outcome: &mut Outcome) -> Reply {
-        let chosen = match choose(&self.cluster, &self.sights, &found.jobs, &caller.identity, &act.selection)
-        {
-            Ok(chosen) => chosen,
-            Err(refusal) => return Reply::Refused(refusal),
-        };
-        for one in &chosen {
-            let record = &one.job.record;
-            if one.named && !may_change(&caller.identity, record) {
-                let message = format!("job {} belongs to {}", record.id, record.user);
-                return refuse(RefusalCode::NotAllowed, message, "operators may change it");
-            }
-        }
-        let mine = |one: &&Chosen| may_change(&caller.identity, &one.job.record);
-        let chosen: Vec<&Chosen> = chosen.iter().filter(mine).collect();
-        // What one of them can't do is done to none.
-        let allowed = chosen.iter().try_for_each(|one| self.check(caller, act, one, found));
-        let ahead = allowed.and_then(|()| match &act.verb {
-            Verb::First if !act.dry_run => self.first(&chosen, outcome),
-            verb if is_requeue(verb) => self.check_requeue(&chosen).map(|()| BTreeMap::new()),
-            _ => Ok(BTreeMap::new()),
-        });
-        let ahead = match ahead {
-            Ok(ahead) => ahead,
-            Err(refusal) => return Reply::Refused(refusal),
-        };
-        let mut lines = Vec::new();
-        for one in chosen {
-            let id = one.job.id();
-            let mut one = one.clone();
-            // What was done to one may have done something to the next: a cancel to what depends on it.
-            if let Some(job) = self.cluster.jobs.get(&id) {
-                one.job = Arc::clone(job);
-            }
-            let line = match self.act_on(now, caller, act, one, found, outcome) {
-                Ok(line) => line,
-                Err(refusal) => return Reply::Refused(refusal),
-            };
-            if let Some(mut line) = line {
-                if let Some(higher) = ahead.get(&id).filter(|count| **count > 0) {
-                    line.note = format!("{higher} of higher priority stay ahead of it");
-                }
-                lines.push(line);
-            }
-            if matches!(act.verb, Verb::RequeueWith { dependents: true, .. }) && !act.dry_run {
-                lines.extend(self.requeue_dependents(now, caller, id, found, outcome));
-            }
-        }
-        Reply::Acted { lines: shortened(lines) }
-    }
-
     /// What would keep a verb from being done to a job.
-    fn check(&self, caller: &Caller, act: &Act, one: &Chosen, found: &Found) -> Result<(), Refusal> {
+    pub(super) fn check_act(
+        &self,
+        caller: &Caller,
+        act: &Act,
+        one: &Chosen,
+        found: &Found,
+    ) -> Result<(), Refusal> {
         let ended = one.job.ended.is_some();
         match &act.verb {
             // It changes the places of the owner's other jobs, which a job's own commands don't reach.
@@ -166,7 +124,7 @@ impl Core {
         }
     }
 
-    fn act_on(
+    pub(super) fn act_on(
         &mut self,
         now: Now,
         caller: &Caller,
@@ -356,28 +314,7 @@ impl Core {
     }
 }
 
-/// As many lines as fit, and one for all the others.
-fn shortened(mut lines: Vec<ActLine>) -> Vec<ActLine> {
-    let bytes = |line: &ActLine| 16 + line.id.len() + line.old.len() + line.new.len() + line.note.len();
-    let mut sum = 0;
-    let fit = lines.iter().take_while(|line| {
-        sum += bytes(line);
-        sum <= LINES_BYTES_MAX
-    });
-    let rest = lines.split_off(fit.count());
-    if !rest.is_empty() {
-        lines.push(ActLine {
-            id: format!("{} jobs more", rest.len()),
-            old: String::new(),
-            new: String::new(),
-            note: "`jqueue` shows them".to_owned(),
-            tasks: rest.iter().map(|line| line.tasks).sum(),
-        });
-    }
-    lines
-}
-
-fn is_requeue(verb: &Verb) -> bool {
+pub(super) fn is_requeue(verb: &Verb) -> bool {
     matches!(verb, Verb::Requeue | Verb::RequeueWith { .. })
 }
 

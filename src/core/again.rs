@@ -24,17 +24,20 @@ use crate::wire::client::{ActLine, Refusal, RefusalCode};
 pub const REQUEUE_TASKS_MAX: u64 = if cfg!(test) { 50 } else { 100_000 };
 
 impl Core {
+    /// How many of the chosen tasks have ended.
+    pub(super) fn ended_in(one: &Chosen) -> u64 {
+        one.job.tasks.select(Some(&one.set()), State::is_end).count()
+    }
+
     /// Whether so many ended tasks may run again at once.
     ///
     /// # Errors
     /// More than [`REQUEUE_TASKS_MAX`].
-    pub(super) fn check_requeue(&self, chosen: &[&Chosen]) -> Result<(), Refusal> {
-        let ended = |one: &&Chosen| one.job.tasks.select(Some(&one.set()), State::is_end).count();
-        let count: u64 = chosen.iter().map(ended).sum();
+    pub(super) fn check_requeue(count: u64) -> Result<(), Refusal> {
         if count <= REQUEUE_TASKS_MAX {
             return Ok(());
         }
-        let message = format!("{count} tasks are more than the {REQUEUE_TASKS_MAX} that run again at once");
+        let message = format!("more than {REQUEUE_TASKS_MAX} ended tasks would run again at once");
         Err(Refusal::new(
             RefusalCode::Limit,
             message,

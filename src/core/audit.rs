@@ -9,7 +9,7 @@ use super::command::{Caller, Effect, Outcome};
 use crate::model::change::{AUDIT_RUNS_MAX, AuditRecord, Change};
 use crate::model::ids::JobId;
 use crate::model::time::{Now, Seconds, WallTime};
-use crate::wire::client::{AccountAct, Act, ActLine, Admin, ConfigAct, NodeAct, Reply, Request, Verb};
+use crate::wire::client::{AccountAct, Act, Admin, ConfigAct, NodeAct, Request, Verb};
 use crate::wire::codec::encode;
 
 /// What the same caller does again and again within this time is recorded once; the next record counts the others.
@@ -158,15 +158,9 @@ impl Core {
         now: Now,
         caller: &Caller,
         act: &Act,
-        reply: &Reply,
+        jobs: Vec<JobId>,
         outcome: &mut Outcome,
     ) {
-        let Reply::Acted { lines } = reply else { return };
-        let number = |line: &ActLine| {
-            let digits: String = line.id.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().ok().map(JobId)
-        };
-        let jobs: Vec<JobId> = lines.iter().filter(|line| line.tasks > 0).filter_map(number).collect();
         if !jobs.is_empty() {
             let deed = Deed { what: act_words(act), jobs, nodes: Vec::new() };
             self.audit(now, caller, deed, true, outcome);

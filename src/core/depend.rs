@@ -3,6 +3,8 @@
 //! `singleton` means all earlier jobs of a name, and still costs one number a job: whoever asks for it waits for the
 //! newest of them, and when that one has ended, for the newest of those that are left.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,11 +44,41 @@ enum Verdict {
 
 /// The jobs of a submission that come before the one that is looked at.
 #[derive(Debug, Default)]
-pub(super) struct Batch<'a> {
+pub(super) struct Batch {
     /// In order of their numbers.
     pub(super) records: Vec<Arc<JobRecord>>,
     /// The last of each name.
-    named: BTreeMap<&'a str, JobId>,
+    named: BTreeMap<Name, JobId>,
+}
+
+/// The name in a job's description, without a copy of it.
+#[derive(Debug)]
+struct Name(Arc<JobSpec>);
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Name) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Name) -> Ordering {
+        self.0.name.cmp(&other.0.name)
+    }
 }
 
 impl Core {
@@ -335,9 +367,9 @@ impl Core {
     }
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn push(&mut self, spec: &'a JobSpec, record: JobRecord) {
-        self.named.insert(&spec.name, record.id);
+impl Batch {
+    pub(super) fn push(&mut self, record: JobRecord) {
+        self.named.insert(Name(record.spec.clone()), record.id);
         self.records.push(Arc::new(record));
     }
 

@@ -18,6 +18,10 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
     let (mut pending, mut live) = (0u64, 0u64);
     for (id, job) in &cluster.jobs {
         check_job(*id, job)?;
+        let unsettled = cluster.unsettled.is_some_and(|(first, behind)| (first..behind).contains(id));
+        if unsettled && !(job.live.is_empty() && job.slots.is_empty()) {
+            return Err(format!("job {id} has started, and its submission is not accepted"));
+        }
         for (node, slots) in &job.slots {
             let entry = held.entry(*node).or_default();
             entry.0 = entry.0.plus(&slots.charge.times(slots.count));

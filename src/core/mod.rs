@@ -6,6 +6,7 @@ pub mod abandoned;
 mod account_act;
 pub mod accounting;
 pub mod act;
+pub mod acting;
 pub mod admin;
 pub mod again;
 pub mod audit;
@@ -24,6 +25,7 @@ mod indexes;
 pub mod info;
 pub mod invariants;
 pub mod job;
+pub mod lanes;
 mod limits;
 mod lost;
 pub mod node_act;
@@ -42,6 +44,7 @@ pub mod set;
 pub mod share;
 pub mod sight;
 pub mod state;
+pub mod submission;
 pub mod submit;
 pub mod tasks;
 pub mod tie;
@@ -50,6 +53,7 @@ pub mod touched;
 mod view;
 pub mod why;
 pub mod within;
+pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -105,6 +109,8 @@ pub struct Core {
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
+    /// Numbers before this one are set aside for a submission that is being looked at.
+    set_aside: Option<JobId>,
     /// Of the command at hand: the jobs that have to end before those that wait for some others may start.
     reach: std::cell::RefCell<Option<(Vec<JobId>, BTreeSet<JobId>)>>,
     /// When drains come to their deadlines.
@@ -142,6 +148,7 @@ impl Core {
             told: priority::Told::default(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
+            set_aside: None,
             reach: std::cell::RefCell::default(),
             drains: BTreeSet::new(),
             position,
@@ -170,53 +177,63 @@ impl Core {
     /// Takes one command. Everything in the outcome's effects and its reply may leave only once the log is durable
     /// up to the group that its changes go into (`position`).
     pub fn apply(&mut self, now: Now, position: Position, command: Command) -> Outcome {
+        let (reply, outcome) = self.during(now, position, |core, outcome| core.take(now, command, outcome));
+        Outcome { reply, ..outcome }
+    }
+
+    /// Does something that changes the state, with what comes before and after each such thing.
+    fn during<T>(
+        &mut self,
+        now: Now,
+        position: Position,
+        what: impl FnOnce(&mut Core, &mut Outcome) -> T,
+    ) -> (T, Outcome) {
         (self.position, self.now) = (position, now);
         self.reach.take();
         let mut outcome = Outcome::default();
-        match command {
-            Command::Client { caller, request, found } => {
-                let reply = self.client(now, &caller, &request, &found, &mut outcome);
-                if let Reply::Refused(refusal) = &reply
-                    && refusal.code == RefusalCode::NotAllowed
-                {
-                    let asked = audit::asked(&request);
-                    let deed = audit::Deed::of(format!("{asked} (refused: {})", refusal.message));
-                    self.audit_seldom(now, &caller, deed, false, &mut outcome);
-                }
-                outcome.reply = Some(reply);
-            }
-            Command::Office { incarnation, epoch } => {
-                let change = Change::Office { incarnation, epoch, at: now.wall };
-                self.commit(change, &mut outcome);
-                self.begin_leases(&mut outcome);
-                self.expect_tied(now);
-            }
-            Command::Hello { name, hello } => self.on_hello(now, &name, hello, &mut outcome),
-            Command::Report { node, session, report } => {
-                self.on_report(now, node, session, report, &mut outcome)
-            }
-            Command::Beat { node, session, beat } => self.on_beat(now, node, session, &beat, &mut outcome),
-            Command::NodeRefused { node, session, refused } => {
-                self.on_refused(now, node, session, &refused, &mut outcome);
-            }
-            Command::NodeGone { node, session } => self.on_gone(now, node, session),
-            Command::Plan(plan) => self.on_plan(now, &plan, &mut outcome),
-            Command::Join(joining) => outcome.reply = Some(self.on_join(now, &joining, &mut outcome)),
-            Command::Noted { caller, deed, allowed } => {
-                self.audit_seldom(now, &caller, deed, allowed, &mut outcome);
-            }
-            Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, &mut outcome),
-            Command::Issued(record) => self.on_issued(now, record, &mut outcome),
-            Command::Change(change) => self.commit(*change, &mut outcome),
-            Command::Fenced { node, dead } => self.on_fenced(now, node, dead, &mut outcome),
-            Command::Tick => self.on_tick(now, &mut outcome),
-        }
+        let told = what(self, &mut outcome);
         if self.cluster.accounting.is_stale() {
             self.cluster.recount();
             self.begin_use(&mut outcome);
         }
         self.note_touched(&mut outcome);
-        outcome
+        (told, outcome)
+    }
+
+    fn take(&mut self, now: Now, command: Command, outcome: &mut Outcome) -> Option<Reply> {
+        match command {
+            Command::Client { caller, request, found } => {
+                let (asked, again) = (audit::asked(&request), caller.clone());
+                let reply = self.client(now, caller, *request, *found, outcome);
+                self.audit_refusal(now, &again, &asked, &reply, outcome);
+                return Some(reply);
+            }
+            Command::Office { incarnation, epoch } => {
+                let change = Change::Office { incarnation, epoch, at: now.wall };
+                self.commit(change, outcome);
+                self.take_back_unsettled(now, outcome);
+                self.begin_leases(outcome);
+                self.expect_tied(now);
+            }
+            Command::Hello { name, hello } => self.on_hello(now, &name, hello, outcome),
+            Command::Report { node, session, report } => self.on_report(now, node, session, report, outcome),
+            Command::Beat { node, session, beat } => self.on_beat(now, node, session, &beat, outcome),
+            Command::NodeRefused { node, session, refused } => {
+                self.on_refused(now, node, session, &refused, outcome);
+            }
+            Command::NodeGone { node, session } => self.on_gone(now, node, session),
+            Command::Plan(plan) => self.on_plan(now, &plan, outcome),
+            Command::Join(joining) => return Some(self.on_join(now, &joining, outcome)),
+            Command::Noted { caller, deed, allowed } => {
+                self.audit_seldom(now, &caller, deed, allowed, outcome);
+            }
+            Command::Tie { caller, jobs, held } => self.on_tie(now, &caller, &jobs, held, outcome),
+            Command::Issued(record) => self.on_issued(now, record, outcome),
+            Command::Change(change) => self.commit(*change, outcome),
+            Command::Fenced { node, dead } => self.on_fenced(now, node, dead, outcome),
+            Command::Tick => self.on_tick(now, outcome),
+        }
+        None
     }
 
     /// Tells everybody who asks for it later what the command has touched.

@@ -23,6 +23,24 @@ const START_ALLOWANCE: Seconds = Seconds(60);
 impl Core {
     /// What has changed for the scheduler since the last call.
     pub fn take_notes(&mut self) -> Vec<Note> {
+        self.take_some_notes(usize::MAX)
+    }
+
+    /// Whether there is more that the scheduler may hear.
+    pub fn has_notes(&self) -> bool {
+        let untold = &self.untold;
+        let standing = self.standing_due().is_some_and(|due| due <= self.now.wall);
+        let others = standing || untold.places || !untold.nodes.is_empty() || !untold.slots.is_empty();
+        others || untold.jobs.iter().any(|id| !self.is_unsettled(*id))
+    }
+
+    /// Whether a job belongs to a submission that is not accepted yet.
+    fn is_unsettled(&self, id: JobId) -> bool {
+        self.cluster.unsettled.is_some_and(|(first, behind)| (first..behind).contains(&id))
+    }
+
+    /// The same about at most so many jobs.
+    pub fn take_some_notes(&mut self, most: usize) -> Vec<Note> {
         let mut untold = std::mem::take(&mut self.untold);
         let mut notes = Vec::new();
         self.renew_standing(untold.places, &mut notes);
@@ -32,6 +50,17 @@ impl Core {
             untold.nodes.extend(self.cluster.nodes.keys().copied());
             untold.jobs.extend(self.cluster.jobs.keys().copied());
         }
+        if let Some((first, behind)) = self.cluster.unsettled {
+            let mut later = untold.jobs.split_off(&first);
+            untold.jobs.append(&mut later.split_off(&behind));
+            self.untold.jobs = later;
+        }
+        if let Some(next) = untold.jobs.iter().nth(most).copied() {
+            self.untold.jobs.append(&mut untold.jobs.split_off(&next));
+        }
+        // What a job holds is told with it.
+        let (later, slots) = untold.slots.into_iter().partition(|(job, _)| self.untold.jobs.contains(job));
+        (self.untold.slots, untold.slots) = (later, slots);
         for id in &untold.nodes {
             match self.cluster.nodes.get(id).and_then(|node| node.record.only_uid) {
                 Some(uid) => self.restricted.insert(*id, uid),

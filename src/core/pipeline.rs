@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Core;
 use super::command::{Command, Effect, Outcome};
+use super::lanes::{Lanes, Waiting};
 use super::state::{Outdated, Touched, View};
+use super::work::{Lane, may_be_long};
 use crate::commit::{Closed, Committer, parts};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
@@ -14,6 +16,7 @@ use crate::model::ids::{JobId, Position};
 use crate::model::record::JobRecord;
 use crate::model::time::{BootTime, Now, Seconds, WallTime};
 use crate::sched::Note;
+use crate::wire::client::Request;
 use crate::wire::node::ToNode;
 
 /// Memory keeps ended jobs so long after the tables have them: a request that looked into the tables before must
@@ -58,7 +61,12 @@ pub struct Pipeline<W> {
     lingering: VecDeque<(BootTime, Outdated, Option<WallTime>)>,
     /// When the core heard last that time passes.
     ticked: Option<BootTime>,
+    /// What is taken on in steps.
+    lanes: Lanes<W>,
 }
+
+/// Work goes on only while less than this waits for the disk, in bytes: whoever comes meanwhile is not to wait for more.
+pub const WORK_BYTES_IN_FLIGHT_MAX: usize = 1 << 20;
 
 impl<W: Default> Pipeline<W> {
     /// Begins with a recovered core, behind the log's end.
@@ -71,6 +79,7 @@ impl<W: Default> Pipeline<W> {
             looked: false,
             lingering: VecDeque::new(),
             ticked: None,
+            lanes: Lanes::default(),
         }
     }
 
@@ -84,9 +93,14 @@ impl<W: Default> Pipeline<W> {
         self.committer.accepts()
     }
 
-    /// Whether nothing is open, in flight or held.
+    /// Whether nothing is under way, open, in flight or held.
     pub fn is_idle(&self) -> bool {
-        self.committer.is_idle()
+        self.lanes.is_empty() && self.committer.is_idle()
+    }
+
+    /// Whether [`Pipeline::go_on`] has something to do, and may do it now.
+    pub fn may_go_on(&self) -> bool {
+        !self.lanes.is_empty() && self.committer.undurable_bytes() < WORK_BYTES_IN_FLIGHT_MAX
     }
 
     /// Whether a group could be closed: there is something in it, and the log may take one more.
@@ -99,17 +113,40 @@ impl<W: Default> Pipeline<W> {
         self.committer.durable()
     }
 
-    /// Gives the core a command. What comes of it is held until it may be told. The core is told first that time has
-    /// passed, when that is due: a driver that always has something to do would never say so.
+    /// Gives the core a command. What comes of it is held until it may be told. A request that may be about many jobs is
+    /// taken on in steps ([`Pipeline::go_on`]), and what the same user asks for behind it waits for that.
     pub fn apply(&mut self, now: Now, command: Command, waiter: W) {
-        let long_ago = self.ticked.is_none_or(|at| at.0.saturating_add(TICK_MICROS) <= now.boot.0);
-        let due = long_ago || self.core.next_timer().is_some_and(|at| at <= now.wall);
+        if let Command::Client { caller, request, .. } = &command {
+            let lane = Lane::of(caller);
+            let submits = matches!(**request, Request::Submit(_));
+            if self.lanes.has(&lane) || may_be_long(request) || submits && self.core.submissions_wait() {
+                self.lanes.push(lane, Waiting { what: command, waiter, since: now.boot });
+                return;
+            }
+        }
+        self.apply_now(now, command, waiter);
+    }
+
+    /// The core is told first that time has passed, when that is due: a driver that always has something to do would never
+    /// say so.
+    fn apply_now(&mut self, now: Now, command: Command, waiter: W) {
         if matches!(command, Command::Tick) {
             self.ticked = Some(now.boot);
-        } else if due {
-            self.apply(now, Command::Tick, W::default());
+        } else {
+            self.tick_if_due(now);
         }
-        let mut outcome = self.core.apply(now, self.committer.position(), command);
+        let outcome = self.core.apply(now, self.committer.position(), command);
+        self.stage(outcome, waiter);
+    }
+
+    fn tick_if_due(&mut self, now: Now) {
+        let long_ago = self.ticked.is_none_or(|at| at.0.saturating_add(TICK_MICROS) <= now.boot.0);
+        if long_ago || self.core.next_timer().is_some_and(|at| at <= now.wall) {
+            self.apply_now(now, Command::Tick, W::default());
+        }
+    }
+
+    fn stage(&mut self, mut outcome: Outcome, waiter: W) {
         self.jobs.append(&mut outcome.jobs);
         let changes = std::mem::take(&mut outcome.changes);
         let bytes = changes.iter().map(rough_bytes).sum();
@@ -118,9 +155,57 @@ impl<W: Default> Pipeline<W> {
         self.committer.stage(changes, bytes, Held { waiter, outcome });
     }
 
+    /// Takes on what is done in steps, by one step of whoever's turn it is.
+    pub fn go_on(&mut self, now: Now) {
+        self.tick_if_due(now);
+        let Some((lane, mut one)) = self.lanes.take_turn() else { return };
+        let position = self.committer.position();
+        match (one.work.take(), one.behind.pop_front()) {
+            (Some(mut work), next) => {
+                let outcome = self.core.step(now, position, &mut work.what);
+                if outcome.reply.is_some() {
+                    self.stage(outcome, work.waiter);
+                } else {
+                    self.stage(outcome, W::default());
+                    one.work = Some(work);
+                }
+                next.into_iter().for_each(|next| one.behind.push_front(next));
+            }
+            (None, Some(next)) if self.waits(&next.what) => one.behind.push_front(next),
+            (None, Some(Waiting { what: Command::Client { caller, request, found }, waiter, since }))
+                if may_be_long(&request) =>
+            {
+                match self.core.begin(now, position, caller, *request, *found) {
+                    Ok(what) => one.work = Some(Waiting { what, waiter, since }),
+                    Err(outcome) => self.stage(*outcome, waiter),
+                }
+            }
+            (None, Some(next)) => self.apply_now(now, next.what, next.waiter),
+            (None, None) => {}
+        }
+        self.lanes.put_back(lane, one);
+    }
+
+    /// Whether a command waits for somebody else's submission.
+    fn waits(&self, command: &Command) -> bool {
+        let Command::Client { request, .. } = command else { return false };
+        let submits = matches!(**request, Request::Submit(_));
+        submits && (may_be_long(request) && self.lanes.is_submitting() || self.core.submissions_wait())
+    }
+
     /// What the scheduler has not heard yet.
     pub fn take_notes(&mut self) -> Vec<Note> {
         self.core.take_notes()
+    }
+
+    /// The same about at most so many jobs.
+    pub fn take_some_notes(&mut self, most: usize) -> Vec<Note> {
+        self.core.take_some_notes(most)
+    }
+
+    /// Whether there is something that the scheduler has not heard yet.
+    pub fn has_notes(&self) -> bool {
+        self.core.has_notes()
     }
 
     /// Closes the open group, if there is something in it and the log may take one more: it is to be appended.
@@ -183,6 +268,8 @@ impl<W: Default> Pipeline<W> {
 
     /// Lets go of what has lingered long enough. Jobs wait behind keys in the queue, which only keeps them longer.
     pub fn forget(&mut self, now: BootTime) {
+        // Who waits for its turn was looked up when it came, and must find in memory what was there then.
+        let now = self.lanes.oldest().map_or(now, |oldest| oldest.min(now));
         while self.lingering.front().is_some_and(|(until, ..)| *until <= now) {
             let Some((_, one, ended)) = self.lingering.pop_front() else { return };
             // A job that was wanted again and has ended anew is in the tables with its first end, perhaps, and waits for

@@ -85,6 +85,8 @@ pub struct Cluster {
     pub abandoned: OrdMap<AbandonedKey, Live>,
     /// How long fenced attempts run on without contact, unless their job says otherwise.
     pub lease: Seconds,
+    /// The numbers of jobs of a submission that is not accepted yet as a whole: first, and behind the last.
+    pub unsettled: Option<(JobId, JobId)>,
     /// How the state came out of a backup, if it did.
     pub restored: Option<Restored>,
     /// How many tasks wait, and how many are on nodes, in all.
@@ -223,6 +225,7 @@ impl Cluster {
             }
             Change::Restored(restored) => self.restored = Some(*restored),
             Change::Lease(lease) => self.lease = *lease,
+            Change::Unsettled(range) => self.unsettled = *range,
             Change::Content { owner, hash, .. } => {
                 self.contents.insert((*owner, *hash));
             }

@@ -3,20 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Core;
 use super::accounting::Accounting;
 use super::authorise::{Right, allowed};
-use super::belong::{Counted, belong, time_within};
+use super::belong::time_within;
 use super::command::{Caller, Found, Outcome};
-use super::depend::Batch;
-use super::job::Job;
 use super::limits::size_within;
 use super::resolve::{Resolved, asks_the_same, resolve};
-use super::{Core, refuse};
 use crate::model::bug::{self, Bug};
 use crate::model::change::Change;
 use crate::model::identity::NAME_BYTES_MAX;
 use crate::model::ids::{ContentHash, JobId, Uid};
-use crate::model::record::{Hold, JobRecord, KeyRecord, Memory, Wait};
+use crate::model::record::{JobRecord, KeyRecord, Memory};
 use crate::model::spec::{
     ARGUMENTS_BYTES_MAX, COMMENT_BYTES_MAX, DEPENDENCIES_MAX, JOB_NAME_BYTES_MAX, JobSpec, LostPolicy,
     MemoryRequest, Output, PATH_BYTES_MAX, SPEC_BYTES_MAX, WorkDir,
@@ -38,105 +36,23 @@ pub const TASKS_PER_USER_MAX: u64 = if cfg!(test) { 5_000 } else { 100_000_000 }
 const NAMES_TOLD_MAX: usize = 5;
 
 impl Core {
-    pub(super) fn submit(
-        &mut self,
-        now: Now,
-        caller: &Caller,
-        submit: &Submit,
-        found: &Found,
-        outcome: &mut Outcome,
-    ) -> Reply {
-        let Some(uid) = caller.identity.uid else {
-            return refuse(RefusalCode::NotAllowed, "this certificate names no user", "");
-        };
-        if uid.0 == 0 && !self.settings.allow_root {
-            return refuse(
-                RefusalCode::NotAllowed,
-                "jobs of uid 0 are not run here",
-                "submit as an ordinary user, or set allow_root = true in jctld.toml",
-            );
-        }
-        if let Err(refusal) = self.check_submission(uid, submit) {
-            return Reply::Refused(refusal);
-        }
-        let (mut batch, mut new_waits) = (Batch::default(), 0);
-        let mut next = self.cluster.next_job;
-        let mut numbers: Vec<JobId> = Vec::with_capacity(submit.specs.len());
-        let mut warnings = Vec::new();
-        let names = Names {
-            uid,
-            user: caller.identity.name.as_str().into(),
-            key: submit.key.as_str().into(),
-            ancestors: self.ancestors(caller),
-        };
-        let sent: BTreeSet<ContentHash> = submit.contents.iter().map(|content| content.hash).collect();
-        let mut before: Option<(Arc<JobSpec>, Resolved)> = None;
-        let mut named: Option<(&Arc<JobSpec>, Arc<JobSpec>)> = None;
-        let mut counted = Counted::default();
-        for asked in &submit.specs {
-            // What was said once for many jobs stays one.
-            let known = named.filter(|(before, _)| Arc::ptr_eq(before, asked)).map(|(_, spec)| Ok(spec));
-            let accounting = &self.cluster.accounting;
-            let spec = match known.unwrap_or_else(|| belong(accounting, &names.user, asked)) {
-                Ok(spec) => spec,
-                Err(refusal) => return Reply::Refused(refusal),
-            };
-            named = Some((asked, spec.clone()));
-            let resolved = self.resolve_next(before, &spec, caller, &sent, found, uid);
-            let tasks = u64::from(spec.task_count());
-            let resolved =
-                resolved.and_then(|resolved| counted.add(accounting, &spec, uid, tasks).map(|()| resolved));
-            let resolved = match resolved {
-                Ok(resolved) => resolved,
-                Err(refusal) => return Reply::Refused(refusal),
-            };
-            before = Some((spec.clone(), resolved.clone()));
-            let spec = &spec;
-            let waits = match self.resolve_dependencies(caller, spec, next, &batch, found) {
-                Ok(waits) => waits,
-                Err(refusal) => return Reply::Refused(refusal),
-            };
-            numbers.push(next);
-            let own = u64::from(spec.array.is_some()) * u64::from(spec.task_count());
-            new_waits += waits.len();
-            if let Err(refusal) = self.check_waits(uid, new_waits) {
-                return Reply::Refused(refusal);
-            }
-            batch.push(asked, new_record(next, &names, spec, resolved, waits, now));
-            next = JobId(next.0 + 1 + own);
-        }
-        let records = batch.records;
-        note_unmanaged_names(&self.cluster.accounting, &records, &mut warnings);
-        note_budgets(&self.cluster.accounting, &records, &mut warnings);
-        let receipt = records.first().map(|record| self.receipt(record)).unwrap_or_default();
-        let reply = Reply::Submitted { jobs: numbers, receipt, warnings };
-        if submit.test_only {
-            let first = records.into_iter().next().map(Job::new);
-            outcome.demand = first.and_then(|job| self.demand(&job)).map(Box::new);
-            return reply;
-        }
-        self.commit_submission(now, uid, submit, found, records, next, outcome);
-        self.remember_key(now, caller, &submit.key, found, &reply, outcome);
-        reply
-    }
-
     /// Checks and resolves a job; what it has in common with the one before it is not worked out again.
-    fn resolve_next(
+    pub(super) fn resolve_next(
         &self,
-        before: Option<(Arc<JobSpec>, Resolved)>,
+        before: Option<&(Arc<JobSpec>, Resolved)>,
         spec: &Arc<JobSpec>,
         caller: &Caller,
         sent: &BTreeSet<ContentHash>,
         found: &Found,
         uid: Uid,
     ) -> Result<Resolved, Refusal> {
-        let same = before.as_ref().is_some_and(|(before, _)| Arc::ptr_eq(before, spec));
+        let same = before.is_some_and(|(before, _)| Arc::ptr_eq(before, spec));
         if !same {
             check_spec(spec, caller, sent, found, &self.cluster.contents, uid)?;
             self.check_lease(spec)?;
         }
         match before {
-            Some((before, resolved)) if same || asks_the_same(&before, spec) => Ok(resolved),
+            Some((before, resolved)) if same || asks_the_same(before, spec) => Ok(resolved.clone()),
             _ => {
                 let resolved = resolve(&self.cluster, uid, spec)?;
                 let limit = time_within(&self.cluster.accounting, spec, resolved.limit)?;
@@ -159,7 +75,7 @@ impl Core {
         }
     }
 
-    fn check_submission(&self, uid: Uid, submit: &Submit) -> Result<(), Refusal> {
+    pub(super) fn check_submission(&self, uid: Uid, submit: &Submit) -> Result<(), Refusal> {
         let limit = |message: String, hint: &str| Err(Refusal::new(RefusalCode::Limit, message, hint));
         if submit.specs.is_empty() {
             return Err(Refusal::new(RefusalCode::Invalid, "there is no job in the submission", ""));
@@ -192,41 +108,6 @@ impl Core {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn commit_submission(
-        &mut self,
-        now: Now,
-        uid: Uid,
-        submit: &Submit,
-        found: &Found,
-        records: Vec<Arc<JobRecord>>,
-        next: JobId,
-        outcome: &mut Outcome,
-    ) {
-        for content in &submit.contents {
-            let known = found.contents.contains(&content.hash)
-                || self.cluster.contents.contains(&(uid, content.hash));
-            if !known {
-                let small = content.bytes.len() <= CONTENT_LOG_BYTES_MAX;
-                let bytes = small.then(|| content.bytes.clone());
-                self.commit(Change::Content { owner: uid, hash: content.hash, bytes }, outcome);
-            }
-        }
-        outcome.changes.reserve(records.len() + 2);
-        self.commit(Change::NextJob(next), outcome);
-        for record in records {
-            let id = record.id;
-            self.commit(Change::Job(record), outcome);
-            self.set_timers(id);
-            self.tie(now, id);
-            self.evaluate_dependencies(now, id, found, outcome);
-            if let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.record.waits_by_task()) {
-                let all = crate::model::task_set::TaskSet::first(job.tasks.count());
-                self.correlate(now, id, &all, found, outcome);
-            }
-        }
-    }
-
     pub(super) fn remember_key(
         &mut self,
         now: Now,
@@ -243,7 +124,7 @@ impl Core {
         self.commit(Change::Key(Box::new(record)), outcome);
     }
 
-    fn receipt(&self, record: &JobRecord) -> Receipt {
+    pub(super) fn receipt(&self, record: &JobRecord) -> Receipt {
         let output = match &record.spec.files.output {
             Output::Nothing => "none".to_owned(),
             Output::Pattern(pattern) => pattern.clone(),
@@ -306,45 +187,8 @@ pub fn key_owner(caller: &Caller) -> String {
     }
 }
 
-/// What all jobs of a submission have in common.
-struct Names {
-    uid: Uid,
-    user: Arc<str>,
-    key: Arc<str>,
-    ancestors: Vec<JobId>,
-}
-
-fn new_record(
-    id: JobId,
-    names: &Names,
-    spec: &Arc<JobSpec>,
-    resolved: Resolved,
-    waits_for: Vec<Wait>,
-    now: Now,
-) -> JobRecord {
-    JobRecord {
-        id,
-        uid: names.uid,
-        user: names.user.clone(),
-        spec: spec.clone(),
-        submit_time: now.wall,
-        partitions: resolved.partitions,
-        limit: resolved.limit,
-        memory: resolved.memory,
-        cpus: resolved.cpus,
-        hold: if spec.hold { Hold::User } else { Hold::No },
-        waits_for,
-        never: String::new(),
-        place: id.0,
-        version: 1,
-        key: names.key.clone(),
-        ancestors: names.ancestors.clone(),
-        since: now.wall,
-    }
-}
-
 /// Whoever has little left of a budget is told so before it is spent.
-fn note_budgets(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
+pub(super) fn note_budgets(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
     let accounts: BTreeSet<&str> = records.iter().map(|record| record.spec.account.as_str()).collect();
     let spent = accounts.into_iter().flat_map(|account| accounting.budgets(account));
     let mut told = BTreeSet::new();
@@ -357,7 +201,11 @@ fn note_budgets(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &
     }
 }
 
-fn note_unmanaged_names(accounting: &Accounting, records: &[Arc<JobRecord>], warnings: &mut Vec<String>) {
+pub(super) fn note_unmanaged_names(
+    accounting: &Accounting,
+    records: &[Arc<JobRecord>],
+    warnings: &mut Vec<String>,
+) {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let managed = [!accounting.accounts.is_empty(), !accounting.qos.is_empty()];
     let what = match managed {

@@ -58,12 +58,14 @@ pub enum Bug {
     OfficeForgetsLeases,
     /// What a crash has left of a group of several parts is believed.
     HalfGroup,
+    /// What a crash has left of a submission that nobody was told of stays.
+    HalfSubmission,
 }
 
 impl Bug {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 28] = [
         Bug::SkipSync,
         Bug::TellEarly,
         Bug::AnswerEarly,
@@ -91,6 +93,7 @@ impl Bug {
         Bug::FreezeForgotten,
         Bug::OfficeForgetsLeases,
         Bug::HalfGroup,
+        Bug::HalfSubmission,
     ];
 }
 

@@ -187,6 +187,9 @@ pub enum Change {
         /// Cpus times milliseconds, in all.
         cpu_ms: u64,
     },
+    /// The jobs of these numbers, from the first to before the second, belong to a submission that is not accepted yet as
+    /// a whole; `None`: there is none such.
+    Unsettled(Option<(JobId, JobId)>),
     /// How priorities are worked out.
     Priority(Box<PriorityRecord>),
     /// What a user has used in an account, for fair share.

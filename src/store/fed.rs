@@ -36,6 +36,11 @@ impl<T: Tables> Fed<T> {
         self.now = now;
     }
 
+    /// The tables themselves.
+    pub fn inner(&self) -> &T {
+        &self.tables
+    }
+
     /// The exports.
     pub fn exports(&self) -> &Exports {
         &self.exports

@@ -78,6 +78,8 @@ const RESTORED: &[u8] = b"restored";
 const LEASE: &[u8] = b"lease";
 /// Where [`Table::META`] says how priorities are worked out.
 const PRIORITY: &[u8] = b"priority";
+/// The key of the numbers of a submission that is not accepted yet.
+const UNSETTLED: &[u8] = b"unsettled";
 
 /// Index: when, to the audit's records.
 pub const AUDIT_BY_TIME: Table = Table(150);
@@ -295,6 +297,11 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
             put(ABANDONED, key, live.as_ref().map(encode).transpose()?);
         }
         Change::Lease(lease) => put(Table::META, LEASE.to_vec(), Some(lease.0.to_be_bytes().to_vec())),
+        Change::Unsettled(range) => put(
+            Table::META,
+            UNSETTLED.to_vec(),
+            range.map(|(first, behind)| [first.0.to_be_bytes(), behind.0.to_be_bytes()].concat()),
+        ),
         Change::Restored(restored) => put(Table::META, RESTORED.to_vec(), Some(encode(restored)?)),
         Change::NodeRemoved(id) => put(Table::NODE, id.0.to_be_bytes().to_vec(), None),
         Change::Partition(record) => {
@@ -384,6 +391,12 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
             absorb(Change::Abandoned { task, attempt, node, live: Some(decode(value)?) });
         }
         Table::META if key == PRIORITY => absorb(Change::Priority(Box::new(decode(value)?))),
+        Table::META if key == UNSETTLED => {
+            let ends: [u8; 16] = value.try_into().map_err(|_| misplaced("the numbers of a submission"))?;
+            let both = u128::from_be_bytes(ends);
+            let (first, behind) = ((both >> 64) as u64, both as u64);
+            absorb(Change::Unsettled(Some((JobId(first), JobId(behind)))));
+        }
         Table::META if key == RESTORED => absorb(Change::Restored(decode(value)?)),
         Table::META if key == AUDIT_HEAD => cluster.audit = decode(value)?,
         Table::META => {

@@ -65,6 +65,7 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, DiskError> {
             },
         }
     }
+    report.check_reach();
     for hash in content::list(disk)? {
         match content::get(disk, hash) {
             Ok(_) => report.content_sound += 1,
@@ -83,6 +84,20 @@ fn fatal(fault: RowsFault) -> DiskError {
 }
 
 impl Report {
+    /// Each export must reach the journal: it was trimmed behind the older of them.
+    fn check_reach(&mut self) {
+        let Some(Ok(survey)) = &self.journal else { return };
+        let (start, end) = (survey.start(), survey.end().last);
+        for Manifest { number, position, .. } in &self.exports {
+            if position.0 + 1 < start.0 || (*position > end && survey.damages.is_empty()) {
+                self.exports_damaged.push(format!(
+                    "export {number} is at group {position}, and the journal has groups {start} to {end}: what lies \
+                     between is gone; run `jctld export`, which makes one that fits"
+                ));
+            }
+        }
+    }
+
     /// Whether nothing at all is wrong.
     pub fn is_sound(&self) -> bool {
         let exports = self.exports_damaged.is_empty() && (self.journal.is_some() || !self.exports.is_empty());

@@ -15,6 +15,7 @@
 #![allow(dead_code, reason = "every test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
+pub mod daemons;
 mod processes;
 pub mod relay;
 

@@ -1,4 +1,4 @@
-//! What developers of jsched run: `cargo xtask demo | man | bench | sim | ci`.
+//! What developers of jsched run: `cargo xtask demo | man | bench | sim | powercut | ci`.
 
 mod bench;
 mod ci;
@@ -7,6 +7,7 @@ mod dev;
 mod documents;
 mod failure;
 mod interrupt;
+mod powercut;
 mod program;
 mod sim;
 mod workspace;
@@ -24,6 +25,8 @@ usage: cargo xtask COMMAND
   bench            measure what the design gives a budget for, on a private cluster
   sim --seeds A..B [--release]
                    run the fault simulator on those seeds and print how often what happened; see docs/simulator.md
+  powercut --cuts N [--seed S]
+                   cut the power of a real controller's disk so often, under load, and look for what was acknowledged
   ci               everything that must hold before a change goes in
 ";
 
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(),
         ["sim", "--seeds", seeds] => sim::run(seeds, false),
         ["sim", "--seeds", seeds, "--release"] => sim::run(seeds, true),
+        ["powercut", "--cuts", cuts] => powercut::run(cuts, None),
+        ["powercut", "--cuts", cuts, "--seed", seed] => powercut::run(cuts, Some(seed)),
         ["ci"] => ci::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

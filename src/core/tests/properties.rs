@@ -348,7 +348,7 @@ fn an_answer_has_room_for_so_much() {
         (last.id.clone(), last.tasks),
         (format!("{} jobs more", 101 - lines.len()), 101 - lines.len() as u64)
     );
-    assert!(crate::wire::codec::encode(&reply).unwrap().len() <= crate::core::act::LINES_BYTES_MAX + 200);
+    assert!(crate::wire::codec::encode(&reply).unwrap().len() <= crate::core::acting::LINES_BYTES_MAX + 200);
     assert!(world.core.cluster().jobs.values().all(|job| job.ended.is_some()));
 }
 

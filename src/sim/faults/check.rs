@@ -118,6 +118,7 @@ impl World {
             if up.writer.tables().position() == Position(0) {
                 wrong.push("the tables are empty".to_owned());
             }
+            wrong.extend(self.facts.started_twice());
             for (key, end) in &self.facts.ends {
                 let view = up.pipeline.core().view(Position(0), crate::model::time::WallTime(0));
                 let kept = history::attempts(up.writer.tables(), &view, key.0).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Clients: users who submit, cancel, requeue and hold, repeat what was not answered under the same key, and remember
 //! what they were told.
 
+use std::sync::Arc;
+
 use super::controller::Waiter;
 use super::dice::Dice;
 use super::links::Message;
@@ -17,7 +19,9 @@ use crate::model::record::{Hold, NodeAdmin, NodeRecord, PartitionRecord};
 use crate::model::spec::{Dependency, DependencyKind, JobSpec, LostPolicy, Parent};
 use crate::model::state::State;
 use crate::model::time::Seconds;
-use crate::wire::client::{Act, NodeAct, RefusalCode, Reply, Request, Selection, Selector, Submit, Verb};
+use crate::wire::client::{
+    Act, Filter, NodeAct, RefusalCode, Reply, Request, Selection, Selector, Submit, Verb,
+};
 use crate::wire::node::Content;
 
 /// A job that runs until somebody ends it.
@@ -180,7 +184,8 @@ impl World {
         }
         match (self.dice.below(100), job) {
             (0..=49, _) | (_, None) => self.submit(at),
-            (50..=64, Some(job)) => self.act(at, Verb::Cancel { reason: String::new() }, job),
+            (50..=52, _) => self.act_on_all(at),
+            (53..=64, Some(job)) => self.act(at, Verb::Cancel { reason: String::new() }, job),
             (65..=75, Some(job)) => self.act(at, Verb::Requeue, job),
             (76..=83, Some(job)) => self.act(at, Verb::Hold, job),
             (84..=87, Some(job)) => self.act(at, Verb::Release, job),
@@ -199,8 +204,39 @@ impl World {
         let spec = self.some_job(at);
         let key = self.clients[at].next_key();
         let contents = vec![Content { hash: ContentHash::of(b"x"), bytes: b"x".to_vec() }];
-        let request = Request::Submit(Submit { key, specs: vec![spec.into()], contents, test_only: false });
+        let specs = self.like_it(spec);
+        let request = Request::Submit(Submit { key, specs, contents, test_only: false });
         self.ask(at, request, None);
+    }
+
+    /// Now and then several jobs at once, which are taken on in steps.
+    fn like_it(&mut self, spec: JobSpec) -> Vec<Arc<JobSpec>> {
+        let ends = spec.arguments.first().is_some_and(|micros| *micros != FOR_EVER.to_string());
+        let mut specs = vec![Arc::new(spec)];
+        if !ends || !self.dice.chance(1_200) {
+            return specs;
+        }
+        let count = self.dice.between(4, 10) as u32;
+        for place in 0..count {
+            let mut next = (*specs[0]).clone();
+            next.dependencies.conditions.clear();
+            if self.dice.chance(3_000) {
+                let parent = Parent::Batch(place);
+                let condition = Dependency { kind: DependencyKind::AfterAny, parent, delay: Seconds(0) };
+                next.dependencies.conditions.push(condition);
+            }
+            specs.push(next.into());
+        }
+        specs
+    }
+
+    /// All of one's own at once, which is done in steps.
+    fn act_on_all(&mut self, at: usize) {
+        let key = self.clients[at].next_key();
+        let verb = if self.dice.chance(5_000) { Verb::Hold } else { Verb::Release };
+        let filter = Filter { own: true, ..Filter::default() };
+        let selection = Selection { filter, ..Selection::default() };
+        self.ask(at, Request::Act(Act { key, verb, selection, dry_run: false }), None);
     }
 
     fn some_job(&mut self, at: usize) -> JobSpec {

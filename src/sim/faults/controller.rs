@@ -275,6 +275,16 @@ impl World {
                     return false;
                 }
             }
+            // Between the steps of long work whatever has come meanwhile is done, and groups may be closed.
+            while up.pipeline.may_go_on() {
+                up.pipeline.go_on(self.controller_now());
+                if self.controller_may_die("a step was taken") {
+                    return false;
+                }
+                if self.dice.chance(3_000) {
+                    break;
+                }
+            }
             up.notes.extend(up.pipeline.take_notes());
             if let Some(group) = up.pipeline.close(self.controller_now().wall) {
                 let (first, last) = (group.first, group.position());
@@ -401,6 +411,7 @@ impl World {
     pub fn controller_may_die(&mut self, point: &'static str) -> bool {
         let weight = match point {
             "an export was made" => 50,
+            "a step was taken" => 8,
             "the journal was trimmed" => 900,
             "office was taken" => 10,
             "tables are to be written" | "tables were written" | "a plan was made" => 6,

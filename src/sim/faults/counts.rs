@@ -8,9 +8,10 @@ use super::links::Kind;
 pub const MESSAGE_FAULTS: [&str; 5] = ["dropped", "doubled", "reordered", "delayed", "cut"];
 
 /// Where the controller may die, by kill or by power cut.
-pub const CONTROLLER_POINTS: [&str; 13] = [
+pub const CONTROLLER_POINTS: [&str; 14] = [
     "a command was read",
     "a command was applied",
+    "a step was taken",
     "a group was closed",
     "a group was appended",
     "groups were synced",

@@ -69,6 +69,17 @@ impl Facts {
         self.started.len()
     }
 
+    /// A job that ran although its submission was answered with other jobs.
+    pub fn started_twice(&self) -> Option<String> {
+        let jobs: BTreeSet<JobId> = self.started.keys().map(|(task, _)| task.job).collect();
+        jobs.into_iter().find_map(|job| {
+            let key = &self.records.get(&job)?.key;
+            let answer = self.answers.get(key)?;
+            let other = !answer.contains(&job);
+            other.then(|| format!("job {job} ran, and its submission {key} was answered with {answer:?}"))
+        })
+    }
+
     pub fn starts_of(&self, task: TaskRef) -> u32 {
         self.started.range((task, Attempt(0))..=(task, Attempt(u32::MAX))).map(|(_, count)| *count).sum()
     }
@@ -330,6 +341,7 @@ pub fn words(change: &Change) -> String {
         Change::Abandoned { task, attempt, live, .. } => {
             format!("{} {}", name((*task, *attempt)), if live.is_some() { "given up" } else { "found" })
         }
+        Change::Unsettled(range) => format!("unsettled {range:?}"),
         Change::NextJob(id) => format!("next {id}"),
         Change::Exception { task, exception } => format!("{}_{} {exception:?}", task.job, task.ordinal),
         _ => "…".to_owned(),

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod controller;
 mod counts;
+mod damage;
 mod dial;
 mod dice;
 mod facts;

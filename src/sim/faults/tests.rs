@@ -71,7 +71,7 @@ fn seeds() {
 }
 
 /// Mistakes that are found soon: they are made on each change.
-const SOON: [Bug; 15] = [
+const SOON: [Bug; 16] = [
     Bug::SkipSync,
     Bug::TellEarly,
     Bug::ForgetEpoch,
@@ -87,6 +87,7 @@ const SOON: [Bug; 15] = [
     Bug::LeaseOnArrival,
     Bug::OfficeForgetsLeases,
     Bug::HalfGroup,
+    Bug::HalfSubmission,
 ];
 
 /// Each of these deliberate mistakes is found within so many seeds.

@@ -203,6 +203,16 @@ pub fn run(seed: u64, faults: bool) -> Run {
     Run { trace: world.trace, counts: world.counts, failure: world.failure, jobs, starts }
 }
 
+/// The controller's disk as a run leaves it after so many virtual microseconds.
+pub fn disk_after(seed: u64, micros: u64) -> crate::store::disk::memory::MemoryDisk {
+    let mut world = World::new(seed, true);
+    world.begin();
+    while world.failure.is_none() && world.now < micros {
+        world.step();
+    }
+    world.controller.disk.restart()
+}
+
 impl World {
     fn new(seed: u64, faults: bool) -> World {
         let mut dice = Dice::new(seed);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sled::{Batch, Db};
 
@@ -66,7 +66,7 @@ impl SledTables {
     pub fn open(folder: &Path, fit: &Fit) -> Result<(SledTables, Found), TablesError> {
         let found = match take(folder, fit) {
             Ok(Some((db, ledger))) => {
-                let shared = Arc::new(Shared(RwLock::new(Some(db))));
+                let shared = Shared::new(folder, db);
                 let tables = SledTables { folder: folder.to_owned(), boot: fit.boot, shared, ledger };
                 return Ok((tables, Found::Kept));
             }
@@ -82,8 +82,13 @@ impl SledTables {
         }
         let ledger = Ledger::new(fit.incarnation);
         let db = begin(folder, fit.boot, &ledger)?;
-        let shared = Arc::new(Shared(RwLock::new(Some(db))));
+        let shared = Shared::new(folder, db);
         Ok((SledTables { folder: folder.to_owned(), boot: fit.boot, shared, ledger }, found))
+    }
+
+    /// Has somebody told when sled turns out to be broken; it is not believed at the next opening then.
+    pub fn when_broken(&self, bell: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.shared.bell.set(Box::new(bell));
     }
 
     /// Sets the folder aside, as `tables.aside` in place of an older one, and begins anew, empty: what is done when
@@ -207,19 +212,39 @@ fn calmly<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
     }
 }
 
+/// Who wants to know that the tables are broken, in sled's words.
+type Bell = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The tree, for the writer and the readers, until `stop`.
-struct Shared(RwLock<Option<Db>>);
+struct Shared {
+    db: RwLock<Option<Db>>,
+    folder: PathBuf,
+    bell: OnceLock<Bell>,
+}
 
 impl Shared {
+    fn new(folder: &Path, db: Db) -> Arc<Shared> {
+        let db = RwLock::new(Some(db));
+        Arc::new(Shared { db, folder: folder.to_owned(), bell: OnceLock::new() })
+    }
+
     fn with<T>(&self, call: impl FnOnce(&Db) -> sled::Result<T>) -> Result<T, TablesError> {
-        let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.db.read().unwrap_or_else(PoisonError::into_inner);
         let db = guard.as_ref().ok_or(TablesError::Closed)?;
-        calmly(|| call(db)).map_err(|what| TablesError::Broken { what })
+        calmly(|| call(db)).map_err(|what| {
+            // Only live rows are looked at when they are loaded: history shows its damage when somebody reads it.
+            // Without the note the next opening believes nothing and has all of it built anew.
+            folder::distrust(&self.folder);
+            if let Some(bell) = self.bell.get() {
+                bell(&what);
+            }
+            TablesError::Broken { what }
+        })
     }
 
     /// Takes sled from everybody and ends it.
     fn close(&self) {
-        let db = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         // It flushes and joins its thread when dropped, and may panic once more.
         let _ = calmly(|| {
             drop(db);
@@ -228,7 +253,7 @@ impl Shared {
     }
 
     fn replace(&self, db: Db) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
     }
 
     fn pairs(&self, bounds: FullBounds, order: Order, limit: usize) -> Result<Pairs, TablesError> {

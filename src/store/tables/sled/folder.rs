@@ -58,6 +58,12 @@ impl Note {
     }
 }
 
+/// Sees to it that the tables are not believed when they are opened next.
+pub fn distrust(folder: &Path) {
+    // What can't be removed can't be read next time either, or sled says again what it said now.
+    let _ = fs::remove_file(folder.join(NOTE));
+}
+
 /// Where sled itself is.
 pub fn store(folder: &Path) -> PathBuf {
     folder.join(STORE)

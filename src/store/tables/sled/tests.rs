@@ -199,3 +199,21 @@ fn sums_and_removals_go_with_the_position() {
     assert!(last.iter().any(|row| row.table == USED) && last.iter().any(|row| row.table == Table::JOB));
     assert!(before.iter().flatten().all(|row| row.value.is_some() || !row.table.is_live()));
 }
+
+/// History is not looked at when tables are loaded: what is broken there shows when it is read, is told, and the tables
+/// are not believed again, though their live rows are sound.
+#[test]
+fn what_breaks_in_use_is_told_and_not_believed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tables");
+    let (mut tables, _) = SledTables::open(&path, &fit(0)).unwrap();
+    fill(&mut tables, 1..=10);
+    let (tell, told) = std::sync::mpsc::channel();
+    tables.when_broken(move |what| tell.send(what.to_owned()).unwrap());
+    let broken = || Err::<(), _>(sled::Error::ReportableBug("a block".to_owned()));
+    assert!(matches!(tables.shared.with(|_| broken()), Err(TablesError::Broken { .. })));
+    assert!(told.recv().unwrap().contains("a block"));
+    drop(tables);
+    let (_, found) = SledTables::open(&path, &fit(10)).unwrap();
+    assert_eq!(found, Found::SetAside(Distrust::NoNote));
+}
