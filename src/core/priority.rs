@@ -66,6 +66,8 @@ impl Core {
             self.told.ageing = ageing;
             notes.push(Note::Ageing(ageing));
         }
+        // Readers want to see what the scheduler reckons with.
+        self.looked |= standing.at.is_some() || self.standing.at.is_some();
         self.standing = Arc::new(standing);
         let known: Vec<(Member, ShareId)> =
             self.told.ids.iter().map(|(member, id)| (member.clone(), *id)).collect();
