@@ -82,6 +82,20 @@ pub const CONTROLLER: &[Setting] = &[
          asked again after another node_timeout. It may take five minutes.",
     ),
     setting("submit_from_jobs", Some("true"), "Whether jobs may submit jobs."),
+    setting(
+        "mirror",
+        None,
+        "The absolute path of a folder on another disk, or on another host's: all that is acknowledged is written there, \
+         too, and synced, before it is acknowledged; so are large scripts and files sent with jobs, and exports before the \
+         journal is cut. It holds the key of the CA, as a backup does. Its last folder is made, those above are not. \
+         `jctld restore --from` makes a controller of it. When it fails, `jctld status` says so and the daemon goes on \
+         without it; the next start brings it up again.",
+    ),
+    setting(
+        "mirror_required",
+        Some("false"),
+        "Whether the daemon ends, and does not start, without the mirror.",
+    ),
 ];
 
 /// The manual page.

@@ -144,6 +144,45 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<(), BackupError> {
     fs::File::open(to).and_then(|folder| folder.sync_all()).map_err(failed(to))
 }
 
+/// Brings the copies of settings, CA and credentials in a mirror up to what they are now.
+///
+/// # Errors
+/// Which file, and why.
+pub fn refresh_identity(sources: &Sources, folder: &Path) -> Result<(), BackupError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::File { path, source }
+    };
+    refresh(&sources.settings, &folder.join(SETTINGS))?;
+    for (from, name) in [(&sources.ca, CA), (&sources.credentials, CREDENTIALS)] {
+        let to = folder.join(name);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&to).map_err(failed(&to))?;
+        for entry in fs::read_dir(from).map_err(failed(from))? {
+            let entry = entry.map_err(failed(from))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                refresh(&entry.path(), &to.join(entry.file_name()))?;
+            }
+        }
+        fs::File::open(&to).and_then(|folder| folder.sync_all()).map_err(failed(&to))?;
+    }
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
+}
+
+/// Copies one file in place of what is there, unless that is the same.
+fn refresh(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::File { path, source }
+    };
+    if fs::read(to).is_ok_and(|old| fs::read(from).is_ok_and(|new| new == old)) {
+        return Ok(());
+    }
+    let draft = to.with_extension("new");
+    let _ = fs::remove_file(&draft);
+    copy_outside(from, &draft)?;
+    fs::rename(&draft, to).map_err(failed(to))
+}
+
 /// Copies one such file; one that is there is not overwritten.
 ///
 /// # Errors

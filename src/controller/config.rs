@@ -75,6 +75,13 @@ pub struct Config {
     /// Whether jobs may submit jobs. `true` by default.
     #[serde(default = "default_submit_from_jobs")]
     pub submit_from_jobs: bool,
+    /// A second place for what is acknowledged, on another disk or another host's: an absolute path, whose last folder is
+    /// made. None by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<PathBuf>,
+    /// Whether the daemon ends when the mirror fails, rather than go on without it. `false` by default.
+    #[serde(default)]
+    pub mirror_required: bool,
 }
 
 /// A time span, written as on the command line: `90s`, `5m`, `1-00:00`.
@@ -135,6 +142,8 @@ impl Config {
             controller_certificates: default_controller_certificates(),
             fence: None,
             submit_from_jobs: default_submit_from_jobs(),
+            mirror: None,
+            mirror_required: false,
         }
     }
 
@@ -203,6 +212,12 @@ impl Config {
         }
         if let Some(fence) = self.fence.as_ref().filter(|fence| !fence.is_absolute()) {
             return Err(format!("`fence` is no absolute path: {}", fence.display()));
+        }
+        if let Some(mirror) = self.mirror.as_ref().filter(|mirror| !mirror.is_absolute()) {
+            return Err(format!("`mirror` is no absolute path: {}", mirror.display()));
+        }
+        if self.mirror_required && self.mirror.is_none() {
+            return Err("`mirror_required` without a `mirror`".to_owned());
         }
         if self.lease.0 < self.node_timeout.0 {
             let (lease, timeout) = (self.lease.0.0, self.node_timeout.0.0);
@@ -329,7 +344,8 @@ mod tests {
     #[test]
     fn the_manual_page_is_right() {
         let plain: Config = toml::from_str("advertise = []").unwrap();
-        let all = Config { fence: Some("/bin/fence".into()), ..plain.clone() };
+        let all =
+            Config { fence: Some("/bin/fence".into()), mirror: Some("/mnt/mirror".into()), ..plain.clone() };
         let table: toml::Table = toml::from_str(&toml::to_string(&all).unwrap()).unwrap();
         let known: Vec<&str> = table.keys().map(String::as_str).collect();
         let mut said: Vec<&str> = CONTROLLER.iter().map(|setting| setting.key).collect();

@@ -177,11 +177,16 @@ fn override_one(config: &mut Config, word: &str) -> Result<(), DevError> {
         "submit_from_jobs" => {
             config.submit_from_jobs = value.parse().map_err(|_| bad("it takes true or false"))?;
         }
+        "mirror" => config.mirror = Some(value.into()),
+        "mirror_required" => {
+            config.mirror_required = value.parse().map_err(|_| bad("it takes true or false"))?;
+        }
         "fence" => config.fence = Some(value.into()),
         "listen" => config.listen = value.parse().map_err(|_| bad("it takes ADDRESS:PORT"))?,
         _ => {
             return Err(bad(
-                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, submit_from_jobs, fence, listen, \
+                "known keys: node_timeout, lease, kill_grace, jobs_per_user_max, export_bytes, submit_from_jobs, fence, mirror, \
+                 mirror_required, listen, \
                  user_certificates, node_certificates, controller_certificates",
             ));
         }

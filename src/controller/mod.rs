@@ -17,6 +17,7 @@ pub mod join;
 pub mod kept;
 pub mod log;
 mod log_writer;
+pub mod mirror;
 pub mod node_link;
 pub mod office;
 pub mod planner;

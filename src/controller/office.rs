@@ -13,6 +13,7 @@ use super::driver::{Driver, Gauges};
 use super::handlers::log_source::Silence;
 use super::history;
 use super::kept::Keeper;
+use super::mirror::Mirror;
 use super::planner::Explainer;
 use super::published::Published;
 use super::quota::Quotas;
@@ -44,6 +45,8 @@ pub struct Office {
     pub tables: Arc<dyn TablesRead>,
     /// Large content.
     pub content: Arc<Content>,
+    /// The second place of what is acknowledged.
+    pub mirror: Option<Mirror>,
     /// Output of jobs, as far as it is kept here.
     pub kept: Keeper,
     /// Who reads how much output at once.

@@ -15,6 +15,7 @@ use super::config::{Config, ConfigError};
 use super::driver::{self, Driver, Gauges, Message, Outside, Parts, WelcomeFacts};
 use super::fence::Fence;
 use super::kept::Keeper;
+use super::mirror::{Mirror, Mirrored};
 use super::office::{ContentCache, Office};
 use super::planner::Planner;
 use super::published::Published;
@@ -56,6 +57,9 @@ pub enum RunError {
     /// The daemon's own certificate.
     #[error(transparent)]
     Own(#[from] OwnError),
+    /// The second place.
+    #[error("{0}")]
+    Mirror(String),
     /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -117,7 +121,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let config = Config::load(settings)?;
     let authority = Authority::load(&config.ca)?;
     let (credentials, renewed) = renew::own(&config, &authority)?;
-    let recovered = recover(&config.state)?;
+    let mut recovered = recover(&config.state)?;
+    let mirror = Mirror::start(&config, settings, &mut recovered).map_err(RunError::Mirror)?;
+    let (mirror, words) = mirror.map_or((None, String::new()), |(mirror, words)| (Some(mirror), words));
+    recovered.words.push_str(&words);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _inside = runtime.enter();
     let listener = endpoint::server(config.listen, &credentials)?;
@@ -152,7 +159,12 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         Ordering::Relaxed,
     );
     let content = Arc::new(recovered.content);
-    let rule = ExportRule { bytes: config.export_bytes, epoch: opened.epoch, gauges: gauges.clone() };
+    let rule = ExportRule {
+        bytes: config.export_bytes,
+        epoch: opened.epoch,
+        gauges: gauges.clone(),
+        mirror: mirror.clone(),
+    };
     let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let fence = Fence {
         command: config.fence.clone(),
@@ -165,7 +177,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
     let parts = Parts {
         core,
         end: opened.end,
-        log: recovered.journal,
+        log: Mirrored::new(recovered.journal, mirror.clone()),
         published: published.clone(),
         gauges: gauges.clone(),
         welcome,
@@ -176,6 +188,7 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         published,
         tables: reader,
         content,
+        mirror,
         kept: Keeper::start(recovered.output, driver.clone())?,
         windows: Windows::default(),
         unanswered: Mutex::default(),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::driver::{Driver, Gauges, Message};
+use super::mirror::Mirror;
 use crate::core::View;
 use crate::core::state::{Cluster, Outdated, Touched};
 use crate::model::change::Change;
@@ -48,7 +49,6 @@ pub struct Durable {
 }
 
 /// When an export is due.
-#[derive(Debug)]
 pub struct ExportRule {
     /// Once the log has grown by so many bytes, or by as many as the last export's live part if that is more.
     pub bytes: u64,
@@ -56,6 +56,8 @@ pub struct ExportRule {
     pub epoch: Epoch,
     /// Counts the log's growth.
     pub gauges: Arc<Gauges>,
+    /// Who gets each export before the journal is trimmed behind it.
+    pub mirror: Option<Mirror>,
 }
 
 /// The writer's thread.
@@ -245,6 +247,10 @@ impl<T: Tables> Writer<T> {
                 self.rule.gauges.log_grown.fetch_sub(grown, Ordering::Relaxed);
                 self.export_after = None;
                 tracing::info!(number = manifest.number, position = manifest.position.0, "exported");
+                if let Some(mirror) = &self.rule.mirror {
+                    let exports = self.tables.exports();
+                    mirror.take_exports(&**exports.disk(), exports.all())?;
+                }
                 if let Some(before) = self.tables.exports().trimmable() {
                     self.driver.send(Message::Trim(before));
                 }

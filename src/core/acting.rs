@@ -8,7 +8,7 @@ use super::Core;
 use super::act::is_requeue;
 use super::authorise::may_change;
 use super::command::{Caller, Found, Outcome};
-use super::select::{Chosen, choose};
+use super::select::{Chosen, choose, choose_some};
 use crate::model::ids::JobId;
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
@@ -24,8 +24,9 @@ pub struct Acting {
     caller: Caller,
     act: Act,
     found: Found,
-    /// What it is done to; `None`: that is not known yet.
-    targets: Option<Vec<Target>>,
+    /// What it is done to, as far as that is known, and from which number on it is not.
+    targets: Vec<Target>,
+    from: Option<JobId>,
     /// How many of them were looked at, and to how many it was done.
     checked: usize,
     done: usize,
@@ -62,7 +63,8 @@ impl Acting {
             caller,
             act,
             found,
-            targets: None,
+            targets: Vec::new(),
+            from: Some(JobId(0)),
             checked: 0,
             done: 0,
             ended: 0,
@@ -113,11 +115,10 @@ impl Core {
         most: usize,
         outcome: &mut Outcome,
     ) -> Result<bool, Refusal> {
-        let Some(targets) = &acting.targets else {
-            acting.targets = Some(self.targets(acting)?);
-            return Ok(false);
-        };
-        let count = targets.len();
+        if let Some(from) = acting.from {
+            return self.choose_further(acting, from, most).map(|()| false);
+        }
+        let count = acting.targets.len();
         if acting.checked < count {
             return self.check_some(acting, most).map(|()| false);
         }
@@ -132,9 +133,16 @@ impl Core {
         Ok(acting.done == count)
     }
 
-    fn targets(&self, acting: &Acting) -> Result<Vec<Target>, Refusal> {
-        let Acting { caller, act, found, .. } = acting;
-        let chosen = choose(&self.cluster, &self.sights, &found.jobs, &caller.identity, &act.selection)?;
+    fn choose_further(&self, acting: &mut Acting, from: JobId, most: usize) -> Result<(), Refusal> {
+        let Acting { caller, act, found, .. } = &*acting;
+        let (cluster, sights, history, selection) =
+            (&self.cluster, &self.sights, &found.jobs, &act.selection);
+        let selectors = selection.selectors.len();
+        let (chosen, next) = if selection.selectors.is_empty() {
+            choose_some(cluster, sights, history, &caller.identity, (&selection.filter, from, most))
+        } else {
+            (choose(cluster, sights, history, &caller.identity, selection)?, None)
+        };
         let mine = |one: &Chosen| may_change(&caller.identity, &one.job.record);
         if let Some(one) = chosen.iter().find(|one| one.named && !mine(one)) {
             let record = &one.job.record;
@@ -142,18 +150,26 @@ impl Core {
             return Err(Refusal::new(RefusalCode::NotAllowed, message, "operators may change it"));
         }
         let target = |one: Chosen| Target { id: one.job.id(), tasks: one.tasks, named: one.named };
-        Ok(chosen.into_iter().filter(mine).map(target).collect())
+        let mine = chosen.into_iter().filter(mine).map(target).collect::<Vec<Target>>();
+        acting.targets.extend(mine);
+        acting.from = next;
+        if next.is_none() && selectors == 0 {
+            // What memory has let go of meanwhile has come with the last part.
+            acting.targets.sort_by_key(|target| target.id);
+            acting.targets.dedup_by_key(|target| target.id);
+        }
+        Ok(())
     }
 
     /// A target as it is now.
     fn chosen(&self, acting: &Acting, at: usize) -> Option<Chosen> {
-        let target = acting.targets.as_ref()?.get(at)?;
+        let target = acting.targets.get(at)?;
         let job = self.cluster.jobs.get(&target.id).or_else(|| acting.found.jobs.get(&target.id))?;
         Some(Chosen { job: Arc::clone(job), tasks: target.tasks.clone(), named: target.named })
     }
 
     fn check_some(&self, acting: &mut Acting, most: usize) -> Result<(), Refusal> {
-        let count = acting.targets.as_ref().map_or(0, Vec::len);
+        let count = acting.targets.len();
         let until = acting.checked.saturating_add(most).min(count);
         for at in acting.checked..until {
             let Some(one) = self.chosen(acting, at) else { continue };

@@ -54,46 +54,84 @@ pub fn choose(
         chosen.extend(found);
     }
     if selection.selectors.is_empty() {
-        let ended_too = selection.filter.ended_since;
-        let all = candidates(cluster, caller, &selection.filter);
-        for job in all.filter(|job| job.ended.is_none_or(|at| ended_too.is_some_and(|since| at >= since))) {
-            chosen.push(Chosen { job: job.clone(), tasks: None, named: false });
-        }
-        if let Some(since) = ended_too {
-            let past = history.values().filter(|job| {
-                job.ended.is_some_and(|at| at >= since) && !cluster.jobs.contains_key(&job.id())
-            });
-            chosen.extend(past.map(|job| Chosen { job: job.clone(), tasks: None, named: false }));
-            chosen.sort_by_key(|one| one.job.id());
-        }
-    }
-    if selection.selectors.is_empty() {
+        let all = behind(cluster, caller, &selection.filter, JobId(0));
+        chosen.extend(all.filter(|job| is_meant(&selection.filter, job)).map(unnamed));
+        chosen.extend(past(cluster, history, &selection.filter).map(unnamed));
         // What memory holds and what history holds overlap in their numbers.
         chosen.sort_by_key(|one| one.job.id());
     }
-    let mut passed = Vec::new();
-    for one in chosen.into_iter().filter(|one| in_reach(caller, &one.job.record)) {
-        if let Some(one) = narrow(cluster, sights, caller, &selection.filter, one) {
-            passed.push(one);
-        }
-    }
-    Ok(passed)
+    Ok(passed(cluster, sights, caller, &selection.filter, chosen).collect())
 }
 
-fn candidates<'a>(
+/// The same for a selection without selectors, part by part: at most `most` jobs in memory are looked at, from that number
+/// on. Gives also from where to go on, if there is more; what history has comes with the last part.
+pub fn choose_some(
+    cluster: &Cluster,
+    sights: &Sights,
+    history: &BTreeMap<JobId, Arc<Job>>,
+    caller: &Identity,
+    (filter, from, most): (&Filter, JobId, usize),
+) -> (Vec<Chosen>, Option<JobId>) {
+    let (mut chosen, mut seen, mut next) = (Vec::new(), 0, None);
+    for job in behind(cluster, caller, filter, from) {
+        if seen == most {
+            next = Some(job.id());
+            break;
+        }
+        seen += 1;
+        chosen.extend(Some(job).filter(|job| is_meant(filter, job)).map(unnamed));
+    }
+    if next.is_none() {
+        chosen.extend(past(cluster, history, filter).map(unnamed));
+    }
+    (passed(cluster, sights, caller, filter, chosen).collect(), next)
+}
+
+fn unnamed(job: &Arc<Job>) -> Chosen {
+    Chosen { job: job.clone(), tasks: None, named: false }
+}
+
+/// Ended jobs are meant only if they are asked for.
+fn is_meant(filter: &Filter, job: &Job) -> bool {
+    job.ended.is_none_or(|at| filter.ended_since.is_some_and(|since| at >= since))
+}
+
+fn past<'a>(
+    cluster: &'a Cluster,
+    history: &'a BTreeMap<JobId, Arc<Job>>,
+    filter: &'a Filter,
+) -> impl Iterator<Item = &'a Arc<Job>> {
+    let gone = history.values().filter(|job| !cluster.jobs.contains_key(&job.id()));
+    gone.filter(|job| job.ended.is_some() && is_meant(filter, job))
+}
+
+fn passed<'a>(
+    cluster: &'a Cluster,
+    sights: &'a Sights,
+    caller: &'a Identity,
+    filter: &'a Filter,
+    chosen: Vec<Chosen>,
+) -> impl Iterator<Item = Chosen> + 'a {
+    let near = chosen.into_iter().filter(|one| in_reach(caller, &one.job.record));
+    near.filter_map(|one| narrow(cluster, sights, caller, filter, one))
+}
+
+/// The jobs in memory that a filter may mean, in the order of their numbers, from one on.
+fn behind<'a>(
     cluster: &'a Cluster,
     caller: &Identity,
     filter: &Filter,
+    from: JobId,
 ) -> Box<dyn Iterator<Item = &'a Arc<Job>> + 'a> {
     if let Some(within) = &caller.within {
-        let family = cluster.family(within.task.job);
+        let family = cluster.family(within.task.job, from);
         return Box::new(family.filter_map(|id| cluster.jobs.get(&id)));
     }
     if let (true, Some(uid)) = (filter.own, caller.uid) {
-        let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
+        let mine = cluster.by_user.range((uid, from)..=(uid, JobId(u64::MAX)));
         return Box::new(mine.filter_map(|(_, id)| cluster.jobs.get(id)));
     }
-    Box::new(cluster.jobs.values())
+    Box::new(cluster.jobs.range(from..).map(|(_, job)| job))
 }
 
 fn find(
@@ -142,7 +180,7 @@ fn find(
             let Some(uid) = caller.uid else { return Err(unknown("last")) };
             let mine = cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX))).next_back();
             let newest = match &caller.within {
-                Some(within) => cluster.family(within.task.job).next_back(),
+                Some(within) => cluster.family(within.task.job, JobId(0)).next_back(),
                 None => mine.map(|(_, id)| *id),
             };
             let here = newest.and_then(|id| cluster.jobs.get(&id));

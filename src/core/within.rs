@@ -43,9 +43,9 @@ impl Cluster {
     }
 
     /// The job and all that descend from it, as far as memory holds them.
-    pub fn family(&self, job: JobId) -> impl DoubleEndedIterator<Item = JobId> + '_ {
-        let below = self.descendants.range((job, JobId(0))..=(job, JobId(u64::MAX))).map(|(_, id)| *id);
-        std::iter::once(job).chain(below)
+    pub fn family(&self, job: JobId, from: JobId) -> impl DoubleEndedIterator<Item = JobId> + '_ {
+        let below = self.descendants.range((job, from)..=(job, JobId(u64::MAX))).map(|(_, id)| *id);
+        Some(job).filter(|job| *job >= from).into_iter().chain(below)
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
             let mine = jobs.iter().filter(|job| in_reach(&identity, &job.record));
             assert!(mine.clone().all(|job| may_change(&identity, &job.record)));
             let ids: Vec<u64> = mine.map(|job| job.id().0).collect();
-            let family: Vec<u64> = core.cluster.family(JobId(from)).map(|id| id.0).collect();
+            let family: Vec<u64> = core.cluster.family(JobId(from), JobId(0)).map(|id| id.0).collect();
             assert_eq!(ids, family, "the index says the same");
             ids
         };

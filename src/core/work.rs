@@ -7,7 +7,7 @@ use super::submission::Submission;
 use super::{Core, refuse};
 use crate::model::ids::{Position, Uid};
 use crate::model::time::Now;
-use crate::wire::client::{RefusalCode, Reply, Request, Submit};
+use crate::wire::client::{RefusalCode, Reply, Request, Selector, Submit};
 
 /// About how many jobs are looked at in one step: less than a millisecond's work. Few in tests, so that many things are
 /// done in steps.
@@ -65,7 +65,11 @@ impl Work {
 pub fn may_be_long(request: &Request) -> bool {
     match request {
         Request::Submit(submit) => submit.specs.len() > STEP_JOBS,
-        Request::Act(act) => act.selection.selectors.is_empty() || act.selection.selectors.len() > STEP_JOBS,
+        Request::Act(act) => {
+            let selectors = &act.selection.selectors;
+            let named = selectors.iter().any(|selector| matches!(selector, Selector::Name(_)));
+            named || selectors.is_empty() || selectors.len() > STEP_JOBS
+        }
         _ => false,
     }
 }

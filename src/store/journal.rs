@@ -20,9 +20,11 @@ use self::reading::Reading;
 use self::segment::{Header, Link};
 use self::space::Space;
 use self::survey::Extent;
-use super::disk::Disk;
+use super::disk::{Disk, DiskError};
 use super::frame::{self, Frame, OVERHEAD_BYTES};
-use super::log::{Claim, Durability, Groups, Log, LogError, Opened, PAYLOAD_BYTES_MAX, ROOM_GROUPS, Room};
+use super::log::{
+    Claim, Damage, Durability, Groups, Log, LogError, Opened, PAYLOAD_BYTES_MAX, ROOM_GROUPS, Room,
+};
 use crate::model::bug::{self, Bug};
 use crate::model::ids::{Epoch, Incarnation, Position};
 
@@ -122,6 +124,38 @@ impl Journal {
         after: Position,
     ) -> Result<(), LogError> {
         opening::create_behind(disk, incarnation, epoch, after)
+    }
+
+    /// Removes the journal on `disk`, for one that is made anew.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn discard(disk: &dyn Disk) -> Result<(), DiskError> {
+        for name in disk.list(FOLDER)? {
+            disk.remove(&format!("{FOLDER}/{name}"))?;
+        }
+        disk.sync_folder(FOLDER)
+    }
+
+    /// The groups of a journal that is not open, from the first one at or behind `from` on, as far as they are whole;
+    /// nothing is changed. Also gives what is wrong with it.
+    ///
+    /// # Errors
+    /// That it can't be read at all.
+    pub fn peek(disk: &dyn Disk, from: Position) -> Result<(Groups<'_>, Vec<Damage>), LogError> {
+        let found = match survey::survey(disk) {
+            Err(LogError::Damage(damage)) if damage.file == MARK_FILE => {
+                let mut found = survey::survey_without_mark(disk)?;
+                found.damages.push(damage);
+                found
+            }
+            other => other?,
+        };
+        let headers: Vec<Header> = found.extents.iter().map(|extent| extent.header).collect();
+        let skip = headers.iter().filter(|header| header.first <= from).count().saturating_sub(1);
+        let from = from.max(found.start());
+        let headers = headers.into_iter().skip(skip).collect();
+        Ok((Box::new(Reading::new(disk, headers, from, found.end().last)), found.damages))
     }
 
     fn state(&mut self) -> Result<&mut State, LogError> {

@@ -169,6 +169,12 @@ pub enum LogError {
     /// Not opened, closed, or dead after a failure.
     #[error("the log is not open; restart the daemon")]
     NotOpen,
+    /// The second place failed, and nothing may be told without it.
+    #[error("{why}; nothing is acknowledged without it, by `mirror_required`")]
+    Mirror {
+        /// What failed.
+        why: String,
+    },
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),

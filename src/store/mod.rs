@@ -19,6 +19,7 @@ pub mod keys;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;
+pub mod mirror;
 pub mod output;
 pub mod prune;
 pub mod results;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{refuse, tables_failed};
 use crate::controller::audit::{Chain, Reading, verify};
+use crate::controller::mirror::Mirror;
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::state::View;
@@ -49,6 +50,7 @@ fn status(office: &Office, view: &View) -> ClusterStatus {
     if office.gauges.reserve.load(Ordering::Relaxed) {
         warnings.push("the journal's disk is nearly full: submissions are refused".to_owned());
     }
+    warnings.extend(office.mirror.as_ref().and_then(Mirror::failure));
     ClusterStatus {
         cluster: office.settings.cluster.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

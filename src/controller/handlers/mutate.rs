@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{found, refuse, tables_failed};
-use crate::controller::driver::Answer;
+use crate::controller::driver::{Answer, Message};
 use crate::controller::history;
 use crate::controller::office::{Office, lock};
 use crate::controller::server::{Replies, Undelivered};
 use crate::core::act::REASON_BYTES_MAX;
 use crate::core::depend::WAITS_PER_USER_MAX;
 use crate::core::submit::{CONTENT_LOG_BYTES_MAX, key_owner};
+use crate::core::work::may_be_long;
 use crate::core::{Caller, Command, Found};
 use crate::model::ids::ContentHash;
 use crate::model::spec::{
@@ -79,7 +80,7 @@ pub async fn mutate(
 
 /// Whether a request is so large that preparing it takes milliseconds.
 fn is_large(request: &Request) -> bool {
-    let Request::Submit(submit) = request else { return false };
+    let Request::Submit(submit) = request else { return may_be_long(request) };
     let bytes: usize = submit.contents.iter().map(|content| content.bytes.len()).sum();
     submit.specs.len() > LARGE_JOBS || bytes > CONTENT_LOG_BYTES_MAX
 }
@@ -267,6 +268,12 @@ fn keep_content(
             office.content.put(content.hash, &content.bytes).map_err(|error| {
                 Refusal::new(RefusalCode::NoRoom, format!("content was not kept: {error}"), "tell an admin")
             })?;
+            if let Some(mirror) = &office.mirror
+                && let Err(why) = mirror.put(content.hash, &content.bytes)
+            {
+                office.driver.send(Message::Fatal(why.clone()));
+                return Err(Refusal::new(RefusalCode::NoRoom, why, "tell an admin"));
+            }
             found.files.insert(content.hash);
         }
         lock(&office.cache).put(uid, content.hash, Arc::new(content.bytes.clone()));

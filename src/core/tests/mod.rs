@@ -5,3 +5,4 @@ mod model;
 mod properties;
 mod scenario;
 mod shares;
+mod steps;

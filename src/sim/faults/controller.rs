@@ -215,7 +215,8 @@ impl World {
         let gauges = Arc::new(Gauges::default());
         let since = tables.exports().newest().map_or(0, |newest| newest.position.0);
         gauges.log_grown.store(journal.bytes_behind(Position(since)), Ordering::Relaxed);
-        let rule = ExportRule { bytes: EXPORT_BYTES, epoch: opened.epoch, gauges: gauges.clone() };
+        let rule =
+            ExportRule { bytes: EXPORT_BYTES, epoch: opened.epoch, gauges: gauges.clone(), mirror: None };
         let reader = tables.reader();
         let writer = Writer::new(tables, Arc::new(content), rule, driver);
         let welcome = WelcomeFacts {

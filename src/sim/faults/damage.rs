@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use super::dice::Dice;
 use super::world::disk_after;
+use crate::controller::config::Config;
 use crate::controller::recovery::{Recovered, RecoveryError, recover};
+use crate::controller::restore::restore;
 use crate::store::disk::Disk;
 use crate::store::disk::real::{LOCK_FILE, RealDisk};
 use crate::store::export;
@@ -244,6 +246,9 @@ fn case(dice: &mut Dice, sound: &Sound, counts: &mut BTreeMap<String, u32>) -> R
             if let Some(path) = before.keys().find(|path| !same(path)) {
                 return complain(format!("it was refused, and {path} was changed: {words}"));
             }
+            if file != "cluster" {
+                restored(folder, sound).or_else(|why| complain(format!("restored from there: {why}")))?;
+            }
             // What was broken is put back, and all is there.
             let back = folder.join(&file);
             fs::create_dir_all(back.parent().unwrap()).unwrap();
@@ -255,6 +260,21 @@ fn case(dice: &mut Dice, sound: &Sound, counts: &mut BTreeMap<String, u32>) -> R
             }
         }
     }
+}
+
+/// The command that a refusal names makes a state of what is left, and says what it gives up.
+fn restored(from: &Path, sound: &Sound) -> Result<(), String> {
+    let home = tempfile::tempdir().unwrap();
+    let settings = home.path().join("jctld.toml");
+    Config::new(vec!["127.0.0.1:1".to_owned()]).write_new(&settings).unwrap();
+    for folder in ["ca", "controller"] {
+        fs::create_dir(home.path().join(folder)).unwrap();
+    }
+    let said = restore(&settings, from, None).map_err(|error| error.to_string())?.join("\n");
+    let again = recover(&home.path().join("state")).map_err(|error| error.to_string())?;
+    let rows = rows_of(&again);
+    let lost = sound.rows.keys().filter(|row| !rows.contains_key(*row)).count();
+    if lost > 0 && !said.contains("given up") { Err(format!("{lost} rows are gone: {said}")) } else { Ok(()) }
 }
 
 /// What all files hold but the lock, and the tables, which may be set aside before the journal is looked at.

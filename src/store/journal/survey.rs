@@ -79,7 +79,25 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey, LogError> {
     if sequences.is_empty() && disk.length(super::MARK_FILE)?.is_none() {
         return Err(LogError::Missing);
     }
-    let (mark, slot) = mark::load(disk)?;
+    let marked = mark::load(disk)?;
+    walk_all(disk, sequences, marked)
+}
+
+/// The same where the mark can't be read: what was durable behind the last whole frame is not known then.
+///
+/// # Errors
+/// There is no segment whose header can be read.
+pub fn survey_without_mark(disk: &dyn Disk) -> Result<Survey, LogError> {
+    let sequences = segment::sequences(disk)?;
+    let first = sequences.first().copied().ok_or(LogError::Missing)?;
+    let path = segment::path(first);
+    let header = Header::load(&*disk.open(&path, crate::store::disk::Access::Read)?, &path)?;
+    let before = Position(header.first.0.saturating_sub(1));
+    let mark = Mark { incarnation: header.incarnation, position: before, crc: header.previous };
+    walk_all(disk, sequences, (mark, 0))
+}
+
+fn walk_all(disk: &dyn Disk, sequences: Vec<u64>, (mark, slot): (Mark, usize)) -> Result<Survey, LogError> {
     let nothing = Link { last: Position(0), crc: 0, epoch: Epoch(0) };
     let mut survey = Survey {
         mark,
