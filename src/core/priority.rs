@@ -51,8 +51,8 @@ impl Core {
         }
         let mut standing = Standing::default();
         if record.moves() {
-            // Never back: an age once reckoned stays.
-            standing.at = Some(self.standing.at.map_or(now, |at| at.max(now)));
+            // Not back by a little: that would be more work than it is worth.
+            standing.at = Some(self.standing.at.filter(|_| !self.is_ahead()).map_or(now, |at| at.max(now)));
         }
         if record.fair_share > 0 {
             standing.fairness = self.cluster.accounting.fairness(now, self.cluster.users.len());
@@ -113,7 +113,14 @@ impl Core {
         if !record.moves() || self.cluster.totals.pending == 0 {
             return None;
         }
-        Some(self.standing.at.map_or(WallTime(0), |at| at.plus(record.period)))
+        let next = self.standing.at.filter(|_| !self.is_ahead());
+        Some(next.map_or(WallTime(0), |at| at.plus(record.period)))
+    }
+
+    /// Whether the clock was set back behind what was reckoned last.
+    fn is_ahead(&self) -> bool {
+        let period = self.cluster.accounting.priority.period;
+        self.standing.at.is_some_and(|at| at.micros_since(self.now.wall) > period.micros())
     }
 
     /// Before somebody holds more or less: what he has used up to now.

@@ -234,6 +234,13 @@ fn who_has_used_less_comes_first() {
     world.end(NodeId(1), 1, 0);
     world.now.wall = now.wall.plus(Seconds(1_000));
     assert!((used(&world) / before - 0.5).abs() < 1e-12);
+    // Somebody sets the clock back by a day: that does not stop the reckoning.
+    world.now.wall = WallTime(world.now.wall.0 - 86_400_000_000);
+    world.apply(Command::Tick);
+    assert!(world.core.next_timer().is_some_and(|at| at <= world.now.wall));
+    world.plan();
+    let next = world.core.next_timer().map(|at| at.micros_since(world.now.wall));
+    assert_eq!(next, Some(60_000_000));
     world.check_replay();
 }
 
