@@ -16,6 +16,7 @@ mod launches;
 mod lost;
 mod network;
 mod pressure;
+mod quiet;
 mod records;
 mod refusals;
 mod scheduling;

@@ -27,7 +27,8 @@ pub fn act_total(lines: &[ActLine], dry_run: bool) -> Option<String> {
         Some((more, lines)) if more.old.is_empty() => (lines, Some(more)),
         _ => (lines, None),
     };
-    let changed: Vec<&ActLine> = lines.iter().filter(|line| line.old != line.new).collect();
+    // What was set is seen in no state.
+    let changed: Vec<&ActLine> = lines.iter().filter(|line| line.tasks > 0).collect();
     let tasks: u64 = changed.iter().copied().chain(more).map(|line| line.tasks).sum();
     if lines.len() < 2 && tasks < 2 {
         return None;

@@ -228,12 +228,14 @@ fn lines_for_people() {
     let lines = [
         line("12", "running", "cancelled", "", 1),
         line("13_[0-9]", "pending", "held", "", 10),
-        line("14", "completed", "completed", "already ended", 1),
+        line("14", "completed", "completed", "already ended", 0),
     ];
     let mut text: String = lines.iter().map(|line| act::act_line(line) + "\n").collect();
     text += &(act::act_total(&lines, true).unwrap() + "\n");
     text += &(act::act_total(&lines, false).unwrap() + "\n");
     assert_eq!(act::act_total(&lines[..1], false), None);
+    let set = ActLine { new: lines[0].old.clone(), tasks: 2, ..lines[0].clone() };
+    assert_eq!(act::act_total(&[set], false).as_deref(), Some("changed 1 job (2 tasks)"));
     let understood = Receipt {
         partition: "main".to_owned(),
         cpus: 1,
