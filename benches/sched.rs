@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use jsched::model::ids::{JobId, NodeId};
 use jsched::model::resources::Resources;
 use jsched::model::time::{Seconds, WallTime};
-use jsched::sched::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Release, Scheduler, Supply};
+use jsched::sched::{
+    Demand, Held, MemoryDemand, Note, PartitionId, Rank, Release, Scheduler, ShareId, Supply,
+};
 
 const NODES: u32 = 10_000;
 const PENDING: u64 = 100_000;
@@ -132,7 +134,7 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
     };
     let cpus = 1 + dice.below(32) as u32;
     Demand {
-        rank: Rank { priority, order: 0, submit: job, job: JobId(job) },
+        rank: Rank { tier: 0, priority, order: 0, submit: job, job: JobId(job) },
         cpus,
         memory,
         tmp_bytes: dice.below(4) * GIB,
@@ -149,6 +151,8 @@ fn demand(job: u64, priority: i64, dice: &mut Dice) -> Demand {
         strict: false,
         planned: false,
         caps: Arc::from([]),
+        ages_from: None,
+        share: ShareId(0),
         counted_cpus: cpus,
         version: 0,
     }

@@ -39,7 +39,7 @@ complete -c jctld -n "__fish_jctld_needs_command" -f -a "user" -d 'Users'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "ca" -d 'Certificates'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "account" -d 'Accounts: who may submit in whose name, as a tree'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "qos" -d 'Qualities of service'
-complete -c jctld -n "__fish_jctld_needs_command" -f -a "config" -d 'The cluster\'s configuration'
+complete -c jctld -n "__fish_jctld_needs_command" -f -a "config" -d 'The cluster\'s configuration as one TOML file'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "audit" -d 'Who did what'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "backup" -d 'Write a backup through the running daemon'
 complete -c jctld -n "__fish_jctld_needs_command" -f -a "export" -d 'Write the state anew now, as the daemon does by itself when the journal has grown enough'
@@ -214,9 +214,9 @@ complete -c jctld -n "__fish_jctld_using_subcommand qos; and __fish_seen_subcomm
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -l config -d 'Client configuration' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -l json -d 'Answer in JSON'
-complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -f -a "export" -d 'Write it as one TOML file (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -f -a "apply" -d 'Put a file in force, all or nothing (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -f -a "export" -d 'Write it as one TOML file'
+complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -f -a "apply" -d 'Put a file in force, all or nothing'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and not __fish_seen_subcommand_from export apply help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from export" -l settings -d 'Daemon settings: jctld.toml' -r -F
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from export" -l config -d 'Client configuration' -r -F
@@ -227,8 +227,8 @@ complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subc
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from apply" -l dry-run -d 'Print the difference alone'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from apply" -l json -d 'Answer in JSON'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help'
-complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write it as one TOML file (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Put a file in force, all or nothing (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write it as one TOML file'
+complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Put a file in force, all or nothing'
 complete -c jctld -n "__fish_jctld_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c jctld -n "__fish_jctld_using_subcommand audit" -s S -l start -d 'From' -r
 complete -c jctld -n "__fish_jctld_using_subcommand audit" -s E -l end -d 'Until' -r
@@ -303,7 +303,7 @@ complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_su
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "ca" -d 'Certificates'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "account" -d 'Accounts: who may submit in whose name, as a tree'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "qos" -d 'Qualities of service'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "config" -d 'The cluster\'s configuration'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "config" -d 'The cluster\'s configuration as one TOML file'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "audit" -d 'Who did what'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "backup" -d 'Write a backup through the running daemon'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and not __fish_seen_subcommand_from dev run init status verify stop user ca account qos config audit backup export restore accept upgrade reload doctor simulate replay plan help" -f -a "export" -d 'Write the state anew now, as the daemon does by itself when the journal has grown enough'
@@ -331,5 +331,5 @@ complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcom
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "set" -d 'Change one'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "list" -d 'All of them'
 complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from qos" -f -a "remove" -d 'Take one away'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "export" -d 'Write it as one TOML file (not supported yet)'
-complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "apply" -d 'Put a file in force, all or nothing (not supported yet)'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "export" -d 'Write it as one TOML file'
+complete -c jctld -n "__fish_jctld_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "apply" -d 'Put a file in force, all or nothing'

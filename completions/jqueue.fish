@@ -54,7 +54,7 @@ complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "wait" -d 'Wait for jo
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "hist" -d 'Ended jobs'
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "eff" -d 'What it used against what it asked for'
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "usage" -d 'Who runs, waits and used how much'
-complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "prio" -d 'Its rank in words'
+complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "prio" -d 'Its rank in words and in numbers'
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "hold" -d 'Keep from starting'
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "release" -d 'Let start again what was held'
 complete -c jqueue -n "__fish_jqueue_needs_command" -f -a "requeue" -d 'Run again'
@@ -168,7 +168,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -s n -l name -d 'Of 
 complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -l config -d 'Client configuration' -r -F
 complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -l me -d 'Own jobs alone'
 complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -l json -d 'Answer in JSON'
-complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -s h -l help -d 'Print help'
+complete -c jqueue -n "__fish_jqueue_using_subcommand prio" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s u -l user -d 'Of these users' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s j -l jobs -d 'These jobs' -r
 complete -c jqueue -n "__fish_jqueue_using_subcommand hold" -s p -l partition -d 'In these partitions' -r
@@ -288,7 +288,7 @@ complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "hist" -d 'Ended jobs'
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "eff" -d 'What it used against what it asked for'
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "usage" -d 'Who runs, waits and used how much'
-complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "prio" -d 'Its rank in words'
+complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "prio" -d 'Its rank in words and in numbers'
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "hold" -d 'Keep from starting'
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "release" -d 'Let start again what was held'
 complete -c jqueue -n "__fish_jqueue_using_subcommand help; and not __fish_seen_subcommand_from show why log wait hist eff usage prio hold release requeue suspend resume first set fetch top whoami login help" -f -a "requeue" -d 'Run again'

@@ -20,7 +20,7 @@ use jsched::model::resources::Resources;
 use jsched::model::time::{Seconds, WallTime};
 use jsched::sched::{
     Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Plan, Rank, Refill, Release, Scheduler,
-    Supply, View, plan_from_scratch,
+    ShareId, Supply, View, plan_from_scratch,
 };
 
 #[test]
@@ -208,6 +208,7 @@ fn demand(job: JobId, options: &Options) -> Demand {
     let moment = |key| number(options, key).map(time);
     Demand {
         rank: Rank {
+            tier: number(options, "tier").unwrap_or(0) as i32,
             priority: number(options, "prio").unwrap_or(0),
             order: number(options, "order").unwrap_or(0) as u64,
             submit: job.0,
@@ -233,6 +234,8 @@ fn demand(job: JobId, options: &Options) -> Demand {
         strict: options.contains_key("strict"),
         planned: options.contains_key("planned"),
         caps: options.get("caps").map_or(Vec::new(), |list| list.split(',').map(cap).collect()).into(),
+        ages_from: moment("ages"),
+        share: ShareId(number(options, "share").unwrap_or(0) as u32),
         counted_cpus: number(options, "cpus").unwrap_or(1) as u32,
         version: 0,
     }

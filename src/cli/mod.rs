@@ -2,6 +2,7 @@
 //! controller.
 
 pub mod args;
+pub mod cluster;
 pub mod commands;
 pub mod documents;
 pub mod door;

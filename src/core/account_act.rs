@@ -1,10 +1,11 @@
 //! Verbs on accounts and qualities of service. All that is asked for is checked before anything is changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::Deed;
 use super::authorise::{Right, allowed, may_change_account};
 use super::command::{Caller, Outcome};
+use super::config::AtKey;
 use super::{Core, refuse};
 use crate::model::account::{
     ACCOUNT_DEPTH_MAX, ACCOUNT_NAMES_MAX, ACCOUNTS_MAX, AccountRecord, Budget, Limits, QosRecord,
@@ -72,7 +73,12 @@ impl Core {
         }
         let first = accounting.accounts.is_empty();
         let since = old.as_ref().and_then(|old| old.budget).map(|budget| budget.since);
-        let record = self.new_account(now, old.unwrap_or_else(|| AccountRecord::new(name)), settings)?;
+        if let Some(Some(parent)) = &settings.parent {
+            self.check_above(name, parent)?;
+        }
+        let record = old.unwrap_or_else(|| AccountRecord::new(name));
+        let record =
+            self.settled_account(now, record, settings).map_err(|(key, refusal)| named(key, refusal))?;
         // One default a user: whoever is given a new one loses the old one.
         let taken = |other: &&std::sync::Arc<AccountRecord>| {
             other.name != record.name
@@ -85,13 +91,7 @@ impl Core {
             self.commit(Change::Account(Box::new(other)), outcome);
         }
         let line = format!("account {name} {}", if new { "added" } else { "changed" });
-        let mut warnings = Vec::new();
-        if first {
-            warnings.push(
-                "from now on jobs are taken only from users who are in an account; what was submitted before goes on"
-                    .to_owned(),
-            );
-        }
+        let warnings = accounts_begin_or_end(first, false).into_iter().collect();
         // A new budget begins with nothing spent.
         let begins = record.budget.map(|budget| budget.since) != since;
         self.commit(Change::Account(Box::new(record)), outcome);
@@ -121,16 +121,14 @@ impl Core {
         Err(not_below(&settings.name))
     }
 
-    fn new_account(
+    /// A record with what is asked for; whether its parent fits is not looked at.
+    pub(super) fn settled_account(
         &self,
         now: Now,
         mut record: AccountRecord,
         settings: &AccountSettings,
-    ) -> Result<AccountRecord, Refusal> {
+    ) -> Result<AccountRecord, AtKey> {
         if let Some(parent) = &settings.parent {
-            if let Some(parent) = parent {
-                self.check_above(&record.name, parent)?;
-            }
             record.parent.clone_from(parent);
         }
         if let Some(share) = settings.share {
@@ -142,10 +140,21 @@ impl Core {
         if settings.default_for.is_some()
             && let Some(user) = record.default_for.iter().find(|user| !record.users.contains(user))
         {
-            let message = format!("default-for: {user} is not in account {}", record.name);
-            return Err(Refusal::new(RefusalCode::Invalid, message, format!("users=+{user} adds them")));
+            let message = format!("{user} is not in account {}", record.name);
+            let refusal = Refusal::new(RefusalCode::Invalid, message, format!("users=+{user} adds them"));
+            return Err(("default-for", refusal));
         }
         record.default_for.retain(|user| record.users.contains(user));
+        if let Some(shares) = &settings.user_shares {
+            let all: BTreeMap<String, u32> = shares.iter().cloned().collect();
+            if let Some(user) = all.keys().find(|user| !record.users.contains(user)) {
+                let message = format!("{user} is not in account {}", record.name);
+                let refusal = Refusal::new(RefusalCode::Invalid, message, format!("users=+{user} adds them"));
+                return Err(("user-shares", refusal));
+            }
+            record.user_shares = all.into_iter().collect();
+        }
+        record.user_shares.retain(|(user, _)| record.users.contains(user));
         set_limits(&mut record.limits, &settings.limits);
         if let Some(hours) = settings.budget {
             let since = record.budget.map_or(now.wall, |budget| budget.since);
@@ -154,8 +163,8 @@ impl Core {
         }
         if let Some(until) = settings.until {
             let Some(budget) = &mut record.budget else {
-                let message = "until: there is no budget that could end then";
-                return Err(Refusal::new(RefusalCode::Invalid, message, "say budget=N, too"));
+                let message = "there is no budget that could end then";
+                return Err(("until", Refusal::new(RefusalCode::Invalid, message, "say budget=N, too")));
             };
             budget.until = until;
         }
@@ -195,8 +204,14 @@ impl Core {
         height
     }
 
-    fn set_names(&self, key: &str, list: &mut Vec<String>, names: Option<&Names>) -> Result<(), Refusal> {
+    fn set_names(
+        &self,
+        key: &'static str,
+        list: &mut Vec<String>,
+        names: Option<&Names>,
+    ) -> Result<(), AtKey> {
         let Some(names) = names else { return Ok(()) };
+        let refused = |code, message: String, hint: &str| Err((key, Refusal::new(code, message, hint)));
         let mut set: BTreeSet<String> = match names {
             Names::All(_) => BTreeSet::new(),
             Names::Edit { .. } => list.iter().cloned().collect(),
@@ -206,23 +221,18 @@ impl Core {
             Names::Edit { add, remove } => (add, remove),
         };
         if let Some(unknown) = add.iter().find(|name| !self.cluster.users.contains_key(name.as_str())) {
-            let message = format!("{key}: there is no user `{unknown}`");
-            return Err(Refusal::new(RefusalCode::NoSuchUser, message, "`jctld user list` shows them"));
+            let message = format!("there is no user `{unknown}`");
+            return refused(RefusalCode::NoSuchUser, message, "`jctld user list` shows them");
         }
         set.extend(add.iter().cloned());
         for name in remove {
             if !set.remove(name) {
-                let message = format!("{key}: `{name}` is not there to be taken out");
-                return Err(Refusal::new(
-                    RefusalCode::NoSuchUser,
-                    message,
-                    "`jctld account list` shows who is",
-                ));
+                let message = format!("`{name}` is not there to be taken out");
+                return refused(RefusalCode::NoSuchUser, message, "`jctld account list` shows who is");
             }
         }
         if set.len() > ACCOUNT_NAMES_MAX {
-            let message = format!("{key}: at most {ACCOUNT_NAMES_MAX} names");
-            return Err(Refusal::new(RefusalCode::Limit, message, ""));
+            return refused(RefusalCode::Limit, format!("at most {ACCOUNT_NAMES_MAX} names"), "");
         }
         *list = set.into_iter().collect();
         Ok(())
@@ -263,11 +273,12 @@ impl Core {
             let hint = "take it out with `jnode partition set NAME accounts=…`";
             return conflict(format!("partition {} is for account {name}", partition.name), hint);
         }
-        self.commit(Change::AccountRemoved(name.to_owned()), outcome);
-        let mut warnings = Vec::new();
-        if self.cluster.accounting.accounts.is_empty() {
-            warnings.push("that was the last account: jobs of any account are taken again".to_owned());
+        for change in self.forgotten_use(name) {
+            self.commit(change, outcome);
         }
+        self.commit(Change::AccountRemoved(name.to_owned()), outcome);
+        let none_left = self.cluster.accounting.accounts.is_empty();
+        let warnings = accounts_begin_or_end(false, none_left).into_iter().collect();
         Ok((format!("account {name} removed"), warnings))
     }
 
@@ -282,6 +293,7 @@ impl Core {
             for list in [&mut record.users, &mut record.coordinators, &mut record.default_for] {
                 list.retain(|one| one != user);
             }
+            record.user_shares.retain(|(one, _)| one != user);
             self.commit(Change::Account(Box::new(record)), outcome);
         }
     }
@@ -313,9 +325,8 @@ impl Core {
         if all.is_empty() {
             warnings.push("from now on jobs may name only a QOS that is defined".to_owned());
         }
-        let mut record = old.unwrap_or_else(|| QosRecord { name: name.to_owned(), ..QosRecord::default() });
-        record.priority = settings.priority.unwrap_or(record.priority);
-        set_limits(&mut record.limits, &settings.limits);
+        let record = old.unwrap_or_else(|| QosRecord { name: name.to_owned(), ..QosRecord::default() });
+        let record = settled_qos(record, settings);
         self.commit(Change::Qos(Box::new(record)), outcome);
         Ok((format!("QOS {name} {}", if new { "added" } else { "changed" }), warnings))
     }
@@ -342,6 +353,31 @@ impl Core {
     }
 }
 
+/// A record with what is asked for.
+pub(super) fn settled_qos(mut record: QosRecord, settings: &QosSettings) -> QosRecord {
+    record.priority = settings.priority.unwrap_or(record.priority);
+    set_limits(&mut record.limits, &settings.limits);
+    record
+}
+
+/// What is said when there were no accounts and are some now, or the other way round.
+pub(super) fn accounts_begin_or_end(none_before: bool, none_now: bool) -> Option<String> {
+    let words = match (none_before, none_now) {
+        (true, false) => {
+            "from now on jobs are taken only from users who are in an account; what was submitted before goes on"
+        }
+        (false, true) => "that was the last account: jobs of any account are taken again",
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// A refusal that names its key.
+pub(super) fn named(key: &str, refusal: Refusal) -> Refusal {
+    let message = if key.is_empty() { refusal.message } else { format!("{key}: {}", refusal.message) };
+    Refusal { message, ..refusal }
+}
+
 fn may_administer(caller: &Caller) -> Result<(), Refusal> {
     if allowed(caller.identity.role, Right::Administer) {
         return Ok(());
@@ -355,7 +391,7 @@ fn not_below(name: &str) -> Refusal {
     Refusal::new(RefusalCode::NotAllowed, message, "ask an admin, or whoever coordinates what is above it")
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     if name_is_valid(name) {
         return Ok(());
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::job::Job;
+use super::share::Uses;
 use crate::model::account::{ACCOUNT_DEPTH_MAX, AccountRecord, Caps, Limits, QOS_NORMAL, QosRecord};
 use crate::model::change::Change;
 use crate::model::ids::Uid;
+use crate::model::priority::{DecayedUse, PriorityRecord};
 use crate::model::record::{JobRecord, Slots};
 use crate::model::state::State;
 use crate::wire::account::Used;
@@ -40,6 +42,10 @@ pub struct Accounting {
     used: OrdMap<Scope, Used>,
     /// What is spent of budgets, in cpu milliseconds.
     spent: OrdMap<Arc<str>, u64>,
+    /// How priorities are worked out.
+    pub priority: PriorityRecord,
+    /// What everybody has used for fair share.
+    pub uses: Uses,
     /// Whether `used` has to be counted anew, since what is defined has changed.
     stale: bool,
 }
@@ -119,9 +125,19 @@ impl Accounting {
             Change::QosRemoved(name) => {
                 self.qos.remove(name.as_str());
             }
+            Change::Priority(record) => self.priority = **record,
             _ => return,
         }
         self.stale = true;
+    }
+
+    /// Takes in what somebody has used for fair share.
+    pub fn absorb_use(&mut self, account: &str, user: &str, used: Option<DecayedUse>) {
+        let member = (account.into(), user.into());
+        match used {
+            Some(used) => self.uses.decayed.insert(member, used),
+            None => self.uses.decayed.remove(&member),
+        };
     }
 
     /// Whether anything limits how many unfinished jobs several users have together.
@@ -266,6 +282,11 @@ impl Accounting {
             Scope::AccountUser(_, uid) | Scope::QosUser(_, uid) => Some((*uid, used)),
             _ => None,
         })
+    }
+
+    /// What is used has to be counted anew.
+    pub fn set_stale(&mut self) {
+        self.stale = true;
     }
 
     /// Whether what is used has to be counted anew.

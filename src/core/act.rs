@@ -18,7 +18,7 @@ use crate::model::spec::Output;
 use crate::model::state::{Cause, CauseKind, State};
 use crate::model::task_set::TaskSet;
 use crate::model::time::Now;
-use crate::wire::client::{Act, ActLine, Refusal, RefusalCode, Reply, Request, Verb};
+use crate::wire::client::{Act, ActLine, ConfigAct, Refusal, RefusalCode, Reply, Request, Verb};
 use crate::wire::codec::decode;
 use crate::wire::node::{Act as Order, KillReason, TaskRun};
 
@@ -47,6 +47,9 @@ impl Core {
             Request::NodeAct(act) => self.node_act(now, &caller, &act, outcome),
             Request::Admin(admin) => self.admin(now, &caller, &admin, outcome),
             Request::Account(act) => self.account_act(now, &caller, &act, outcome),
+            Request::Config(ConfigAct::Apply { wanted, dry_run }) => {
+                self.apply_config(now, &caller, &wanted, dry_run, outcome)
+            }
             _ => refuse(RefusalCode::Invalid, "this request changes nothing", ""),
         }
     }

@@ -9,7 +9,7 @@ use super::command::{Caller, Effect, Outcome};
 use crate::model::change::{AUDIT_RUNS_MAX, AuditRecord, Change};
 use crate::model::ids::JobId;
 use crate::model::time::{Now, Seconds, WallTime};
-use crate::wire::client::{AccountAct, Act, Admin, NodeAct, Request, Verb};
+use crate::wire::client::{AccountAct, Act, Admin, ConfigAct, NodeAct, Request, Verb};
 use crate::wire::codec::encode;
 
 /// What the same caller does again and again within this time is recorded once; the next record counts the others.
@@ -192,6 +192,8 @@ pub fn asked(request: &Request) -> String {
             AccountAct::QosRemove { .. } => "remove a QOS",
             AccountAct::QosList => "list QOS",
         },
+        Request::Config(ConfigAct::Export) => "export the configuration",
+        Request::Config(ConfigAct::Apply { .. }) => "apply a configuration",
         Request::NodeAct(act) => match act {
             NodeAct::Drain { .. } => "drain nodes",
             NodeAct::Resume { .. } => "resume nodes",

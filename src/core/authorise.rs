@@ -91,7 +91,7 @@ pub fn needed(request: &Request) -> Right {
         Request::Account(AccountAct::QosSet { .. } | AccountAct::QosRemove { .. }) => Right::Administer,
         Request::Account(_) => Right::Coordinate,
         Request::Admin(Admin::Status) => Right::Operate,
-        Request::Admin(_) => Right::Administer,
+        Request::Admin(_) | Request::Config(_) => Right::Administer,
     }
 }
 

@@ -73,7 +73,7 @@ impl Core {
         outcome: &mut Outcome,
     ) -> Reply {
         let ids = match self.find_nodes(names).and_then(|ids| {
-            self.check_features(features.unwrap_or_default())?;
+            check_features(features.unwrap_or_default())?;
             self.check_partitions(partitions.unwrap_or_default())?;
             Ok(ids)
         }) {
@@ -101,19 +101,6 @@ impl Core {
             self.set_memberships(names, wanted, &mut warnings, outcome);
         }
         Reply::Done { lines, warnings }
-    }
-
-    fn check_features(&self, features: &[String]) -> Result<(), Refusal> {
-        let bad = features.iter().find(|name| !crate::model::identity::name_is_valid(name));
-        if let Some(name) = bad {
-            let hint = "1 to 63 letters, digits, `-`, `_` and `.`";
-            return Err(Refusal::new(RefusalCode::Invalid, format!("`{name}` can't be a feature"), hint));
-        }
-        if features.len() > FEATURES_MAX {
-            let message = format!("{} features are more than {FEATURES_MAX}", features.len());
-            return Err(Refusal::new(RefusalCode::Limit, message, ""));
-        }
-        Ok(())
     }
 
     fn check_partitions(&self, names: &[String]) -> Result<(), Refusal> {
@@ -158,6 +145,20 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether all of these can be features.
+pub(super) fn check_features(features: &[String]) -> Result<(), Refusal> {
+    let bad = features.iter().find(|name| !crate::model::identity::name_is_valid(name));
+    if let Some(name) = bad {
+        let hint = "1 to 63 letters, digits, `-`, `_` and `.`";
+        return Err(Refusal::new(RefusalCode::Invalid, format!("`{name}` can't be a feature"), hint));
+    }
+    if features.len() > FEATURES_MAX {
+        let message = format!("{} features are more than {FEATURES_MAX}", features.len());
+        return Err(Refusal::new(RefusalCode::Limit, message, ""));
+    }
+    Ok(())
 }
 
 /// How `jnode` tells of what was set, for the audit.

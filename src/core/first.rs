@@ -6,14 +6,22 @@ use std::sync::Arc;
 
 use super::Core;
 use super::command::Outcome;
-use super::notes::priority;
+use super::job::Job;
+use super::notes::tier;
+use super::priority::fixed;
 use super::select::Chosen;
 use crate::model::change::Change;
 use crate::model::ids::{JobId, Uid};
+use crate::model::time::WallTime;
 use crate::wire::client::{Refusal, RefusalCode};
 
 /// The most jobs that one request moves.
 pub const FIRST_JOBS_MAX: usize = 10_000;
+
+/// A job's place, and since when it ages: who takes the one takes the other.
+type Place = (u64, WallTime);
+/// What stands before it.
+type Own = (i32, i64);
 
 impl Core {
     /// Puts the chosen jobs, in the order in which they were chosen, before the others of their owners that have the
@@ -26,16 +34,16 @@ impl Core {
         chosen: &[&Chosen],
         outcome: &mut Outcome,
     ) -> Result<BTreeMap<JobId, u64>, Refusal> {
-        let mut wanted: BTreeMap<(Uid, i64), Vec<JobId>> = BTreeMap::new();
+        let mut wanted: BTreeMap<(Uid, Own), Vec<JobId>> = BTreeMap::new();
         for one in chosen {
             let id = one.job.id();
             let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.unfinished() > 0) else { continue };
-            let list = wanted.entry((job.record.uid, priority(&self.cluster, job))).or_default();
+            let list = wanted.entry((job.record.uid, self.own_priority(job))).or_default();
             if !list.contains(&id) {
                 list.push(id);
             }
         }
-        let mut places: Vec<(JobId, u64)> = Vec::new();
+        let mut places: Vec<(JobId, Place)> = Vec::new();
         let mut ahead = BTreeMap::new();
         for ((uid, own), first) in wanted {
             let (line, higher) = self.line_of(uid, own);
@@ -57,26 +65,31 @@ impl Core {
                 "raise the nice value of the others instead",
             ));
         }
-        for (id, place) in places {
+        for (id, (place, since)) in places {
             let Some(job) = self.cluster.jobs.get(&id).filter(|job| job.record.place != place) else {
                 continue;
             };
             let mut record = (*job.record).clone();
-            record.place = place;
+            (record.place, record.since) = (place, since);
             record.version += 1;
             self.commit(Change::Job(Arc::new(record)), outcome);
         }
         Ok(ahead)
     }
 
+    /// What decides about a job among those of its owner before their places do.
+    fn own_priority(&self, job: &Job) -> Own {
+        (tier(&self.cluster, job), fixed(&self.cluster, job))
+    }
+
     /// An owner's waiting jobs of that priority in the order of their places, and how many have a higher one.
-    fn line_of(&self, uid: Uid, own: i64) -> (Vec<(u64, JobId)>, u64) {
+    fn line_of(&self, uid: Uid, own: Own) -> (Vec<(Place, JobId)>, u64) {
         let ids = self.cluster.by_user.range((uid, JobId(0))..=(uid, JobId(u64::MAX)));
         let jobs = ids.filter_map(|(_, id)| self.cluster.jobs.get(id));
         let (mut line, mut higher) = (Vec::new(), 0);
         for job in jobs.filter(|job| job.ended.is_none() && job.unfinished() > job.live.len() as u32) {
-            match priority(&self.cluster, job) {
-                theirs if theirs == own => line.push((job.record.place, job.id())),
+            match self.own_priority(job) {
+                theirs if theirs == own => line.push(((job.record.place, job.record.since), job.id())),
                 theirs => higher += u64::from(theirs > own),
             }
         }

@@ -6,7 +6,8 @@ use super::act::chosen_id;
 use super::authorise::may_see;
 use super::breaker::TASK_LAUNCHES_MAX;
 use super::job::Job;
-use super::notes::{free_on, priority};
+use super::notes::free_on;
+use super::priority::points;
 use super::select::Chosen;
 use super::state::{Cluster, View};
 use crate::model::identity::{Identity, Role};
@@ -212,7 +213,7 @@ impl View {
             cpus: charge.map_or(record.cpus, |charge| charge.cpus),
             memory_bytes,
             limit: record.limit,
-            priority: priority(&self.cluster, job),
+            priority: points(&self.cluster, &self.standing, job),
             submit_time: record.submit_time,
             eligible_time: eligible(job),
             start_time: None,

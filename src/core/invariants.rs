@@ -33,6 +33,7 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
         pending += u64::from(job.tasks.counted(State::Pending) + job.tasks.counted(State::Held));
         live += job.live.len() as u64;
     }
+    check_shares(cluster)?;
     if (pending, live) != (cluster.totals.pending, cluster.totals.live) {
         return Err(format!("totals are {:?}, counted {pending} and {live}", cluster.totals));
     }
@@ -81,6 +82,25 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What everybody holds for fair share is what it comes to, and whoever holds something has begun to use it.
+fn check_shares(cluster: &Cluster) -> Result<(), String> {
+    let hardware = cluster.nodes.values().filter_map(|node| node.record.hardware.as_ref());
+    let cpus: u64 = hardware.map(|hardware| u64::from(hardware.resources.cpus)).sum();
+    if cpus != cluster.totals.cpus {
+        return Err(format!("there are {cpus} cpus, counted {}", cluster.totals.cpus));
+    }
+    let uses = &cluster.accounting.uses;
+    let mut again = cluster.clone();
+    again.recount_rates();
+    if again.accounting.uses.rates != uses.rates {
+        return Err(format!("rates are {:?}, counted {:?}", again.accounting.uses.rates, uses.rates));
+    }
+    match uses.rates.keys().find(|member| !uses.decayed.contains_key(*member)) {
+        Some(member) => Err(format!("{member:?} holds something, and since when is not kept")),
+        None => Ok(()),
+    }
 }
 
 fn check_job(id: JobId, job: &super::job::Job) -> Result<(), String> {

@@ -15,6 +15,7 @@ pub mod belong;
 pub mod breaker;
 pub mod budget;
 pub mod command;
+mod config;
 pub mod correlate;
 pub mod depend;
 pub mod dispatch;
@@ -32,6 +33,7 @@ pub mod nodes;
 pub mod notes;
 pub mod pipeline;
 pub mod presence;
+pub mod priority;
 pub mod report;
 pub mod resolve;
 pub mod restart;
@@ -39,6 +41,7 @@ mod restore;
 pub mod restored;
 pub mod select;
 pub mod set;
+pub mod share;
 pub mod sight;
 pub mod state;
 pub mod submission;
@@ -97,6 +100,12 @@ pub struct Core {
     partition_ids: BTreeMap<Arc<str>, PartitionId>,
     /// The same of what limits bind together.
     bounds: limits::Numbers,
+    /// When the command at hand came.
+    now: Now,
+    /// How ages and shares stood when they were last reckoned.
+    standing: Arc<priority::Standing>,
+    /// What the scheduler was told of them.
+    told: priority::Told,
     /// Where the last job may run that the scheduler was told of, and where not: most say the same.
     last_places: (Arc<[PartitionId]>, Arc<[NodeId]>),
     timers: BTreeSet<(WallTime, JobId)>,
@@ -134,6 +143,9 @@ impl Core {
             restricted: BTreeMap::new(),
             partition_ids: BTreeMap::new(),
             bounds: limits::Numbers::default(),
+            now: Now::default(),
+            standing: Arc::default(),
+            told: priority::Told::default(),
             last_places: (Arc::from([]), Arc::from([])),
             timers: BTreeSet::new(),
             set_aside: None,
@@ -165,22 +177,24 @@ impl Core {
     /// Takes one command. Everything in the outcome's effects and its reply may leave only once the log is durable
     /// up to the group that its changes go into (`position`).
     pub fn apply(&mut self, now: Now, position: Position, command: Command) -> Outcome {
-        let (reply, outcome) = self.during(position, |core, outcome| core.take(now, command, outcome));
+        let (reply, outcome) = self.during(now, position, |core, outcome| core.take(now, command, outcome));
         Outcome { reply, ..outcome }
     }
 
     /// Does something that changes the state, with what comes before and after each such thing.
     fn during<T>(
         &mut self,
+        now: Now,
         position: Position,
         what: impl FnOnce(&mut Core, &mut Outcome) -> T,
     ) -> (T, Outcome) {
-        self.position = position;
+        (self.position, self.now) = (position, now);
         self.reach.take();
         let mut outcome = Outcome::default();
         let told = what(self, &mut outcome);
         if self.cluster.accounting.is_stale() {
             self.cluster.recount();
+            self.begin_use(&mut outcome);
         }
         self.note_touched(&mut outcome);
         (told, outcome)
@@ -240,7 +254,8 @@ impl Core {
 
     /// A view of the state as it is now.
     pub fn view(&self, position: Position, at: WallTime) -> View {
-        View { cluster: self.cluster.clone(), nodes: self.sights.clone(), position, at }
+        let (cluster, nodes) = (self.cluster.clone(), self.sights.clone());
+        View { cluster, nodes, position, at, standing: Arc::clone(&self.standing) }
     }
 
     /// Whether what is seen of nodes has changed since the last call: a view may be due that no change brings.
@@ -264,11 +279,16 @@ impl Core {
     /// When the core wants its next [`Command::Tick`] for a job's or a drain's deadline, if it does.
     pub fn next_timer(&self) -> Option<WallTime> {
         let drain = self.drains.first().map(|(at, _)| *at);
-        self.timers.first().map(|(at, _)| *at).into_iter().chain(drain).min()
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(drain).chain(self.standing_due()).min()
     }
 
     /// Makes a change: it is in the state from here on, and in the outcome for the log.
     fn commit(&mut self, change: Change, outcome: &mut Outcome) {
+        self.reckon_use(&change, outcome);
+        self.absorb(change, outcome);
+    }
+
+    fn absorb(&mut self, change: Change, outcome: &mut Outcome) {
         self.cluster.absorb(&change, &mut self.touched);
         if !(bug::is_made(Bug::IdReuse) && matches!(change, Change::NextJob(_))) {
             outcome.changes.push(change);

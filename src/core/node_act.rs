@@ -2,6 +2,7 @@
 
 use super::audit::Deed;
 use super::command::{Caller, Outcome};
+use super::config::AtKey;
 use super::{Core, refuse};
 use crate::model::change::Change;
 use crate::model::identity::{Role, name_is_valid};
@@ -14,6 +15,8 @@ use crate::wire::client::{NodeAct, PartitionSettings, Refusal, RefusalCode, Repl
 
 /// The most nodes that one request may add.
 pub const NODES_ADDED_MAX: usize = 10_000;
+/// The most partitions.
+pub const PARTITIONS_MAX: usize = 10_000;
 /// The longest that a join token may be good.
 pub const TOKEN_TTL_MAX: Seconds = Seconds(30 * 86_400);
 
@@ -241,45 +244,18 @@ impl Core {
     }
 
     fn set_partition(&mut self, settings: &PartitionSettings, outcome: &mut Outcome) -> Reply {
-        if !name_is_valid(&settings.name) {
-            return refuse(
-                RefusalCode::Invalid,
-                format!("`{}` can't be a partition's name", settings.name),
-                "",
-            );
-        }
         let old = self.cluster.partitions.get(settings.name.as_str()).map(|old| (**old).clone());
         let is_new = old.is_none();
-        let mut record = old.unwrap_or_else(|| new_partition(&settings.name));
-        if let Some(nodes) = &settings.nodes {
-            let all = nodes.len() == 1 && nodes.first().is_some_and(|name| name == "ALL");
-            if !all && let Err(refusal) = self.find_nodes(nodes) {
-                return Reply::Refused(refusal);
-            }
-            record.nodes = (!all).then(|| nodes.clone());
+        if is_new && self.cluster.partitions.len() >= PARTITIONS_MAX {
+            return refuse(RefusalCode::Limit, format!("{PARTITIONS_MAX} partitions are the most"), "");
         }
-        record.default = settings.default.unwrap_or(record.default);
-        record.state = settings.state.unwrap_or(record.state);
-        record.max_time = settings.max_time.unwrap_or(record.max_time);
-        record.default_time = settings.default_time.or(record.default_time);
-        record.priority = settings.priority.unwrap_or(record.priority);
-        if let Some(most) = settings.nodes_max {
-            record.nodes_max = (most > 0).then_some(most);
-        }
-        record.policy = settings.policy.unwrap_or(record.policy);
-        if let Some(accounts) = &settings.accounts {
-            let known = &self.cluster.accounting.accounts;
-            let unknown =
-                accounts.iter().find(|name| !known.is_empty() && !known.contains_key(name.as_str()));
-            if let Some(name) = unknown {
-                let message = format!("accounts: there is no account `{name}`");
-                return refuse(RefusalCode::NoSuchAccount, message, "`jctld account list` shows them");
-            }
-            record.accounts.clone_from(accounts);
-        }
-        if let Some(bytes) = settings.default_memory_per_cpu_bytes {
-            record.default_memory_per_cpu_bytes = (bytes > 0).then_some(bytes);
-        }
+        let accounts = &self.cluster.accounting.accounts;
+        let known = |name: &str| accounts.is_empty() || accounts.contains_key(name);
+        let record = old.unwrap_or_else(|| new_partition(&settings.name));
+        let record = match self.settled_partition(record, settings, &known) {
+            Ok(record) => record,
+            Err((key, refusal)) => return Reply::Refused(super::account_act::named(key, refusal)),
+        };
         let line = format!("partition {} {}", record.name, if is_new { "made" } else { "changed" });
         if record.default {
             let others = self.cluster.partitions.values();
@@ -291,6 +267,50 @@ impl Core {
         }
         self.commit(Change::Partition(Box::new(record)), outcome);
         Reply::Done { lines: vec![line], warnings: Vec::new() }
+    }
+
+    /// A record with what is asked for; `known` says which accounts there are.
+    pub(super) fn settled_partition(
+        &self,
+        mut record: PartitionRecord,
+        settings: &PartitionSettings,
+        known: &dyn Fn(&str) -> bool,
+    ) -> Result<PartitionRecord, AtKey> {
+        if !name_is_valid(&settings.name) {
+            let message = format!("`{}` can't be a partition's name", settings.name);
+            return Err(("", Refusal::new(RefusalCode::Invalid, message, "")));
+        }
+        if let Some(nodes) = &settings.nodes {
+            let all = nodes.len() == 1 && nodes.first().is_some_and(|name| name == "ALL");
+            if !all {
+                self.find_nodes(nodes).map_err(|refusal| ("nodes", refusal))?;
+            }
+            let mut nodes = nodes.clone();
+            nodes.sort_unstable();
+            nodes.dedup();
+            record.nodes = (!all).then_some(nodes);
+        }
+        record.default = settings.default.unwrap_or(record.default);
+        record.state = settings.state.unwrap_or(record.state);
+        record.max_time = settings.max_time.unwrap_or(record.max_time);
+        record.default_time = settings.default_time.or(record.default_time);
+        record.priority = settings.priority.unwrap_or(record.priority);
+        if let Some(most) = settings.nodes_max {
+            record.nodes_max = (most > 0).then_some(most);
+        }
+        record.policy = settings.policy.unwrap_or(record.policy);
+        if let Some(accounts) = &settings.accounts {
+            if let Some(name) = accounts.iter().find(|name| !known(name)) {
+                let message = format!("there is no account `{name}`");
+                let hint = "`jctld account list` shows them";
+                return Err(("accounts", Refusal::new(RefusalCode::NoSuchAccount, message, hint)));
+            }
+            record.accounts.clone_from(accounts);
+        }
+        if let Some(bytes) = settings.default_memory_per_cpu_bytes {
+            record.default_memory_per_cpu_bytes = (bytes > 0).then_some(bytes);
+        }
+        Ok(record)
     }
 
     fn remove_partition(&mut self, name: &str, outcome: &mut Outcome) -> Reply {

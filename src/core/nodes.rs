@@ -12,7 +12,16 @@ impl Cluster {
         touched.nodes.insert(record.id);
         touched.places |= !self.nodes.contains_key(&record.id);
         self.node_names.insert(record.name.as_str().into(), record.id);
+        let is_other = self.has_other_hardware(record);
         let old = self.nodes.get(&record.id).cloned();
+        self.totals.cpus += cpus(record);
+        self.totals.cpus -= old.as_ref().map_or(0, |old| cpus(&old.record));
+        if is_other && self.accounting.priority.fair_share > 0 {
+            // What is held there counts otherwise.
+            self.accounting.set_stale();
+        }
+        // Whose size counts, by the cpus of all.
+        touched.places |= is_other && self.accounting.priority.size > 0;
         self.count_share(old.as_ref().map(|node| &*node.record), Some(record));
         let node = match old {
             Some(old) => Node { record: Arc::new(record.clone()), ..(*old).clone() },
@@ -26,8 +35,15 @@ impl Cluster {
         self.nodes.insert(record.id, Arc::new(node));
     }
 
+    /// Whether a node is known to have something else than that record says.
+    pub(super) fn has_other_hardware(&self, record: &NodeRecord) -> bool {
+        let resources = |record: &NodeRecord| record.hardware.as_ref().map(|hardware| hardware.resources);
+        self.nodes.get(&record.id).is_some_and(|old| resources(&old.record) != resources(record))
+    }
+
     pub(super) fn absorb_node_removed(&mut self, id: NodeId, touched: &mut Touched) {
         if let Some(node) = self.nodes.remove(&id) {
+            self.totals.cpus -= cpus(&node.record);
             self.node_names.remove(node.record.name.as_str());
             self.count_share(Some(&node.record), None);
         }
@@ -88,6 +104,10 @@ impl Cluster {
         }
         Box::new(all.into_iter().flat_map(|partition| partition.nodes.iter().flatten()).filter_map(by_name))
     }
+}
+
+fn cpus(record: &NodeRecord) -> u64 {
+    record.hardware.as_ref().map_or(0, |hardware| u64::from(hardware.resources.cpus))
 }
 
 fn share(record: &NodeRecord) -> Option<u64> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Core;
 use super::belong::time_over;
 use super::job::Job;
+use super::priority::{ages_from, fixed};
 use super::state::Node;
 use crate::model::ids::{JobId, NodeId};
 use crate::model::policy::PartitionPolicy;
@@ -15,9 +16,6 @@ use crate::model::resources::Resources;
 use crate::model::shared::same_or;
 use crate::model::time::{Seconds, WallTime};
 use crate::sched::{Demand, Held, MemoryDemand, Note, PartitionId, Rank, Refill, Release, Supply};
-
-/// What a partition's priority counts against a job's own.
-pub const PARTITION_PRIORITY_WEIGHT: i64 = 1 << 33;
 
 /// By when a task that was given to a node has started, for the estimate of when it ends.
 const START_ALLOWANCE: Seconds = Seconds(60);
@@ -31,7 +29,8 @@ impl Core {
     /// Whether there is more that the scheduler may hear.
     pub fn has_notes(&self) -> bool {
         let untold = &self.untold;
-        let others = untold.places || !untold.nodes.is_empty() || !untold.slots.is_empty();
+        let standing = self.standing_due().is_some_and(|due| due <= self.now.wall);
+        let others = standing || untold.places || !untold.nodes.is_empty() || !untold.slots.is_empty();
         others || untold.jobs.iter().any(|id| !self.is_unsettled(*id))
     }
 
@@ -44,6 +43,7 @@ impl Core {
     pub fn take_some_notes(&mut self, most: usize) -> Vec<Note> {
         let mut untold = std::mem::take(&mut self.untold);
         let mut notes = Vec::new();
+        self.renew_standing(untold.places, &mut notes);
         if untold.places {
             self.number_partitions();
             self.bounds.renew(&self.cluster.accounting, &mut notes);
@@ -71,10 +71,12 @@ impl Core {
         }
         let mut told: BTreeSet<(JobId, NodeId)> = BTreeSet::new();
         for id in &untold.jobs {
-            let job = self.cluster.jobs.get(id);
-            if let Some(job) = job {
+            let job = self.cluster.jobs.get(id).cloned();
+            if let Some(job) = &job {
                 self.bounds.of(&self.cluster.accounting, &job.record, &mut notes);
+                self.tell_share(job, &mut notes);
             }
+            let job = job.as_deref();
             let mut demand = job.and_then(|job| self.demand(job));
             if let Some(demand) = &mut demand {
                 demand.partitions = same_or(&self.last_places.0, &demand.partitions);
@@ -182,6 +184,8 @@ impl Core {
             strict: self.policy(job).is_strict(),
             planned: self.policy(job).is_conservative(),
             caps: self.bounds.known(record),
+            ages_from: ages_from(&self.cluster, job),
+            share: self.share_of(job),
             counted_cpus: if spec.request.exclusive { self.largest_node(record.cpus) } else { record.cpus },
             version: record.version,
         })
@@ -213,13 +217,10 @@ impl Core {
     /// A job's place in the order.
     pub fn rank(&self, job: &Job) -> Rank {
         let policy = self.policy(job);
-        let priority = if policy.by_priority() {
-            priority(&self.cluster, job)
-        } else {
-            partition_priority(&self.cluster, job)
-        };
+        let tier = tier(&self.cluster, job);
+        let priority = if policy.by_priority() { fixed(&self.cluster, job) } else { 0 };
         let order = policy.order(job.record.limit.0, job.record.cpus);
-        Rank { priority, order, submit: job.record.place, job: job.id() }
+        Rank { tier, priority, order, submit: job.record.place, job: job.id() }
     }
 
     fn policy(&self, job: &Job) -> PartitionPolicy {
@@ -231,14 +232,6 @@ impl Core {
     }
 }
 
-/// A job's priority: what an operator gave it, less its nice value, and its QOS's; its partition's comes first.
-pub fn priority(cluster: &super::Cluster, job: &Job) -> i64 {
-    let spec = &job.record.spec;
-    let qos = cluster.accounting.qos.get(spec.qos.as_str()).map_or(0, |qos| i64::from(qos.priority));
-    let own = spec.priority.map_or(0, i64::from) - i64::from(spec.nice) + qos;
-    partition_priority(cluster, job) + own
-}
-
 /// The policy under which a job waits: of its partitions that of the highest priority, of equals the first by name.
 pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
     let known = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
@@ -246,10 +239,16 @@ pub fn policy(cluster: &super::Cluster, job: &Job) -> PartitionPolicy {
     first.map_or(PartitionPolicy::default(), |partition| partition.policy)
 }
 
-/// What the priority of its partition counts; of several the highest.
-fn partition_priority(cluster: &super::Cluster, job: &Job) -> i64 {
+/// The priority of its partition; of several the highest.
+pub fn partition_priority(cluster: &super::Cluster, job: &Job) -> i32 {
     let partitions = job.record.partitions.iter().filter_map(|name| cluster.partitions.get(name.as_str()));
-    partitions.map(|partition| i64::from(partition.priority)).max().unwrap_or(0) * PARTITION_PRIORITY_WEIGHT
+    partitions.map(|partition| partition.priority).max().unwrap_or(0)
+}
+
+/// What comes before all else: the priority of its partition, unless that is a factor among others.
+pub fn tier(cluster: &super::Cluster, job: &Job) -> i32 {
+    let is_factor = cluster.accounting.priority.partition > 0 && policy(cluster, job).by_priority();
+    if is_factor { 0 } else { partition_priority(cluster, job) }
 }
 
 fn releases(job: &Job) -> BTreeMap<NodeId, Vec<Release>> {

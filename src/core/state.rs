@@ -102,6 +102,8 @@ pub struct Totals {
     pub pending: u64,
     /// Tasks on nodes.
     pub live: u64,
+    /// Cpus of all nodes, as they said last.
+    pub cpus: u64,
 }
 
 /// A node in memory.
@@ -203,7 +205,12 @@ impl Cluster {
             Change::BudgetSpent { account, cpu_ms } => {
                 touched.places |= self.accounting.absorb_spent(account, *cpu_ms);
             }
-            Change::Account(_) | Change::AccountRemoved(_) | Change::Qos(_) | Change::QosRemoved(_) => {
+            Change::Use { account, user, used } => self.accounting.absorb_use(account, user, *used),
+            Change::Account(_)
+            | Change::AccountRemoved(_)
+            | Change::Qos(_)
+            | Change::QosRemoved(_)
+            | Change::Priority(_) => {
                 self.accounting.absorb(change);
                 touched.places = true;
             }
@@ -244,6 +251,11 @@ impl Cluster {
                     let whole = Delta::whole(&old);
                     self.accounting.add(&old.record, whole.negative());
                     self.accounting.add(record, whole);
+                    let rate = self.whole_rate(&old);
+                    let (before, after) =
+                        (self.accounting.member(&old.record), self.accounting.member(record));
+                    self.change_rate(&before, rate, 0);
+                    self.change_rate(&after, 0, rate);
                 }
                 Arc::make_mut(&mut old).record = Arc::clone(record);
                 old
@@ -343,6 +355,10 @@ impl Cluster {
         });
         if let Some(job) = self.jobs.get(&job) {
             self.accounting.add(&job.record, Delta::between(old.as_ref(), slots.as_ref()));
+            let rate = |slots: Option<&Slots>| slots.map_or(0, |slots| self.rate_of(node, slots));
+            let (before, after) = (rate(old.as_ref()), rate(slots.as_ref()));
+            let member = self.accounting.member(&job.record);
+            self.change_rate(&member, before, after);
         }
         match slots {
             Some(_) => self.on_node.insert((node, job)),
@@ -407,6 +423,7 @@ impl Cluster {
     /// Counts anew what accounts and qualities of service use.
     pub fn recount(&mut self) {
         self.accounting.recount(self.jobs.values());
+        self.recount_rates();
     }
 
     /// The tables hold everything up to `position`: what memory keeps only because they did not, goes.

@@ -286,5 +286,6 @@ fn new_record(
         version: 1,
         key: names.key.clone(),
         ancestors: names.ancestors.clone(),
+        since: now.wall,
     }
 }

@@ -1,7 +1,9 @@
 //! Builders for tests, which state only what matters to them.
 
-use crate::model::ids::{ContentHash, JobId, Uid};
-use crate::model::record::{Hold, JobRecord, Memory};
+use super::{Caller, Settings};
+use crate::model::identity::{Identity, Role, Serial};
+use crate::model::ids::{ContentHash, JobId, NodeId, Uid};
+use crate::model::record::{Hold, JobRecord, Memory, NodeRecord};
 use crate::model::spec::{
     ArraySpec, Dependencies, Files, JobSpec, MemoryRequest, Output, Place, Request, Restart, Times, WorkDir,
 };
@@ -65,6 +67,39 @@ pub fn job_record(id: JobId) -> JobRecord {
         place: id.0,
         version: 1,
         ancestors: Vec::new(),
+        since: WallTime(1),
         key: "k".into(),
     }
+}
+
+/// An admin.
+pub fn admin() -> Caller {
+    let identity = Identity {
+        role: Role::Admin,
+        name: "root".to_owned(),
+        uid: Some(Uid(0)),
+        serial: Serial([1; 16]),
+        within: None,
+    };
+    Caller { identity, from: "here".to_owned() }
+}
+
+/// How a core is set up.
+pub fn settings() -> Settings {
+    Settings {
+        cluster: "test".to_owned(),
+        node_timeout: Seconds(300),
+        lease: Seconds(1_800),
+        kill_grace: Seconds(30),
+        jobs_per_user_max: 1_000,
+        allow_root: false,
+        submit_from_jobs: true,
+        addresses: vec![],
+        fingerprint: [0; 32],
+    }
+}
+
+/// A node that has not joined.
+pub fn node(id: NodeId, name: &str) -> NodeRecord {
+    super::drain::new_node(id, name)
 }

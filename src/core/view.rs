@@ -19,4 +19,6 @@ pub struct View {
     pub position: Position,
     /// When it was taken.
     pub at: WallTime,
+    /// How ages and shares stood when they were last reckoned.
+    pub standing: Arc<super::priority::Standing>,
 }

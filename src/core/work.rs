@@ -98,7 +98,7 @@ impl Core {
             return Ok(Work::new(caller, request, found));
         };
         let asked = audit::asked(&request);
-        let (told, outcome) = self.during(position, |core, outcome| {
+        let (told, outcome) = self.during(now, position, |core, outcome| {
             core.audit_refusal(now, &caller, &asked, &reply, outcome);
             reply
         });
@@ -108,7 +108,7 @@ impl Core {
     /// Takes work on by one step. The outcome has the answer when that was the last.
     pub fn step(&mut self, now: Now, position: Position, work: &mut Work) -> Outcome {
         let (reply, outcome) =
-            self.during(position, |core, outcome| core.further(now, work, STEP_JOBS, true, outcome));
+            self.during(now, position, |core, outcome| core.further(now, work, STEP_JOBS, true, outcome));
         Outcome { reply, ..outcome }
     }
 

@@ -34,9 +34,17 @@ pub struct AccountRecord {
     pub limits: Limits,
     /// What it and all below it may use in all.
     pub budget: Option<Budget>,
+    /// What its users count among all that stand right below it, those of whom somebody has said so; by name, in order.
+    pub user_shares: Vec<(String, u32)>,
 }
 
 impl AccountRecord {
+    /// What a user counts.
+    pub fn share_of(&self, user: &str) -> u32 {
+        let at = self.user_shares.binary_search_by(|(name, _)| name.as_str().cmp(user)).ok();
+        at.and_then(|at| self.user_shares.get(at)).map_or(SHARE_DEFAULT, |(_, share)| *share)
+    }
+
     /// One without anything.
     pub fn new(name: &str) -> AccountRecord {
         AccountRecord {
@@ -48,6 +56,7 @@ impl AccountRecord {
             default_for: Vec::new(),
             limits: Limits::default(),
             budget: None,
+            user_shares: Vec::new(),
         }
     }
 }

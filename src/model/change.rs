@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{AccountRecord, QosRecord};
 use super::identity::Serial;
 use super::ids::{Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, TaskRef, Uid};
+use super::priority::{DecayedUse, PriorityRecord};
 use super::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
     Restored, Slots, SpentToken, TokenRecord, UserRecord,
@@ -189,6 +190,17 @@ pub enum Change {
     /// The jobs of these numbers, from the first to before the second, belong to a submission that is not accepted yet as
     /// a whole; `None`: there is none such.
     Unsettled(Option<(JobId, JobId)>),
+    /// How priorities are worked out.
+    Priority(Box<PriorityRecord>),
+    /// What a user has used in an account, for fair share.
+    Use {
+        /// In which; empty while none are defined.
+        account: String,
+        /// Who.
+        user: String,
+        /// How much; `None`: it is forgotten.
+        used: Option<DecayedUse>,
+    },
 }
 
 /// Who did what, when, from where, allowed or refused.

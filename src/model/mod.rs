@@ -3,9 +3,11 @@
 pub mod account;
 pub mod bug;
 pub mod change;
+pub mod configured;
 pub mod identity;
 pub mod ids;
 pub mod policy;
+pub mod priority;
 pub mod record;
 
 pub mod parse;

@@ -50,6 +50,9 @@ pub struct JobRecord {
     /// The job it was submitted from, the job that one was submitted from, and so on, the nearest first; at most
     /// [`ANCESTORS_MAX`]. Empty for what a person submitted.
     pub ancestors: Vec<JobId>,
+    /// From when it ages, if its begin time is not later: its submission, unless `jqueue first` has moved it among its
+    /// owner's jobs.
+    pub since: WallTime,
 }
 
 /// So many generations back a job is known to descend from another. A chain of jobs each of which submits the next goes

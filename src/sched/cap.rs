@@ -165,14 +165,14 @@ impl Caps {
     }
 
     /// A demand for which there is no room closes the bounds that leave it none; of the others one slot is kept.
-    pub(crate) fn close(&mut self, demand: &Demand) {
+    pub(crate) fn close(&mut self, demand: &Demand, rank: Rank) {
         for cap in demand.caps.iter() {
             let entry = self.all.entry(*cap).or_default();
             let left = entry.left();
             if left.slots > 0 && left.cpus >= u64::from(demand.counted_cpus) {
                 self.keep_of(*cap, demand);
             } else {
-                entry.closed.get_or_insert(demand.rank);
+                entry.closed.get_or_insert(rank);
                 self.stirred.insert(*cap);
             }
         }

@@ -46,9 +46,9 @@ struct Wish {
 }
 
 impl Wish {
-    fn of(demand: &Demand, slots: u32) -> Wish {
+    fn of(demand: &Demand, rank: Rank, slots: u32) -> Wish {
         Wish {
-            rank: demand.rank,
+            rank,
             shape: Shape::of(demand),
             key: PoolKey::of(demand),
             except: Arc::clone(&demand.except),
@@ -76,17 +76,17 @@ impl Scheduler {
             (0..self.pools.len()).filter(|at| self.pools[*at].key.meets(&key)).collect();
         let mut line = Vec::new();
         let mut slots = 0_u32;
+        let mine = self.standings.rank(demand);
         // Nobody knows when those who have what they wait for now will let it go.
-        if self.caps.room(demand) == 0
-            || self.caps.closed(&demand.caps).is_some_and(|first| first < demand.rank)
-        {
+        if self.caps.room(demand) == 0 || self.caps.closed(&demand.caps).is_some_and(|first| first < mine) {
             return None;
         }
         let open = |caps: &Arc<[CapId]>| self.caps.left(caps).slots > 0;
         let lanes = meeting.iter().flat_map(|pool| self.pools[*pool].lanes.iter());
-        for (_, lane) in lanes.filter(|(caps, _)| open(caps)) {
+        for (key, lane) in lanes.filter(|(key, _)| open(&key.caps)) {
             let mut next = lane.queue.first(None);
-            while let Some(rank) = next.filter(|rank| *rank < demand.rank) {
+            let before = key.inside(mine, &self.standings);
+            while let Some(rank) = next.filter(|rank| *rank < before) {
                 next = lane.queue.first(Some(rank));
                 let Some(entry) = self.jobs.get(&rank.job).filter(|entry| entry.listed == Listed::Queued)
                 else {
@@ -96,11 +96,12 @@ impl Scheduler {
                 if slots > SLOTS_AHEAD_MAX {
                     return None;
                 }
-                line.push(Wish::of(&entry.demand, entry.demand.slots));
+                let theirs = entry.rank(&self.standings);
+                line.push(Wish::of(&entry.demand, theirs, entry.demand.slots));
             }
         }
         line.sort_by_key(|wish| wish.rank);
-        line.push(Wish::of(demand, 1));
+        line.push(Wish::of(demand, mine, 1));
         let used = |yard: &&Yard| line.iter().any(|wish| wish.key.has(yard));
         let copy = |yard: &Yard| {
             let mut yard = yard.clone();
@@ -171,7 +172,7 @@ mod tests {
 
     fn demand(job: u64, cpus: u32, limit: u64) -> Demand {
         Demand {
-            rank: Rank { priority: 0, order: 0, submit: job, job: JobId(job) },
+            rank: Rank { tier: 0, priority: 0, order: 0, submit: job, job: JobId(job) },
             cpus,
             memory: MemoryDemand::Fixed(0),
             tmp_bytes: 0,
@@ -188,6 +189,8 @@ mod tests {
             strict: false,
             planned: false,
             caps: Arc::from([]),
+            ages_from: None,
+            share: crate::sched::ShareId(0),
             counted_cpus: cpus,
             version: 1,
         }

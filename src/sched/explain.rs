@@ -34,12 +34,16 @@ impl Scheduler {
         }
         explanation.reason = self.reason(entry, &explanation, now);
         let demand = &entry.demand;
-        let before = self.caps.closed(&demand.caps).filter(|first| *first < demand.rank);
+        let before = self.caps.closed(&demand.caps).filter(|first| *first < self.rank_of(entry));
         if before.is_some() || self.caps.room(demand) == 0 {
             explanation.reason = Reason::Limit;
             explanation.behind = before.map(|rank| rank.job).or(explanation.behind);
         }
         explanation
+    }
+
+    fn rank_of(&self, entry: &Job) -> Rank {
+        entry.rank(&self.standings)
     }
 
     /// The first of those whom it may not overtake.
@@ -49,7 +53,7 @@ impl Scheduler {
         heads
             .filter_map(|pool| pool.head.as_ref())
             .map(|head| head.rank)
-            .filter(|rank| *rank < entry.demand.rank)
+            .filter(|rank| *rank < self.rank_of(entry))
             .min()
     }
 
@@ -73,7 +77,8 @@ impl Scheduler {
     fn ahead(&self, entry: &Job) -> u32 {
         let key = &self.pools[entry.pool].key;
         let meeting = self.pools.iter().filter(|pool| pool.key.meets(key));
-        let jobs: usize = meeting.map(|pool| pool.before(entry.demand.rank)).sum();
+        let rank = self.rank_of(entry);
+        let jobs: usize = meeting.map(|pool| pool.before(rank, &self.standings)).sum();
         u32::try_from(jobs).unwrap_or(u32::MAX)
     }
 
@@ -85,13 +90,14 @@ impl Scheduler {
             usable && failing(entry, yard, now) == Reason::Priority
         };
         let ranks = self.reserved.iter().filter(barred).flat_map(|at| &self.yards[*at].reserved);
-        ranks.map(|reserved| reserved.rank).filter(|rank| *rank < entry.demand.rank).min()
+        ranks.map(|reserved| reserved.rank).filter(|rank| *rank < self.rank_of(entry)).min()
     }
 
     fn reservation_of(&self, entry: &Job, now: WallTime) -> Option<(usize, WallTime)> {
         self.reserved.iter().find_map(|at| {
             let mut here = self.yards[*at].reserved.iter();
-            here.find(|reserved| reserved.rank == entry.demand.rank).map(|found| (*at, found.start(now)))
+            here.find(|reserved| reserved.rank.job == entry.demand.rank.job)
+                .map(|found| (*at, found.start(now)))
         })
     }
 
@@ -111,7 +117,8 @@ impl Scheduler {
         }
         if some(Reason::Resources) || some(Reason::Priority) {
             let pool = &self.pools[entry.pool];
-            let head = pool.headed && pool.head.as_ref().is_some_and(|head| head.rank == entry.demand.rank);
+            let head =
+                pool.headed && pool.head.as_ref().is_some_and(|head| head.rank.job == entry.demand.rank.job);
             let first = head || (found.ahead == 0 && found.behind.is_none());
             return if first { Reason::Resources } else { Reason::Priority };
         }

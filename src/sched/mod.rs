@@ -27,6 +27,7 @@ mod queue;
 mod rights;
 mod room;
 pub mod scheduler;
+mod standing;
 mod tree;
 pub mod view;
 mod yard;
@@ -37,6 +38,7 @@ pub use note::{Bound, CapId, Demand, Held, MemoryDemand, Note, PartitionId, Rank
 pub use plan::{Place, Plan, Reservation, Right};
 pub use pool::PLANNED_MAX;
 pub use scheduler::Scheduler;
+pub use standing::{Ageing, ShareId};
 pub use view::{View, plan_from_scratch};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::standing::{Ageing, ShareId};
 use crate::model::ids::{JobId, NodeId};
 use crate::model::resources::Resources;
 use crate::model::time::{Seconds, WallTime};
@@ -44,6 +45,15 @@ pub enum Note {
         cap: CapId,
         /// How much; without bounds of its own it is as if it were not there.
         bound: Bound,
+    },
+    /// How much it counts to have waited, and until when that is reckoned. `None`: nothing.
+    Ageing(Option<Ageing>),
+    /// What somebody's standing adds to the priority of his jobs. 0 until it is told.
+    Share {
+        /// Whose.
+        share: ShareId,
+        /// How much.
+        standing: i64,
     },
 }
 
@@ -100,6 +110,10 @@ pub struct Demand {
     pub planned: bool,
     /// The bounds that it shares with others. When they change, what it holds is told anew, too.
     pub caps: Arc<[CapId]>,
+    /// Since when it ages; `None`: it does not.
+    pub ages_from: Option<WallTime>,
+    /// Whose standing counts for it.
+    pub share: ShareId,
     /// What one slot counts against bounds on cpus at most: `cpus`, or a whole node's if it is exclusive.
     pub counted_cpus: u32,
     /// The version of the caller's record; comes back in each [`super::Place`].
@@ -109,7 +123,9 @@ pub struct Demand {
 /// The order among jobs. Compares less: comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rank {
-    /// Higher comes first.
+    /// Higher comes first, whatever else there is.
+    pub tier: i32,
+    /// Then higher. In a [`Demand`] without what age and standing add to it.
     pub priority: i64,
     /// Then lower: what the policy of the partition looks at; 0 if that is nothing but priority and submission.
     pub order: u64,
@@ -121,8 +137,8 @@ pub struct Rank {
 
 impl Ord for Rank {
     fn cmp(&self, other: &Rank) -> Ordering {
-        let mine = (other.priority, self.order, self.submit, self.job);
-        mine.cmp(&(self.priority, other.order, other.submit, other.job))
+        let mine = (other.tier, other.priority, self.order, self.submit, self.job);
+        mine.cmp(&(self.tier, self.priority, other.order, other.submit, other.job))
     }
 }
 

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::ids::NodeId;
+use crate::model::ids::{JobId, NodeId};
 use crate::model::time::WallTime;
 
-use super::note::{CapId, Demand, Held, Rank, Refill, Release};
+use super::note::{Demand, Held, Rank, Refill, Release};
 use super::plan::{Place, Plan, Reservation};
-use super::pool::Head;
+use super::pool::{Head, LaneKey};
 use super::room::{Axes, FAR, Shape, UNLIMITED};
 use super::scheduler::{Listed, Scheduler, last_start};
 use super::yard::Reserved;
@@ -47,11 +47,10 @@ impl Scheduler {
             if pass.closed.iter().any(|head| key.waits_for(&self.pools[*head].key)) {
                 continue;
             }
-            let Some(caps) = self.jobs.get(&rank.job).map(|entry| Arc::clone(&entry.demand.caps)) else {
-                continue;
-            };
-            if self.caps.closed(&caps).is_some() {
-                self.pools[pool].miss(&caps);
+            let Some(entry) = self.jobs.get(&rank.job) else { continue };
+            let (lane, inside) = (entry.lane(), entry.rank_in_lane());
+            if self.caps.closed(&lane.caps).is_some() {
+                self.pools[pool].miss(&lane);
                 continue;
             }
             self.attempt(rank, pool, now, &mut plan);
@@ -59,7 +58,7 @@ impl Scheduler {
                 pass.closed.push(pool);
                 continue;
             }
-            if let Some(next) = self.next_in(pool, &caps, Some(rank), now, &mut plan.steps) {
+            if let Some(next) = self.next_in(pool, &lane, Some(inside), now, &mut plan.steps) {
                 pass.agenda.insert((next, pool));
             }
             if plan.steps >= steps_max && !pass.agenda.is_empty() {
@@ -86,6 +85,7 @@ impl Scheduler {
     fn begin_pass(&mut self, now: WallTime) -> Pass {
         self.lift_reservations();
         self.caps.open_all();
+        self.shift_refilling();
         self.tidy_pools();
         if self.rearrange {
             self.rearrange_pools();
@@ -109,12 +109,12 @@ impl Scheduler {
         for at in 0..self.pools.len() {
             self.pools[at].headed = false;
             self.pools[at].reservations = 0;
-            let lanes: Vec<Arc<[CapId]>> = self.pools[at].lanes.keys().cloned().collect();
-            for caps in lanes {
-                if let Some(lane) = self.pools[at].lanes.get_mut(&caps) {
+            let lanes: Vec<LaneKey> = self.pools[at].lanes.keys().cloned().collect();
+            for key in lanes {
+                if let Some(lane) = self.pools[at].lanes.get_mut(&key) {
                     lane.missed = false;
                 }
-                if let Some(first) = self.next_in(at, &caps, None, now, &mut 0) {
+                if let Some(first) = self.next_in(at, &key, None, now, &mut 0) {
                     pass.agenda.insert((first, at));
                 }
             }
@@ -145,20 +145,20 @@ impl Scheduler {
         plan.steps += 1;
         let Some(entry) = self.queued(rank) else { return };
         if last_start(&entry.demand).is_some_and(|last| last < now) {
-            self.unqueue(rank, Listed::Late);
+            self.unqueue(rank.job, Listed::Late);
             return;
         }
         if let Some(begin) = entry.demand.begin.filter(|begin| *begin > now) {
             // The wall clock was set back.
-            self.unqueue(rank, Listed::Waiting);
+            self.unqueue(rank.job, Listed::Waiting);
             self.begins.insert((begin, rank.job));
             return;
         }
         let (shape, need, except) = (entry.shape(), entry.need(), Arc::clone(&entry.demand.except));
         let mut slots = entry.demand.slots;
-        let caps = Arc::clone(&entry.demand.caps);
-        if let Some(lane) = self.pools[pool].lanes.get_mut(&caps) {
-            lane.fresh.remove(&rank);
+        let (key, inside) = (entry.lane(), entry.rank_in_lane());
+        if let Some(lane) = self.pools[pool].lanes.get_mut(&key) {
+            lane.fresh.remove(&inside);
         }
         let mut room = self.room_within(rank);
         while slots > 0 && room > 0 {
@@ -178,7 +178,7 @@ impl Scheduler {
             return self.finish_listing(rank);
         }
         if room == 0 {
-            self.pools[pool].miss(&caps);
+            self.pools[pool].miss(&key);
         }
         if self.pools[pool].reserves() {
             if room == 0 {
@@ -205,10 +205,10 @@ impl Scheduler {
             !except.contains(&yard.id) && yard.whole_axes().holds(&need)
         };
         if !self.pools[pool].order.iter().any(takes) {
-            return self.unqueue(rank, Listed::Parked);
+            return self.unqueue(rank.job, Listed::Parked);
         }
         if let Some(entry) = self.jobs.get(&rank.job) {
-            self.caps.close(&entry.demand);
+            self.caps.close(&entry.demand, rank);
         }
     }
 
@@ -260,7 +260,7 @@ impl Scheduler {
         let Some(entry) = self.queued(rank) else { return };
         let (shape, except) = (entry.shape(), Arc::clone(&entry.demand.except));
         let Some(best) = self.best_reservation(rank, pool, &shape, &except, now, steps) else {
-            self.unqueue(rank, Listed::Parked);
+            self.unqueue(rank.job, Listed::Parked);
             return;
         };
         if let Some(entry) = self.jobs.get(&rank.job) {
@@ -328,26 +328,27 @@ impl Scheduler {
         }
     }
 
-    /// The next job of a lane to try: fresh ones, those who may fit where something was gained, and whoever
+    /// The next job of a lane to try, behind one within it: fresh ones, those who may fit where something was gained, and whoever
     /// comes first as long as there is no head; as far as bounds leave room.
     fn next_in(
         &mut self,
         at: usize,
-        caps: &Arc<[CapId]>,
+        key: &LaneKey,
         after: Option<Rank>,
         now: WallTime,
         steps: &mut u64,
     ) -> Option<Rank> {
         let reserves = self.pools[at].reserves();
-        let left = if reserves { self.caps.most(caps) } else { self.caps.left(caps) };
-        let most = self.pools[at].lanes.get(caps)?.queue.cpus_most();
+        let left = if reserves { self.caps.most(&key.caps) } else { self.caps.left(&key.caps) };
+        let most = self.pools[at].lanes.get(key)?.queue.cpus_most();
         if left.slots == 0 || left.cpus < u64::from(most) {
-            self.pools[at].miss(caps);
+            self.pools[at].miss(key);
         }
         let pool = &self.pools[at];
-        let lane = pool.lanes.get(caps).filter(|_| left.slots > 0)?;
+        let lane = pool.lanes.get(key).filter(|_| left.slots > 0)?;
+        let outside = |rank: Rank| key.outside(rank, &self.standings);
         if reserves {
-            return lane.queue.next(after, &Axes::ALL, u64::MAX, left.cpus);
+            return lane.queue.next(after, &Axes::ALL, u64::MAX, left.cpus).map(outside);
         }
         let few = pool.gained.len() <= GAINED_SINGLY_MAX && lane.fresh.len() <= FRESH_SINGLY_MAX;
         let singly = few && !lane.unseen;
@@ -364,7 +365,7 @@ impl Scheduler {
         if singly {
             let yards = pool.gained.iter().map(|leaf| &self.yards[pool.order[*leaf]]);
             yards.flat_map(|yard| yard.stairs(now)).for_each(|stair| ask(&stair.axes, stair.span));
-            return next;
+            return next.map(outside);
         }
         // Whoever fits on any node passes this, fresh or not.
         ask(&pool.tree.root(), UNLIMITED);
@@ -372,7 +373,7 @@ impl Scheduler {
         reserved
             .flat_map(|yard| self.yards[*yard].stairs(now))
             .for_each(|stair| ask(&stair.axes, stair.span));
-        next
+        next.map(outside)
     }
 
     fn leaf_of(&self, yard: usize, pool: usize) -> Option<usize> {
@@ -387,9 +388,7 @@ impl Scheduler {
         }
         while let Some((last, job)) = self.lasts.first().copied().filter(|(last, _)| *last < now) {
             self.lasts.remove(&(last, job));
-            if let Some(entry) = self.jobs.get(&job) {
-                self.unqueue(entry.demand.rank, Listed::Late);
-            }
+            self.unqueue(job, Listed::Late);
         }
     }
 
@@ -413,10 +412,11 @@ impl Scheduler {
     }
 
     /// Takes a job out of the queue, to stand elsewhere.
-    fn unqueue(&mut self, rank: Rank, to: Listed) {
-        let Some(entry) = self.jobs.get_mut(&rank.job) else { return };
+    fn unqueue(&mut self, job: JobId, to: Listed) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
         let pool = &mut self.pools[entry.pool];
-        pool.dequeue(&entry.demand.caps, rank);
+        let rank = entry.rank_in_lane();
+        pool.dequeue(&entry.lane(), rank);
         pool.parked.remove(rank);
         if to == Listed::Parked {
             pool.parked.insert(entry.row());

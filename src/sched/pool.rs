@@ -9,6 +9,7 @@ use crate::model::time::WallTime;
 use super::note::{CapId, Demand, PartitionId, Rank};
 use super::queue::{Queue, Row};
 use super::room::{Axes, Shape};
+use super::standing::{ShareId, Standings};
 use super::tree::Tree;
 use super::yard::Yard;
 
@@ -39,8 +40,8 @@ pub(crate) struct Pool {
     pub(crate) order: Vec<usize>,
     /// What each leaf offers for ever, reservations in force deducted.
     pub(crate) tree: Tree,
-    /// All waiting jobs that some node could take when empty, by the bounds that they share. None is empty.
-    pub(crate) lanes: BTreeMap<Arc<[CapId]>, Lane>,
+    /// All waiting jobs that some node could take when empty. None is empty.
+    pub(crate) lanes: BTreeMap<LaneKey, Lane>,
     /// Waiting jobs that no node could take, even empty.
     pub(crate) parked: Queue,
     /// The last head. It stays after its pass, so that the next one need not look at all nodes again.
@@ -55,7 +56,19 @@ pub(crate) struct Pool {
     pub(crate) reservations: usize,
 }
 
-/// Waiting jobs of a pool that share the same bounds.
+/// What the jobs of a lane have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneKey {
+    /// The bounds that they share.
+    pub(crate) caps: Arc<[CapId]>,
+    /// Whose standing counts for them.
+    pub(crate) share: ShareId,
+    /// They do not age, or no more.
+    pub(crate) settled: bool,
+}
+
+/// Waiting jobs of a pool that share the same bounds, and that time shifts by the same amount: ranks in here are without that
+/// shift, see [`super::standing`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) queue: Queue,
@@ -124,6 +137,20 @@ impl PoolKey {
     }
 }
 
+impl LaneKey {
+    /// A rank within the lane as all others see it.
+    pub(crate) fn outside(&self, rank: Rank, standings: &Standings) -> Rank {
+        let offset = standings.offset(self.share, self.settled);
+        Rank { priority: rank.priority.saturating_add(offset), ..rank }
+    }
+
+    /// A rank as all see it, as one within the lane.
+    pub(crate) fn inside(&self, rank: Rank, standings: &Standings) -> Rank {
+        let offset = standings.offset(self.share, self.settled);
+        Rank { priority: rank.priority.saturating_sub(offset), ..rank }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(key: PoolKey, yards: &[Yard]) -> Pool {
         let mut pool = Pool {
@@ -158,33 +185,34 @@ impl Pool {
         self.gained.clear();
     }
 
-    /// Puts a row into the queue of those that share its bounds, as one to be tried.
-    pub(crate) fn enqueue(&mut self, caps: &Arc<[CapId]>, row: Row) {
-        let lane = self.lanes.entry(Arc::clone(caps)).or_default();
+    /// Puts a row into the queue of its lane, as one to be tried.
+    pub(crate) fn enqueue(&mut self, key: LaneKey, row: Row) {
+        let lane = self.lanes.entry(key).or_default();
         lane.queue.insert(row);
         lane.fresh.insert(row.rank);
     }
 
     /// Takes a row out of the queue.
-    pub(crate) fn dequeue(&mut self, caps: &Arc<[CapId]>, rank: Rank) {
-        let Some(lane) = self.lanes.get_mut(caps) else { return };
+    pub(crate) fn dequeue(&mut self, key: &LaneKey, rank: Rank) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
         lane.queue.remove(rank);
         lane.fresh.remove(&rank);
         if lane.queue.is_empty() {
-            self.lanes.remove(caps);
+            self.lanes.remove(key);
         }
     }
 
     /// Bounds keep some jobs from being tried.
-    pub(crate) fn miss(&mut self, caps: &Arc<[CapId]>) {
-        if let Some(lane) = self.lanes.get_mut(caps) {
+    pub(crate) fn miss(&mut self, key: &LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(key) {
             (lane.missed, lane.unseen) = (true, true);
         }
     }
 
     /// How many waiting jobs come before that rank.
-    pub(crate) fn before(&self, rank: Rank) -> usize {
-        self.lanes.values().map(|lane| lane.queue.before(rank)).sum()
+    pub(crate) fn before(&self, rank: Rank, standings: &Standings) -> usize {
+        let lanes = self.lanes.iter();
+        lanes.map(|(key, lane)| lane.queue.before(key.inside(rank, standings))).sum()
     }
 
     /// Whether the next that has to wait gets a reservation.

@@ -166,7 +166,7 @@ mod tests {
         let memory = MemoryDemand::Fixed(u64::from(cpus) % 3);
         let shape = Shape { cpus, memory, tmp_bytes: 0, exclusive: false, span };
         Row {
-            rank: Rank { priority: (job % 5) as i64, order: 0, submit: job, job: JobId(job) },
+            rank: Rank { tier: 0, priority: (job % 5) as i64, order: 0, submit: job, job: JobId(job) },
             need: shape.need(),
             span,
             cpus,

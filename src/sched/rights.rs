@@ -14,8 +14,8 @@ use super::note::{Demand, Refill};
 use super::plan::{Plan, Right};
 use super::pool::{Head, Pool};
 use super::room::{UNLIMITED, earlier};
-use super::scheduler::{Scheduler, last_start, terms};
-use super::yard::Reserved;
+use super::scheduler::{Scheduler, last_start};
+use super::yard::{Reserved, Terms};
 
 /// On so many nodes at most are slots kept from refilling for the sake of one head, its reservation aside.
 pub(super) const DRY_NODES_MAX: usize = 32;
@@ -43,7 +43,7 @@ impl Scheduler {
                 continue;
             };
             plan.steps += 1;
-            if self.caps.is_dry(&held.caps, entry.demand.rank) {
+            if self.caps.is_dry(&held.caps, entry.rank(&self.standings)) {
                 wanted.insert((job, at), Refill::Never);
             }
         }
@@ -73,6 +73,10 @@ impl Scheduler {
         }
     }
 
+    fn terms_of(&self, job: JobId) -> Option<Terms> {
+        self.jobs.get(&job).and_then(|entry| entry.terms(&self.standings))
+    }
+
     fn keep_reserved(
         &self,
         at: usize,
@@ -85,7 +89,7 @@ impl Scheduler {
             return;
         }
         for job in yard.held.keys() {
-            let Some(terms) = self.jobs.get(job).and_then(|entry| terms(&entry.demand)) else { continue };
+            let Some(terms) = self.terms_of(*job) else { continue };
             if terms.rank <= reserved.rank {
                 continue;
             }
@@ -109,10 +113,11 @@ impl Scheduler {
         for at in &self.refilling {
             *steps += 1;
             for job in self.yards[*at].held.keys() {
-                let Some(entry) = self.jobs.get(job).filter(|entry| terms(&entry.demand).is_some()) else {
+                let Some(entry) = self.jobs.get(job).filter(|entry| entry.demand.refills) else {
                     continue;
                 };
-                if entry.demand.rank > head.rank && self.pools[entry.pool].key.waits_for(&pool.key) {
+                if entry.rank(&self.standings) > head.rank && self.pools[entry.pool].key.waits_for(&pool.key)
+                {
                     wanted.insert((*job, *at), Refill::Never);
                 }
             }
@@ -136,7 +141,7 @@ impl Scheduler {
             *steps += 1;
             let mut some = false;
             for job in yard.held.keys() {
-                let terms = self.jobs.get(job).and_then(|entry| terms(&entry.demand));
+                let terms = self.terms_of(*job);
                 let below = terms.is_some_and(|terms| terms.rank > head.rank);
                 if below && yard.axes_without_one_of(*job).holds(&need) {
                     wanted.insert((*job, *at), Refill::Never);

@@ -1,6 +1,7 @@
 //! The scheduler's memory: jobs, nodes and pools, kept true note by note.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::ids::{JobId, NodeId};
 use crate::model::time::WallTime;
@@ -8,10 +9,11 @@ use crate::model::time::WallTime;
 use super::cap::Caps;
 use super::note::{Demand, Held, Note, Rank, Refill, Supply};
 use super::pass::Pass;
-use super::pool::{Pool, PoolKey};
+use super::pool::{LaneKey, Pool, PoolKey};
 use super::queue::Row;
 use super::rights::base_right;
 use super::room::{Axes, Shape, UNLIMITED, earlier};
+use super::standing::{Ageing, Standings};
 use super::yard::{Terms, Yard};
 
 /// Pools without jobs that are kept, because a job like the last one is likely to come.
@@ -50,6 +52,12 @@ pub struct Scheduler {
     pub(super) lifted: BTreeSet<usize>,
     /// Bounds, and what is used of them.
     pub(super) caps: Caps,
+    /// Ages and standings.
+    pub(super) standings: Standings,
+    /// Jobs that still age, by the moment from which on they don't.
+    ripening: BTreeSet<(WallTime, JobId)>,
+    /// Ranks have shifted since the last pass.
+    pub(super) shifted: bool,
     /// A pass that ran out of budget.
     pub(super) pass: Option<Pass>,
 }
@@ -60,6 +68,10 @@ pub(super) struct Job {
     pub(super) demand: Demand,
     pub(super) pool: usize,
     pub(super) listed: Listed,
+    /// It does not age, or no more, as of the last [`super::Ageing`].
+    settled: bool,
+    /// Its priority within its lane.
+    priority: i64,
 }
 
 impl Job {
@@ -72,8 +84,29 @@ impl Job {
     }
 
     pub(super) fn row(&self) -> Row {
-        let (rank, span, cpus) = (self.demand.rank, self.shape().span, self.demand.counted_cpus);
-        Row { rank, need: self.need(), span, cpus }
+        let (span, cpus) = (self.shape().span, self.demand.counted_cpus);
+        Row { rank: self.rank_in_lane(), need: self.need(), span, cpus }
+    }
+
+    pub(super) fn lane(&self) -> LaneKey {
+        LaneKey { caps: Arc::clone(&self.demand.caps), share: self.demand.share, settled: self.settled }
+    }
+
+    pub(super) fn rank_in_lane(&self) -> Rank {
+        Rank { priority: self.priority, ..self.demand.rank }
+    }
+
+    /// Its place in the order, as all see it.
+    pub(super) fn rank(&self, standings: &Standings) -> Rank {
+        let offset = standings.offset(self.demand.share, self.settled);
+        Rank { priority: self.priority.saturating_add(offset), ..self.demand.rank }
+    }
+}
+
+impl Job {
+    /// How long its slots stay where they are, if they refill themselves.
+    pub(super) fn terms(&self, standings: &Standings) -> Option<Terms> {
+        terms(&self.demand, self.rank(standings))
     }
 }
 
@@ -109,13 +142,82 @@ impl Scheduler {
                 self.caps.set_bound(cap, bound);
                 self.pass = None;
             }
+            Note::Ageing(ageing) => self.note_ageing(ageing),
+            Note::Share { share, standing } => {
+                if self.standings.set_share(share, standing) {
+                    self.shift();
+                }
+            }
+        }
+    }
+
+    fn note_ageing(&mut self, ageing: Option<Ageing>) {
+        let old = self.standings.ageing();
+        if ageing == old {
+            return;
+        }
+        let goes_on = old.zip(ageing).is_some_and(|(old, new)| new.goes_on_from(&old));
+        let moved: Vec<JobId> = if goes_on {
+            let ripe = ageing.map_or(WallTime(i64::MIN), |ageing| ageing.at);
+            self.ripening.range(..=(ripe, JobId(u64::MAX))).map(|(_, job)| *job).collect()
+        } else {
+            self.jobs.keys().copied().collect()
+        };
+        for job in &moved {
+            self.unlist(*job);
+            self.set_ripening(*job, false);
+        }
+        self.standings.set_ageing(ageing);
+        for job in moved {
+            self.settle(job);
+            self.list(job);
+        }
+        self.shift();
+    }
+
+    fn shift(&mut self) {
+        self.shifted = true;
+        self.pass = None;
+    }
+
+    /// Works out how a job stands to those that age.
+    fn settle(&mut self, job: JobId) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.settled = self.standings.is_settled(&entry.demand);
+            entry.priority = self.standings.within_lane(&entry.demand, entry.settled);
+        }
+        self.set_ripening(job, true);
+    }
+
+    fn set_ripening(&mut self, job: JobId, is: bool) {
+        let Some(entry) = self.jobs.get(&job).filter(|entry| !entry.settled) else { return };
+        let Some(ripe) = self.standings.ripe_at(&entry.demand) else { return };
+        if is {
+            self.ripening.insert((ripe, job));
+        } else {
+            self.ripening.remove(&(ripe, job));
+        }
+    }
+
+    /// Arrays that refill their slots stand elsewhere among those who wait for the same nodes.
+    pub(super) fn shift_refilling(&mut self) {
+        if !std::mem::take(&mut self.shifted) {
+            return;
+        }
+        for at in self.refilling.clone() {
+            let holders: Vec<JobId> = self.yards[at].held.keys().copied().collect();
+            if let Some(job) = holders.first() {
+                self.refresh(*job, at);
+                self.touched.insert(at);
+            }
         }
     }
 
     fn note_demand(&mut self, job: JobId, mut demand: Demand) {
         demand.rank.job = job;
         let old = self.jobs.get_mut(&job);
-        let stay_before = old.as_ref().and_then(|old| terms(&old.demand));
+        let standings = &self.standings;
+        let stay_before = old.as_ref().and_then(|old| old.terms(standings));
         if let Some(old) = old {
             if old.demand == demand {
                 return;
@@ -128,13 +230,16 @@ impl Scheduler {
             }
         }
         self.unlist(job);
-        let stay_now = terms(&demand);
         let pool = self.pool_for(PoolKey::of(&demand));
         self.pools[pool].users += 1;
         if let Some(old) = self.jobs.get(&job) {
             self.pools[old.pool].users -= 1;
         }
-        self.jobs.insert(job, Box::new(Job { demand, pool, listed: Listed::Nowhere }));
+        self.set_ripening(job, false);
+        let entry = Job { demand, pool, listed: Listed::Nowhere, settled: true, priority: 0 };
+        self.jobs.insert(job, Box::new(entry));
+        self.settle(job);
+        let stay_now = self.jobs.get(&job).and_then(|entry| entry.terms(&self.standings));
         self.list(job);
         if stay_before != stay_now {
             self.stay_changed(job);
@@ -143,9 +248,10 @@ impl Scheduler {
 
     fn forget_demand(&mut self, job: JobId) {
         self.unlist(job);
+        self.set_ripening(job, false);
         let Some(old) = self.jobs.remove(&job) else { return };
         self.pools[old.pool].users -= 1;
-        if terms(&old.demand).is_some() {
+        if old.demand.refills {
             self.stay_changed(job);
         }
     }
@@ -209,13 +315,13 @@ impl Scheduler {
     /// Takes the rest of a job's wants off all lists: it has what it wanted, or changes.
     pub(super) fn unlist(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        let rank = entry.demand.rank;
+        let rank = entry.rank_in_lane();
         let pool = &mut self.pools[entry.pool];
         match entry.listed {
             Listed::Nowhere => return,
             Listed::Waiting | Listed::Late => {}
             Listed::Parked => pool.parked.remove(rank),
-            Listed::Queued => pool.dequeue(&entry.demand.caps, rank),
+            Listed::Queued => pool.dequeue(&entry.lane(), rank),
         }
         entry.listed = Listed::Nowhere;
         if let Some(begin) = entry.demand.begin {
@@ -231,12 +337,11 @@ impl Scheduler {
     pub(super) fn enqueue(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let pool = &mut self.pools[entry.pool];
-        let rank = entry.demand.rank;
         if entry.listed == Listed::Parked {
-            pool.parked.remove(rank);
+            pool.parked.remove(entry.rank_in_lane());
         }
         entry.listed = Listed::Queued;
-        pool.enqueue(&entry.demand.caps, entry.row());
+        pool.enqueue(entry.lane(), entry.row());
         self.pass = None;
     }
 
@@ -264,9 +369,9 @@ impl Scheduler {
     }
 
     fn refresh(&mut self, job: JobId, at: usize) {
-        let jobs = &self.jobs;
+        let (jobs, standings) = (&self.jobs, &self.standings);
         let yard = &mut self.yards[at];
-        yard.refresh(|holder| jobs.get(&holder).and_then(|entry| terms(&entry.demand)));
+        yard.refresh(|holder| jobs.get(&holder).and_then(|entry| entry.terms(standings)));
         if let Some(held) = yard.held.get(&job) {
             let refills = jobs.get(&job).is_some_and(|entry| entry.demand.refills);
             self.caps.set_refilling(held, job, at, refills);
@@ -276,7 +381,7 @@ impl Scheduler {
         } else {
             self.refilling.remove(&at);
         }
-        let base = jobs.get(&job).and_then(|entry| terms(&entry.demand)).map(|terms| terms.right);
+        let base = jobs.get(&job).and_then(|entry| entry.terms(standings)).map(|terms| terms.right);
         let limited = |held: &Held| base.is_some_and(|base| base.min(held.refill) != Refill::Always);
         if yard.held.get(&job).is_some_and(limited) {
             self.limited.insert((job, at));
@@ -350,7 +455,7 @@ impl Scheduler {
     /// The rank's job, if it is still in the queue of that pool under that rank.
     pub(super) fn queued(&self, rank: Rank) -> Option<&Job> {
         let entry = self.jobs.get(&rank.job).map(|entry| &**entry);
-        entry.filter(|entry| entry.listed == Listed::Queued && entry.demand.rank == rank)
+        entry.filter(|entry| entry.listed == Listed::Queued && entry.rank(&self.standings) == rank)
     }
 }
 
@@ -362,10 +467,6 @@ pub(super) fn last_start(demand: &Demand) -> Option<WallTime> {
 }
 
 /// How long its slots stay where they are, if they refill themselves.
-pub(super) fn terms(demand: &Demand) -> Option<Terms> {
-    demand.refills.then(|| Terms {
-        rank: demand.rank,
-        span: Shape::of(demand).span,
-        right: base_right(demand),
-    })
+pub(super) fn terms(demand: &Demand, rank: Rank) -> Option<Terms> {
+    demand.refills.then(|| Terms { rank, span: Shape::of(demand).span, right: base_right(demand) })
 }

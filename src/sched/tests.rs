@@ -14,7 +14,7 @@ const STEPS: u64 = u64::MAX;
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Event {
-    Note(Note),
+    Note(Box<Note>),
     /// The n-th holding, counted round, loses so many slots.
     End(usize, u32),
     /// The n-th holding's tasks go on until a later time, as after a refill or a late start.
@@ -23,6 +23,33 @@ enum Event {
     Pass(i64),
     /// A plan; places whose bit is set are dropped by the caller.
     Plan(u32),
+}
+
+/// One cpu, for as long as it likes, in partition 0.
+pub(super) fn plain_demand(job: u64) -> Demand {
+    Demand {
+        rank: Rank { tier: 0, priority: 0, order: 0, submit: job, job: JobId(job) },
+        cpus: 1,
+        memory: MemoryDemand::Fixed(0),
+        tmp_bytes: 0,
+        exclusive: false,
+        slots: 1,
+        limit: None,
+        begin: None,
+        latest_end: None,
+        latest_start: None,
+        partitions: Arc::from([PartitionId(0)]),
+        only: None,
+        except: Arc::from([]),
+        refills: false,
+        strict: false,
+        planned: false,
+        caps: Arc::from([]),
+        ages_from: None,
+        share: ShareId(0),
+        counted_cpus: 1,
+        version: 1,
+    }
 }
 
 fn time(seconds: i64) -> WallTime {
@@ -56,9 +83,13 @@ fn demand(job: u64) -> impl Strategy<Value = Demand> {
     let order = prop_oneof![3 => Just(0u64), 1 => 0u64..3];
     let manner = (any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3), order);
     let caps = prop_oneof![2 => Just(0usize), 5 => 1usize..6];
-    (0i64..4, size, when, (partitions(), only, except), manner, 0u64..3, caps).prop_map(
-        move |(priority, size, when, place, (refills, strict, planned, order), version, caps)| Demand {
-            rank: Rank { priority, order, submit: job, job: JobId(job) },
+    let ages = prop_oneof![1 => Just(None), 2 => (0i64..60).prop_map(|from| Some(time(from)))];
+    let rank = (prop_oneof![4 => Just(0i32), 1 => 0i32..2], 0i64..4, ages, 0u32..4);
+    (rank, size, when, (partitions(), only, except), manner, 0u64..3, caps).prop_map(
+        move |(rank, size, when, place, (refills, strict, planned, order), version, caps)| Demand {
+            rank: Rank { tier: rank.0, priority: rank.1, order, submit: job, job: JobId(job) },
+            ages_from: rank.2,
+            share: ShareId(rank.3),
             cpus: size.0,
             memory: size.1,
             tmp_bytes: size.2,
@@ -111,15 +142,27 @@ fn supply() -> impl Strategy<Value = Supply> {
 fn event() -> impl Strategy<Value = Event> {
     let job = (1u64..20).prop_flat_map(|job| {
         let demand = prop_oneof![1 => Just(None), 8 => demand(job).prop_map(Some)];
-        demand.prop_map(move |demand| Event::Note(Note::Job { job: JobId(job), demand }))
+        demand.prop_map(move |demand| Event::Note(Box::new(Note::Job { job: JobId(job), demand })))
     });
     let node = (0u32..5).prop_flat_map(|node| {
         let supply = prop_oneof![1 => Just(None), 8 => supply().prop_map(Some)];
-        supply.prop_map(move |supply| Event::Note(Note::Node { node: NodeId(node), supply }))
+        supply.prop_map(move |supply| Event::Note(Box::new(Note::Node { node: NodeId(node), supply })))
     });
-    let cap = (0u32..4, bound()).prop_map(|(cap, bound)| Event::Note(Note::Cap { cap: CapId(cap), bound }));
+    let cap = (0u32..4, bound())
+        .prop_map(|(cap, bound)| Event::Note(Box::new(Note::Cap { cap: CapId(cap), bound })));
+    // Now and then somebody sets the clock back, or another weight.
+    let ageing = (prop_oneof![8 => Just(4i64), 1 => 0i64..9], prop_oneof![8 => Just(9u64), 1 => 0u64..20]);
+    let ageing = prop_oneof![9 => (ageing, 0i64..90).prop_map(Some), 1 => Just(None)];
+    let ageing = ageing.prop_map(|given| {
+        let ageing = given.map(|((weight, span), at)| Ageing { weight, span: Seconds(span), at: time(at) });
+        Event::Note(Box::new(Note::Ageing(ageing)))
+    });
+    let share = (1u32..4, -3i64..4)
+        .prop_map(|(share, standing)| Event::Note(Box::new(Note::Share { share: ShareId(share), standing })));
     prop_oneof![
         9 => job,
+        2 => ageing,
+        1 => share,
         2 => node,
         1 => cap,
         5 => (any::<usize>(), 1u32..4).prop_map(|(at, slots)| Event::End(at, slots)),
@@ -132,10 +175,9 @@ fn event() -> impl Strategy<Value = Event> {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let first = prop::collection::vec(supply(), 2..5);
     (first, prop::collection::vec(event(), 1..80)).prop_map(|(supplies, events)| {
-        let nodes = supplies
-            .into_iter()
-            .enumerate()
-            .map(|(at, supply)| Event::Note(Note::Node { node: NodeId(at as u32), supply: Some(supply) }));
+        let nodes = supplies.into_iter().enumerate().map(|(at, supply)| {
+            Event::Note(Box::new(Note::Node { node: NodeId(at as u32), supply: Some(supply) }))
+        });
         nodes.chain(events).collect()
     })
 }
@@ -171,10 +213,10 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<(), TestCaseError> {
         match event {
             Event::Note(note) => {
-                if let Note::Job { job, demand: Some(demand) } = &note {
+                if let Note::Job { job, demand: Some(demand) } = &*note {
                     self.count_anew(*job, &demand.caps);
                 }
-                self.note(note);
+                self.note(*note);
             }
             Event::Pass(seconds) => self.now += seconds,
             Event::End(at, slots) => {
@@ -343,4 +385,63 @@ proptest! {
         }
         world.happen(Event::Plan(0))?;
     }
+}
+
+/// One node of 4 cpus. A job that wants all of it waits while others, of higher priority to begin with, keep coming
+/// faster than they can be served: it starts once it is so old that no newcomer ranks before it, and those who came
+/// before that are through.
+#[test]
+fn nobody_starves_under_priority_with_age() {
+    // Nobody waits for so long that he ages no more.
+    const SPAN: i64 = 1_000;
+    const PERIOD: i64 = 5;
+    const LONGEST: u64 = 9;
+    let weight = 25_000;
+    let lead = weight / SPAN * 20;
+    proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) },
+        |(others in prop::collection::vec((0i64..lead, 1u32..5, 1..=LONGEST), 400), planned in any::<bool>())| {
+        let mut scheduler = Scheduler::new();
+        let total = Resources { cpus: 4, memory_bytes: 0, tmp_bytes: 0 };
+        let supply = Supply { total, accepts: true, partitions: vec![PartitionId(0)], weight: 1, version: 0 };
+        scheduler.note(Note::Node { node: NodeId(0), supply: Some(supply) });
+        let mut running: Vec<(i64, JobId)> = Vec::new();
+        // Until then somebody may come who ranks before it, and each of those may have the node to himself.
+        let overtaken = 20 + PERIOD;
+        let bound = overtaken + (overtaken + 2) * (LONGEST as i64 + 1);
+        let mut started = None;
+        for (now, (priority, cpus, limit)) in (0..bound).zip(others) {
+            if now % PERIOD == 0 {
+                scheduler.note(Note::Ageing(Some(Ageing { weight, span: Seconds(SPAN as u64), at: time(now) })));
+            }
+            for (_, job) in running.extract_if(.., |(end, _)| *end <= now) {
+                scheduler.note(Note::Held { job, node: NodeId(0), held: None });
+            }
+            let mut come = |job: u64, priority, cpus, limit| {
+                let mut demand = Demand { cpus, limit: Some(Seconds(limit)), planned, ..plain_demand(job) };
+                (demand.rank.priority, demand.ages_from) = (priority, Some(time(now)));
+                scheduler.note(Note::Job { job: JobId(job), demand: Some(demand) });
+            };
+            if now == 0 {
+                come(1_000_000, 0, 4, LONGEST);
+            }
+            come(now as u64 + 1, priority, cpus, limit);
+            let plan = scheduler.plan(time(now), STEPS);
+            for place in plan.places {
+                let limit = scheduler_limit(&scheduler, place.job);
+                running.push((now + limit, place.job));
+                let end = Some(time(now + limit));
+                let held = Held { slots: 1, charge: place.charge, releases: vec![Release { end, slots: 1 }], ..Held::default() };
+                scheduler.note(Note::Job { job: place.job, demand: None });
+                scheduler.note(Note::Held { job: place.job, node: NodeId(0), held: Some(held) });
+                if place.job == JobId(1_000_000) {
+                    started = Some(now);
+                }
+            }
+        }
+        prop_assert!(started.is_some(), "not within {bound} s");
+    });
+}
+
+fn scheduler_limit(scheduler: &Scheduler, job: JobId) -> i64 {
+    scheduler.jobs.get(&job).and_then(|entry| entry.demand.limit).map_or(0, |limit| limit.0 as i64)
 }

@@ -13,6 +13,7 @@ use super::pool::{PLANNED_MAX, PoolKey};
 use super::rights::{DRY_NODES_MAX, base_right, effective, right_before};
 use super::room::{FAR, Shape};
 use super::scheduler::{last_start, terms};
+use super::standing::Standings;
 use super::yard::{Reserved, Yard};
 
 /// Demands, supplies, and who holds what.
@@ -26,6 +27,8 @@ pub struct View {
     pub held: BTreeMap<(JobId, NodeId), Held>,
     /// Bounds.
     pub bounds: BTreeMap<CapId, Bound>,
+    /// Ages and standings.
+    standings: Standings,
 }
 
 impl View {
@@ -45,6 +48,8 @@ impl View {
             Note::Cap { cap, bound } => {
                 self.bounds.insert(cap, bound);
             }
+            Note::Ageing(ageing) => self.standings.set_ageing(ageing),
+            Note::Share { share, standing } => drop(self.standings.set_share(share, standing)),
         }
     }
 
@@ -68,6 +73,8 @@ impl View {
 /// The reference for [`super::Scheduler::plan`]: tries every job on every node, in order. `steps` is left 0.
 pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
     let mut view = view.clone();
+    let standings = view.standings.clone();
+    view.jobs.values_mut().for_each(|demand| demand.rank = standings.rank(demand));
     let mut yards = yards(&view);
     let mut caps = caps(&view);
     let mut heads: BTreeMap<PoolKey, (Rank, usize)> = BTreeMap::new();
@@ -94,7 +101,7 @@ pub fn plan_from_scratch(view: &View, now: WallTime) -> Plan {
         }
         let Some((due, at)) = reserve(&yards, &demand, now) else { continue };
         if caps.room(&demand) == 0 {
-            caps.close(&demand);
+            caps.close(&demand, rank);
         } else {
             caps.keep(&demand);
             yards[at].reserved.push(Reserved { rank, due, shape: Shape::of(&demand) });
@@ -143,7 +150,7 @@ fn yards(view: &View) -> Vec<Yard> {
 }
 
 fn refresh(yard: &mut Yard, view: &View) {
-    yard.refresh(|job| view.jobs.get(&job).and_then(terms));
+    yard.refresh(|job| view.jobs.get(&job).and_then(|demand| terms(demand, demand.rank)));
 }
 
 fn eligible(demand: &Demand, now: WallTime) -> bool {

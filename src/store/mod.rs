@@ -15,6 +15,7 @@ pub mod export;
 pub mod fed;
 pub mod frame;
 pub mod journal;
+pub mod keys;
 pub mod log;
 #[cfg(test)]
 pub mod log_suite;

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::collect::{orphan_key, use_key};
+use super::keys::{abandoned_key, chunk_key, split_abandoned, split_key};
+pub use super::keys::{
+    answer_key, audit_time_key, content_key, job_key, name_key, pair_key, result_key, task_key,
+};
 use super::tables::{Row, Table};
 use crate::core::audit::AuditHead;
 use crate::core::job::Job;
 use crate::core::state::{Cluster, Touched};
 use crate::model::account::{AccountRecord, QosRecord};
 use crate::model::change::{AuditRecord, Change};
-use crate::model::ids::{
-    Attempt, ContentHash, Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef, Uid,
-};
+use crate::model::ids::{Epoch, Incarnation, JobId, NodeId, Ordinal, Position, TaskRef};
+use crate::model::priority::{DecayedUse, PriorityRecord};
 use crate::model::record::{
     CancelNote, CertificateRecord, Exception, JobRecord, KeyRecord, Live, NodeRecord, PartitionRecord,
     Restored, Slots, SpentToken, TokenRecord, UserRecord,
@@ -57,6 +60,8 @@ pub const ACCOUNT: Table = Table(17);
 pub const BUDGET: Table = Table(19);
 /// Qualities of service.
 pub const QOS: Table = Table(18);
+/// What members have used, for fair share.
+pub const USE: Table = Table(20);
 
 /// What ended jobs used: hash, owner, job.
 pub const SENT_BY: Table = Table(141);
@@ -71,6 +76,8 @@ const META_KEY: &[u8] = b"meta";
 const RESTORED: &[u8] = b"restored";
 /// Where [`Table::META`] has the lease.
 const LEASE: &[u8] = b"lease";
+/// Where [`Table::META`] says how priorities are worked out.
+const PRIORITY: &[u8] = b"priority";
 /// The key of the numbers of a submission that is not accepted yet.
 const UNSETTLED: &[u8] = b"unsettled";
 
@@ -124,6 +131,7 @@ wire_body! {
     UserRecord = "user row", 1;
     AccountRecord = "account row", 1;
     QosRecord = "row of a quality of service", 1;
+    PriorityRecord = "priority row", 1;
     TokenRecord = "token row", 1;
     SpentToken = "row of a used token", 1;
     CertificateRecord = "certificate row", 1;
@@ -308,6 +316,11 @@ fn other_rows(cluster: &Cluster, change: &Change, rows: &mut Vec<Row>) -> Result
         Change::BudgetSpent { account, cpu_ms } => {
             put(BUDGET, account.clone().into_bytes(), Some(cpu_ms.to_be_bytes().to_vec()));
         }
+        Change::Priority(record) => put(Table::META, PRIORITY.to_vec(), Some(encode(&**record)?)),
+        Change::Use { account, user, used } => {
+            let key = [account.as_bytes(), &[0], user.as_bytes()].concat();
+            put(USE, key, used.map(|used| used.to_bytes().to_vec()));
+        }
         Change::Qos(record) => put(QOS, record.name.clone().into_bytes(), Some(encode(&**record)?)),
         Change::QosRemoved(name) => put(QOS, name.clone().into_bytes(), None),
         Change::User(record) => put(Table::USER, record.name.clone().into_bytes(), Some(encode(record)?)),
@@ -357,6 +370,13 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
             let account = String::from_utf8_lossy(key).into_owned();
             absorb(Change::BudgetSpent { account, cpu_ms: u64::from_be_bytes(cpu_ms) });
         }
+        USE => {
+            let bytes = value.try_into().map_err(|_| misplaced("what was used"))?;
+            let names = String::from_utf8_lossy(key);
+            let (account, user) = names.split_once('\0').ok_or_else(|| misplaced("what was used"))?;
+            let (account, user) = (account.to_owned(), user.to_owned());
+            absorb(Change::Use { account, user, used: Some(DecayedUse::from_bytes(bytes)) });
+        }
         QOS => absorb(Change::Qos(Box::new(decode(value)?))),
         Table::TOKEN => absorb(Change::Token(decode(value)?)),
         SPENT => absorb(Change::TokenSpent(Box::new(decode(value)?))),
@@ -370,6 +390,7 @@ pub fn restore_row(cluster: &mut Cluster, table: Table, key: &[u8], value: &[u8]
                 split_abandoned(key).ok_or_else(|| misplaced("an abandoned attempt"))?;
             absorb(Change::Abandoned { task, attempt, node, live: Some(decode(value)?) });
         }
+        Table::META if key == PRIORITY => absorb(Change::Priority(Box::new(decode(value)?))),
         Table::META if key == UNSETTLED => {
             let ends: [u8; 16] = value.try_into().map_err(|_| misplaced("the numbers of a submission"))?;
             let both = u128::from_be_bytes(ends);
@@ -426,79 +447,4 @@ pub fn next_job_of(table: Table, key: &[u8], value: &[u8]) -> Option<JobId> {
 
 fn misplaced(what: &str) -> DecodeError {
     DecodeError::Malformed { name: JobRow::NAME, reason: format!("{what} of a job that is not there") }
-}
-
-/// The key of a job.
-pub fn job_key(job: JobId) -> Vec<u8> {
-    job.0.to_be_bytes().to_vec()
-}
-
-/// The key of a parent and a child.
-pub fn pair_key(parent: JobId, child: JobId) -> Vec<u8> {
-    [parent.0.to_be_bytes(), child.0.to_be_bytes()].concat()
-}
-
-/// The key of one task of a job.
-pub fn task_key(job: JobId, ordinal: Ordinal) -> Vec<u8> {
-    [job.0.to_be_bytes().as_slice(), &ordinal.0.to_be_bytes()].concat()
-}
-
-/// The key of an attempt that was given up.
-fn abandoned_key(node: NodeId, task: TaskRef, attempt: Attempt) -> Vec<u8> {
-    let parts: [&[u8]; 4] = [
-        &node.0.to_be_bytes(),
-        &task.job.0.to_be_bytes(),
-        &task.ordinal.0.to_be_bytes(),
-        &attempt.0.to_be_bytes(),
-    ];
-    parts.concat()
-}
-
-fn split_abandoned(key: &[u8]) -> Option<(NodeId, TaskRef, Attempt)> {
-    let (node, rest) = key.split_first_chunk()?;
-    let (job, rest) = rest.split_first_chunk()?;
-    let (ordinal, rest) = rest.split_first_chunk()?;
-    let task =
-        TaskRef { job: JobId(u64::from_be_bytes(*job)), ordinal: Ordinal(u32::from_be_bytes(*ordinal)) };
-    Some((NodeId(u32::from_be_bytes(*node)), task, Attempt(u32::from_be_bytes(rest.try_into().ok()?))))
-}
-
-/// The key of the words of one attempt's result.
-pub fn result_key(task: TaskRef, attempt: Attempt) -> Vec<u8> {
-    [task_key(task.job, task.ordinal).as_slice(), &attempt.0.to_be_bytes()].concat()
-}
-
-fn chunk_key(job: JobId, chunk: u32) -> Vec<u8> {
-    [job.0.to_be_bytes().as_slice(), &chunk.to_be_bytes()].concat()
-}
-
-/// The key of a name in the index; without the job: the beginning of all of them.
-pub fn name_key(uid: Uid, name: &str, job: JobId) -> Vec<u8> {
-    [uid.0.to_be_bytes().as_slice(), name.as_bytes(), &[0], &job.0.to_be_bytes()].concat()
-}
-
-/// The key of an answer. A hash, since owner and key are text of any kind.
-pub fn answer_key(owner: &str, key: &str) -> Vec<u8> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(owner.len() as u64).to_le_bytes());
-    hasher.update(owner.as_bytes());
-    hasher.update(key.as_bytes());
-    hasher.finalize().as_bytes().to_vec()
-}
-
-/// The key of an audit record in the index by time.
-pub fn audit_time_key(at: WallTime, number: u64) -> Vec<u8> {
-    [at.0.max(0).to_be_bytes(), number.to_be_bytes()].concat()
-}
-
-/// The key of content.
-pub fn content_key(owner: Uid, hash: ContentHash) -> Vec<u8> {
-    [owner.0.to_be_bytes().as_slice(), &hash.0].concat()
-}
-
-fn split_key(key: &[u8]) -> Result<(JobId, u32), DecodeError> {
-    let short = || DecodeError::Short { name: "key", have: key.len(), need: 12 };
-    let (job, rest) = key.split_first_chunk::<8>().ok_or_else(short)?;
-    let rest: [u8; 4] = rest.try_into().map_err(|_| short())?;
-    Ok((JobId(u64::from_be_bytes(*job)), u32::from_be_bytes(rest)))
 }

@@ -59,6 +59,8 @@ pub struct AccountSettings {
     pub budget: Option<Option<u64>>,
     /// When the budget ends.
     pub until: Option<Option<WallTime>>,
+    /// What users count among all right below it, those who count otherwise than 1.
+    pub user_shares: Option<Vec<(String, u32)>>,
 }
 
 /// What `jctld qos add` and `set` change.

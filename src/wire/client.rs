@@ -64,6 +64,8 @@ pub enum Request {
     Tied(Vec<JobId>),
     /// Accounts and qualities of service. Changes are answered with [`Reply::Done`].
     Account(AccountAct),
+    /// The cluster's configuration.
+    Config(ConfigAct),
 }
 
 /// Jobs to submit.
@@ -382,6 +384,7 @@ pub struct PartitionSettings {
 }
 
 pub use super::account::AccountAct;
+pub use super::config::ConfigAct;
 pub use super::reply::{ActLine, Footer, Output, Receipt, Refusal, RefusalCode, Reply, WaitOutcome};
 pub use crate::model::policy::PartitionPolicy;
 pub use crate::model::record::PartitionState;

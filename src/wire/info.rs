@@ -115,6 +115,36 @@ pub struct JobDetail {
     /// Every attempt that was given to a node and is known to have ended or to be there, first to last; of an array
     /// only where one task is meant.
     pub attempts: Vec<AttemptInfo>,
+    /// What its priority consists of.
+    pub priority: Vec<PriorityPart>,
+}
+
+/// A part of a job's priority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorityPart {
+    /// Which: `age`, `fair-share`, `size`, `partition`, `qos`, `nice`, `given`.
+    pub name: String,
+    /// How much, in units of [`crate::model::priority::UNITS_PER_POINT`].
+    pub units: i64,
+    /// What it is at most, in points, if it is a factor.
+    pub weight: Option<u32>,
+    /// Where it comes from, in words; empty: where its name says.
+    pub text: String,
+}
+
+/// How somebody stands among those who share the cluster; parts in billionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareInfo {
+    /// His part of all shares.
+    pub shares: u32,
+    /// His part of all use.
+    pub used: u32,
+    /// The same with what those beside him have used.
+    pub effective: u32,
+    /// The fair share factor.
+    pub factor: u32,
+    /// Decayed use, in cpu milliseconds.
+    pub cpu_ms: u64,
 }
 
 /// One try.
@@ -207,6 +237,8 @@ pub struct UsageRow {
     pub cpu_ms: u64,
     /// Of an account with a budget: what is spent of it, in cpu milliseconds, and what it is in cpu-hours.
     pub budget: Option<(u64, u64)>,
+    /// How it stands, by account; the name is empty while no accounts are defined, and of an account's own row.
+    pub shares: Vec<(String, ShareInfo)>,
 }
 
 /// The caller, as the controller sees it.

@@ -4,6 +4,7 @@ pub mod account;
 pub mod bytes;
 pub mod client;
 pub mod codec;
+pub mod config;
 pub mod data;
 pub mod info;
 pub mod inside;

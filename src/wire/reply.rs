@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{AccountInfo, QosInfo};
+use super::config::{ConfigChange, ConfigEntry, Misfit};
 use super::info::{ClusterStatus, EndedRow, JobDetail, JobInfo, NodeInfo, PartitionInfo, UsageRow, Whoami};
 use crate::model::change::AuditRecord;
 use crate::model::ids::{Attempt, JobId, NodeId, Position};
@@ -126,6 +127,17 @@ pub enum Reply {
         /// The qualities of service, by name.
         qos: Vec<QosInfo>,
     },
+    /// What is configured.
+    Configuration(Vec<ConfigEntry>),
+    /// What has changed, or would change.
+    Configured {
+        /// The differences, in the order of the file.
+        changes: Vec<ConfigChange>,
+        /// Words for stderr.
+        warnings: Vec<String>,
+    },
+    /// A configuration that was refused as a whole because of one place in it.
+    Misconfigured(Box<Misfit>),
 }
 
 /// A refusal, in words and as a code.

@@ -139,7 +139,8 @@ pub enum Verb {
     /// Once one is defined, a job needs an account that its user is in: `-A` names it, else it is the one for which
     /// the user is in `default-for`, else the first by name. Coordinators change what is below their own.
     ///
-    /// Keys: `parent=ACCOUNT` `users=A,B` `coordinators=A,B` `default-for=A,B` (each also `+A,-B`: with A, without
+    /// Keys: `parent=ACCOUNT` `share=N` (what it counts among those beside it, 1 by default; for fair share)
+    /// `user-shares=A:3,B:2` (the same of its users) `users=A,B` `coordinators=A,B` `default-for=A,B` (each also `+A,-B`: with A, without
     /// B) `max-running=N` `max-cpus=N` (at once) `max-submitted=N` (unfinished; each task of an array is a job) and
     /// `max-running-per-user=N` `max-cpus-per-user=N` `max-submitted-per-user=N` for each user, `max-time=TIME` of a
     /// job. What binds an account binds all below it together. `KEY=` takes away what was set.
@@ -162,7 +163,25 @@ pub enum Verb {
     /// `max-time=TIME`. `KEY=` takes away what was set.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Qos(Named),
-    /// The cluster's configuration
+    /// The cluster's configuration as one TOML file
+    ///
+    /// `[priority]` says how the policies `priority-easy` and `priority-conservative` rank jobs. `weight-age`
+    /// `weight-fair-share` `weight-job-size` `weight-partition` `weight-qos` are points for a factor of 1, all 0 at first.
+    /// Age is the time since submission, or since `--begin`, over `max-age` (7 days). Fair share is 2^(-E/S), E what an
+    /// account and its user have used and S their shares, as in Slurm's classic fair share; what was used counts half
+    /// after `half-life` (7 days; UNLIMITED: for ever). Job size is cpus over those of the cluster, or with
+    /// `favor-small = true` what is missing to that. Partition and QOS are their priorities over the highest. Without a
+    /// weight the partition of higher priority comes first, and a QOS's priority is added as it is. `--nice` is subtracted.
+    /// Ages and shares are reckoned every `calc-period` (1 minute).
+    ///
+    /// Other tables: `[partition.NAME]` with the keys of `jnode partition set`, `[node."n[1-9]"]` with `features` and `weight`,
+    /// `[account.NAME]` and `[qos.NAME]` with the keys of `jctld account set` and `jctld qos set`. A list may be written
+    /// as one: `users = ["ada", "ben"]`.
+    ///
+    /// `apply` compares all of it with what is so, prints the difference, and makes all changes at once or none. A table
+    /// says all of its entry: keys that it lacks are as in a new one, and partitions, accounts and QOS that the file
+    /// lacks go, unless it has no table of that kind at all. Nodes that no table names stay as they are. What can't be
+    /// is refused with line and key.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Config(Config),
     /// Who did what
@@ -366,6 +385,5 @@ pub enum Config {
 }
 
 impl Definition for JCtld {
-    const LATER: &'static [&'static str] =
-        &["ca rotate", "config export", "config apply", "upgrade", "reload", "replay"];
+    const LATER: &'static [&'static str] = &["ca rotate", "upgrade", "reload", "replay"];
 }

@@ -181,12 +181,17 @@ pub enum Verb {
     /// What it used against what it asked for
     Eff(Selection),
     /// Who runs, waits and used how much
+    ///
+    /// SHARE, if fair share counts (`weight-fair-share`), is what one has of all shares and of what was used lately.
     Usage {
         /// Summed by
         #[arg(long, value_name = "WHAT", default_value = "user")]
         by: By,
     },
-    /// Its rank in words
+    /// Its rank in words and in numbers
+    ///
+    /// The points of each part of its priority, where they come from, and how many are ahead of it. `age` and `fair-share`
+    /// are as of the last time that they were reckoned.
     Prio(Selection),
     /// Keep from starting
     Hold(Act),

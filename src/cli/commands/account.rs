@@ -7,7 +7,6 @@ use super::node_act::done;
 use crate::cli::args::jctld::Named;
 use crate::cli::args::values::Setting;
 use crate::cli::error::{CliError, ExitCode};
-use crate::cli::meaning::Here;
 use crate::cli::render::account::{account_json, accounts, qos_json, qualities};
 use crate::cli::table::terminal_width;
 use crate::cli::text::print;
@@ -19,13 +18,12 @@ use crate::wire::account::{AccountInfo, AccountSettings, LimitSettings, Names, Q
 use crate::wire::client::{AccountAct, Reply, Request};
 
 /// What is understood and not honoured yet.
-const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "share", "until"];
+const LATER: &[&str] = &["max-gpus", "max-gpus-per-user", "preempts", "until"];
 
 /// Does what is asked with accounts.
 pub(super) fn account(context: &Context, verb: &Named) -> Result<ExitCode, CliError> {
-    let here = Here { now: context.clock.now, zone: context.clock.zone.clone() };
     let set = |new, name: &str, given: &[Setting]| {
-        let settings = Box::new(account_settings(name, given, &here)?);
+        let settings = Box::new(account_settings(name, given)?);
         change(context, AccountAct::Set { new, settings })
     };
     match verb {
@@ -81,7 +79,10 @@ async fn ask(client: &mut Client, act: AccountAct) -> Result<(Vec<AccountInfo>, 
 }
 
 /// Reads `KEY=VALUE`s; a later one of the same key wins.
-fn account_settings(name: &str, given: &[Setting], here: &Here) -> Result<AccountSettings, CliError> {
+///
+/// # Errors
+/// Keys and values that can't be (64), or are not honoured yet (65).
+pub(in crate::cli) fn account_settings(name: &str, given: &[Setting]) -> Result<AccountSettings, CliError> {
     let mut settings = AccountSettings { name: name.to_owned(), ..AccountSettings::default() };
     for setting in given {
         let value = setting.value.trim();
@@ -91,19 +92,22 @@ fn account_settings(name: &str, given: &[Setting], here: &Here) -> Result<Accoun
             "share" => {
                 settings.share = Some(number(setting)?.unwrap_or(crate::model::account::SHARE_DEFAULT))
             }
+            "user-shares" => settings.user_shares = Some(shares(setting)?),
             "users" => settings.users = Some(names(setting)?),
             "coordinators" => settings.coordinators = Some(names(setting)?),
             "default-for" => settings.default_for = Some(names(setting)?),
             "budget" => settings.budget = Some(budget(setting)?),
-            "until" if value.is_empty() => settings.until = Some(None),
-            "until" => settings.until = Some(Some(here.future("until", value)?)),
             _ => limit(setting, &mut settings.limits)?,
         }
     }
     Ok(settings)
 }
 
-fn qos_settings(name: &str, given: &[Setting]) -> Result<QosSettings, CliError> {
+/// As [`account_settings`].
+///
+/// # Errors
+/// As there.
+pub(in crate::cli) fn qos_settings(name: &str, given: &[Setting]) -> Result<QosSettings, CliError> {
     let mut settings = QosSettings { name: name.to_owned(), ..QosSettings::default() };
     for setting in given {
         let value = setting.value.trim();
@@ -141,7 +145,7 @@ fn limit(setting: &Setting, limits: &mut LimitSettings) -> Result<(), CliError> 
     Ok(())
 }
 
-fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
+pub(super) fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
     let value = setting.value.trim();
     if value.is_empty() {
         return Ok(None);
@@ -149,7 +153,7 @@ fn time(setting: &Setting) -> Result<Option<Seconds>, CliError> {
     span::limit(value).map(|limit| limit.0).map_err(|error| wrong(setting, &format!("is no time: {error}")))
 }
 
-fn number(setting: &Setting) -> Result<Option<u32>, CliError> {
+pub(super) fn number(setting: &Setting) -> Result<Option<u32>, CliError> {
     let value = setting.value.trim();
     if value.is_empty() {
         return Ok(None);
@@ -165,6 +169,17 @@ fn budget(setting: &Setting) -> Result<Option<u64>, CliError> {
     }
     let hours = value.strip_suffix("cpu-hours").unwrap_or(value).trim();
     hours.parse().map(Some).map_err(|_| wrong(setting, "is no number of cpu-hours, such as 100000cpu-hours"))
+}
+
+/// `a:3,b:2`
+fn shares(setting: &Setting) -> Result<Vec<(String, u32)>, CliError> {
+    let words = setting.value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let share = |word: &str| {
+        let (user, share) = word.split_once(':')?;
+        Some((user.to_owned(), share.parse().ok()?))
+    };
+    let all: Option<Vec<(String, u32)>> = words.map(share).collect();
+    all.ok_or_else(|| wrong(setting, "is no list of users and their shares, such as ada:3,ben:2"))
 }
 
 /// `a,b`: these; `+a,-b`: with and without.
@@ -185,7 +200,7 @@ fn names(setting: &Setting) -> Result<Names, CliError> {
     }
 }
 
-fn wrong(setting: &Setting, why: &str) -> CliError {
+pub(super) fn wrong(setting: &Setting, why: &str) -> CliError {
     let message = format!("{}: `{}` {why}", setting.key, setting.value.trim());
     CliError::usage("malformed_value", message).option(&setting.key)
 }
@@ -198,12 +213,10 @@ fn later(setting: &Setting) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::WallTime;
 
     fn read(words: &[&str]) -> Result<AccountSettings, CliError> {
         let given: Vec<Setting> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let here = Here { now: WallTime(1_795_362_116_000_000), zone: jiff::tz::TimeZone::UTC };
-        account_settings("physics", &given, &here)
+        account_settings("physics", &given)
     }
 
     #[test]

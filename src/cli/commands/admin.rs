@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::node_act::done;
-use super::{account, admin_audit, admin_user};
+use super::{account, admin_audit, admin_user, config};
 use crate::cli::args::General;
 use crate::cli::args::jctld::{Ca, User, Verb};
 use crate::cli::error::{CliError, ExitCode};
@@ -46,6 +46,7 @@ pub fn admin(general: &General, verb: &Verb) -> Result<Option<ExitCode>, CliErro
         Verb::Ca(Ca::Revoke { which }) => revoke(&context, which)?,
         Verb::Account(named) => account::account(&context, named)?,
         Verb::Qos(named) => account::qos(&context, named)?,
+        Verb::Config(verb) => config::config(&context, verb)?,
         Verb::Accept => plain(&context, Admin::Accept)?,
         Verb::Export => plain(&context, Admin::Export)?,
         Verb::Backup { dir } => {

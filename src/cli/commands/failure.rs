@@ -42,7 +42,7 @@ impl From<ClientError> for CliError {
 }
 
 /// A refusal of the controller.
-pub(super) fn refused(refusal: &Refusal) -> CliError {
+pub(in crate::cli) fn refused(refusal: &Refusal) -> CliError {
     let error =
         CliError::new(exit_code(refusal.code.exit_code()), refusal.code.word(), refusal.message.clone());
     if refusal.hint.is_empty() { error } else { error.hint(refusal.hint.clone()) }

@@ -4,7 +4,10 @@ use super::context::Context;
 use super::node_act::plain;
 use crate::cli::args::values::Setting;
 use crate::cli::error::{CliError, ExitCode};
+use crate::model::parse::hostlist;
+use crate::model::record::NODE_WEIGHT;
 use crate::wire::client::NodeAct;
+use crate::wire::config::NodeSettings;
 
 /// Sets what was named; the rest stays.
 ///
@@ -12,6 +15,21 @@ use crate::wire::client::NodeAct;
 /// Values that can't be (64); generic resources, which are not supported yet (65).
 pub(super) fn set(context: &Context, nodes: Vec<String>, given: &[Setting]) -> Result<ExitCode, CliError> {
     plain(context, act(nodes, given)?)
+}
+
+/// What a configuration says of nodes; what it leaves out is as of a new one.
+///
+/// # Errors
+/// As of [`set`]; and a list of partitions, since those say which nodes they have.
+pub(in crate::cli) fn node_settings(entry: &str, given: &[Setting]) -> Result<NodeSettings, CliError> {
+    let names = hostlist::expand(entry)
+        .map_err(|error| CliError::usage("malformed_value", format!("`{entry}`: {error}")))?;
+    let NodeAct::Set { nodes: names, features, weight, partitions: None } = act(names, given)? else {
+        let message = "partitions: a partition's own `nodes` says which nodes it has";
+        return Err(CliError::usage("unknown_key", message).option("partitions"));
+    };
+    let (features, weight) = (features.unwrap_or_default(), weight.unwrap_or(NODE_WEIGHT));
+    Ok(NodeSettings { entry: entry.to_owned(), names, features, weight })
 }
 
 fn act(nodes: Vec<String>, given: &[Setting]) -> Result<NodeAct, CliError> {

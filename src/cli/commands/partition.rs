@@ -19,7 +19,7 @@ use crate::wire::client::{NodeAct, PartitionPolicy, PartitionSettings, Partition
 pub(super) fn partition(context: &Context, verb: Partition) -> Result<ExitCode, CliError> {
     match verb {
         Partition::Set { name, settings: given } => {
-            plain(context, NodeAct::PartitionSet(settings(name, &given)?))
+            plain(context, NodeAct::PartitionSet(partition_settings(&name, &given)?))
         }
         Partition::Remove { name } => plain(context, NodeAct::PartitionRemove { name }),
         Partition::List => list(context),
@@ -40,8 +40,14 @@ fn list(context: &Context) -> Result<ExitCode, CliError> {
 }
 
 /// Reads `KEY=VALUE`s; a later one of the same key wins.
-fn settings(name: String, given: &[Setting]) -> Result<PartitionSettings, CliError> {
-    let mut settings = PartitionSettings { name, ..PartitionSettings::default() };
+///
+/// # Errors
+/// Keys and values that can't be (64), or are not honoured yet (65).
+pub(in crate::cli) fn partition_settings(
+    name: &str,
+    given: &[Setting],
+) -> Result<PartitionSettings, CliError> {
+    let mut settings = PartitionSettings { name: name.to_owned(), ..PartitionSettings::default() };
     for setting in given {
         one(setting, &mut settings)?;
     }
@@ -121,7 +127,7 @@ mod tests {
 
     fn read(words: &[&str]) -> Result<PartitionSettings, CliError> {
         let given: Vec<Setting> = words.iter().map(|word| word.parse().unwrap()).collect();
-        settings("main".to_owned(), &given)
+        partition_settings("main", &given)
     }
 
     #[test]

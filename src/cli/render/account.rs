@@ -13,6 +13,7 @@ pub fn accounts(rows: &[AccountInfo], _clock: &Clock) -> Sheet {
     let mut sheet = Sheet::new(&[
         "ACCOUNT",
         "PARENT",
+        ">SHARE",
         ">RUN",
         ">CPUS",
         ">SUBMITTED",
@@ -29,7 +30,11 @@ pub fn accounts(rows: &[AccountInfo], _clock: &Clock) -> Sheet {
                 let star = if record.default_for.contains(name) { "*" } else { "" };
                 format!("{name}{star}")
             };
-            let mut cells = vec![record.name.clone(), record.parent.clone().unwrap_or_else(dash)];
+            let mut cells = vec![
+                record.name.clone(),
+                record.parent.clone().unwrap_or_else(dash),
+                record.share.to_string(),
+            ];
             cells.extend(of_limits(&record.limits, &row.used));
             let hours = row.spent_cpu_ms as f64 / 3_600_000.0;
             let budget = |budget: crate::model::account::Budget| format!("{hours:.1}/{}", budget.cpu_hours);
@@ -62,6 +67,8 @@ pub fn account_json(row: &AccountInfo) -> Value {
     json!({
         "name": record.name,
         "parent": record.parent,
+        "share": record.share,
+        "user_shares": record.user_shares.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "users": record.users,
         "coordinators": record.coordinators,
         "default_for": record.default_for,

@@ -89,6 +89,7 @@ fn spec() -> JobSpec {
 fn detail(state: State) -> JobDetail {
     let waits = state == State::Pending;
     JobDetail {
+        priority: vec![],
         info: job(JobId(123), state),
         spec: Some(Box::new(spec())),
         dependencies: if waits { vec!["afterok:120 (running)".to_owned()] } else { vec![] },
@@ -260,6 +261,7 @@ fn lines_for_people() {
 fn the_cluster_and_the_caller() {
     let clock = clock();
     let rows = [UsageRow {
+        shares: vec![],
         name: "alice".to_owned(),
         running: 3,
         pending: 40,

@@ -6,9 +6,10 @@ use super::labelled;
 use super::quantity::{Clock, count, limit, rfc3339, size, size_words};
 use super::show::end_words;
 use crate::cli::text::escape;
+use crate::model::priority::UNITS_PER_POINT;
 use crate::model::state::{End, State};
 use crate::model::time::{Seconds, TimeLimit};
-use crate::wire::info::{JobDetail, JobInfo};
+use crate::wire::info::{JobDetail, JobInfo, PriorityPart};
 
 /// The last lines of its output that `why` shows of an ended job.
 pub const LAST_LINES: u32 = 10;
@@ -82,13 +83,9 @@ pub fn prio(detail: &JobDetail) -> String {
     let job = &detail.info;
     let mut text = format!("{} {}: {}\n", job.id, escape(&job.name), job.state);
     text.push_str(&labelled(&[("priority", job.priority.to_string())], "  "));
-    if let Some(spec) = &detail.spec {
-        if let Some(set) = spec.priority {
-            text.push_str(&format!("  set to {set} by an operator\n"));
-        }
-        if spec.nice != 0 {
-            text.push_str(&format!("  nice {}\n", spec.nice));
-        }
+    for part in &detail.priority {
+        let words = if part.text.is_empty() { String::new() } else { format!(": {}", escape(&part.text)) };
+        text.push_str(&format!("    {:>10} {}{words}\n", part_words(part), part.name));
     }
     if !detail.policy.by_priority() {
         let policy = detail.policy.name();
@@ -104,8 +101,26 @@ pub fn prio_json(detail: &JobDetail) -> Value {
         "id": detail.info.id,
         "priority": detail.info.priority,
         "policy": detail.policy.name(),
+        "parts": detail.priority.iter().map(part_json).collect::<Vec<_>>(),
         "rank": detail.ahead.map(|ahead| ahead.saturating_add(1)),
         "ahead": detail.ahead,
+    })
+}
+
+/// `250 of 1000` points, or `-5`.
+fn part_words(part: &PriorityPart) -> String {
+    let points = part.units as f64 / UNITS_PER_POINT as f64;
+    match part.weight {
+        Some(weight) => format!("{points:.0} of {weight}"),
+        None => format!("{points:+.0}"),
+    }
+}
+
+fn part_json(part: &PriorityPart) -> Value {
+    let points = part.units as f64 / UNITS_PER_POINT as f64;
+    json!({
+        "name": part.name, "points": points, "weight": part.weight,
+        "factor": part.weight.map(|weight| points / f64::from(weight)), "text": part.text,
     })
 }
 

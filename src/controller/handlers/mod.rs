@@ -4,6 +4,7 @@
 mod account;
 mod admin;
 mod backup;
+mod config;
 mod ended;
 mod found;
 mod list;
@@ -32,7 +33,7 @@ use crate::core::authorise::{allowed, may_see, needed};
 use crate::core::job::Job;
 use crate::core::{Caller, Command};
 use crate::model::ids::JobId;
-use crate::wire::client::{AccountAct, Admin, Refusal, RefusalCode, Reply, Request};
+use crate::wire::client::{AccountAct, Admin, ConfigAct, Refusal, RefusalCode, Reply, Request};
 
 /// How long a listing may take to be read.
 const LISTING_PATIENCE: Duration = Duration::from_secs(120);
@@ -51,6 +52,7 @@ pub async fn handle(
     let mutates = match &request {
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => true,
         Request::Account(act) => !matches!(act, AccountAct::List | AccountAct::QosList),
+        Request::Config(act) => !matches!(act, ConfigAct::Export),
         Request::Admin(admin) => !matches!(
             admin,
             Admin::Status
@@ -137,6 +139,7 @@ async fn read(
             }
         }
         Request::Account(act) => account::account(office, &caller, &act, replies).await,
+        Request::Config(_) => config::config(office, replies).await,
         Request::Submit(_) | Request::Act(_) | Request::NodeAct(_) => Ok(()),
     }
 }

@@ -85,6 +85,7 @@ fn detail(office: &Office, view: &View, caller: &Caller, one: &Chosen, depth: De
     let mut conditions = if waits { view.conditions(job) } else { Vec::new() };
     conditions.extend(listed.map(on_nodes).unwrap_or_default());
     JobDetail {
+        priority: view.priority_parts(&one.job),
         spec: may_see(&caller.identity, record).then(|| Box::new((*record.spec).clone())),
         dependencies: record
             .open_waits()

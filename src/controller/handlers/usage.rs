@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{refuse, tables_failed};
+use crate::controller::clock;
 use crate::controller::office::Office;
 use crate::controller::server::{Replies, Undelivered};
+use crate::core::View;
 use crate::core::job::Job;
+use crate::core::priority::Standing;
 use crate::store::used;
 use crate::wire::client::{Reply, UsageBy};
 use crate::wire::info::UsageRow;
@@ -49,7 +52,31 @@ pub async fn usage(office: &Arc<Office>, by: UsageBy, replies: &mut Replies) -> 
             row.budget = Some((spent.cpu_ms, spent.budget.cpu_hours));
         }
     }
+    add_shares(&view, by, &mut rows);
     replies.last(&Reply::Usage(rows.into_values().collect())).await
+}
+
+/// How accounts and users stand, of those who have a row or have used something.
+fn add_shares(view: &View, by: UsageBy, rows: &mut BTreeMap<String, UsageRow>) {
+    let accounting = &view.cluster.accounting;
+    let standing = Standing::at(&view.cluster, clock::wall());
+    let new = |name: &str| UsageRow { name: name.to_owned(), ..UsageRow::default() };
+    if accounting.priority.fair_share == 0 {
+        return;
+    }
+    if by == UsageBy::Account {
+        for name in accounting.accounts.keys() {
+            let row = rows.entry(name.to_string()).or_insert_with(|| new(name));
+            row.shares.extend(standing.of_account(name).map(|stand| (String::new(), stand)));
+        }
+    }
+    if by == UsageBy::User {
+        for (account, user) in accounting.users() {
+            let row = rows.entry(user.to_string()).or_insert_with(|| new(&user));
+            let stand = standing.of_member(accounting, &account, &user);
+            row.shares.extend(stand.map(|stand| (account.to_string(), stand)));
+        }
+    }
 }
 
 fn name_of(job: &Job, by: UsageBy) -> String {

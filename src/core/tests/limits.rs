@@ -17,7 +17,7 @@ use crate::wire::client::{Reply, Verb};
 use crate::wire::node::{Ended, Report};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Submit { account: usize, qos: usize, cpus: u32, tasks: Option<u32>, priority: u32 },
     Start(u32, usize),
     End(u32, usize, u8),
@@ -42,7 +42,7 @@ fn caps() -> impl Strategy<Value = Caps> {
     (running, cpus).prop_map(|(running, cpus)| Caps { running, cpus, submitted: None })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let submit = (0usize..3, 0usize..2, 1u32..4, prop::option::of(1u32..30), 0u32..3);
     prop_oneof![
         4 => submit.prop_map(|(account, qos, cpus, tasks, priority)| Step::Submit {
@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Account `all` with `one` and `two` below it, and two qualities of service.
-fn define(world: &mut World, which: usize, all: Caps, each_user: Caps) {
+pub(super) fn define(world: &mut World, which: usize, all: Caps, each_user: Caps) {
     let limits = Limits { all, each_user, time_max: None };
     let change = match ACCOUNTS.get(which) {
         Some(name) => {
@@ -81,7 +81,7 @@ fn define(world: &mut World, which: usize, all: Caps, each_user: Caps) {
     world.apply(Command::Change(Box::new(change)));
 }
 
-fn take(world: &mut World, step: Step) {
+pub(super) fn take(world: &mut World, step: Step) {
     match step {
         Step::Submit { account, qos, cpus, tasks, priority } => {
             let tasks = tasks.map(|tasks| format!("0-{}", tasks - 1));
@@ -259,7 +259,7 @@ fn attempts_are_charged_once() {
     world.check_replay();
 }
 
-fn pass(world: &mut World, seconds: u64) {
+pub(super) fn pass(world: &mut World, seconds: u64) {
     world.now.wall = world.now.wall.plus(Seconds(seconds));
     world.now.boot = world.now.boot.plus(Seconds(seconds));
 }

@@ -4,4 +4,5 @@ mod limits;
 mod model;
 mod properties;
 mod scenario;
+mod shares;
 mod steps;

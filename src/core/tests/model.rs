@@ -327,6 +327,9 @@ impl World {
             assert_eq!((&other.exceptions, other.ended), (&job.exceptions, job.ended));
         }
         assert_eq!(again.totals, here.totals);
+        again.recount();
+        assert_eq!(again.accounting.uses.decayed, here.accounting.uses.decayed);
+        assert_eq!(again.accounting.uses.rates, here.accounting.uses.rates);
     }
 }
 

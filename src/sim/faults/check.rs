@@ -1,11 +1,14 @@
 //! The promises as code: after each step what is cheap to see, now and then and at the end everything.
 
+use std::ops::Bound;
+
 use super::controller::Running;
 use super::world::World;
 use crate::controller::history;
 use crate::core::invariants;
 use crate::model::ids::{Attempt, JobId, Position, TaskRef};
-use crate::store::tables::Tables;
+use crate::store::rows::USE;
+use crate::store::tables::{Order, Tables, TablesRead};
 use crate::store::used::sums;
 use crate::wire::client::Reply;
 
@@ -115,6 +118,7 @@ impl World {
             if kept != used {
                 wrong.push(format!("{kept} ms of use are kept, {used} ms were used"));
             }
+            wrong.extend(other_use(up));
             if up.writer.tables().position() == Position(0) {
                 wrong.push("the tables are empty".to_owned());
             }
@@ -133,6 +137,16 @@ impl World {
             self.fail(what);
         }
     }
+}
+
+/// Where the tables have another use for fair share than memory.
+fn other_use(up: &Running) -> Option<String> {
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    let rows = up.writer.tables().range(USE, all.0, all.1, Order::Up, usize::MAX).unwrap_or_default();
+    let kept: Vec<Vec<u8>> = rows.into_iter().map(|(_, value)| value).collect();
+    let decayed = up.pipeline.core().cluster().accounting.uses.decayed.values();
+    let here: Vec<Vec<u8>> = decayed.map(|used| used.to_bytes().to_vec()).collect();
+    (kept != here).then(|| format!("use for fair share is kept as {kept:?}, and is {here:?}"))
 }
 
 /// What an acknowledged job lacks at the end.

@@ -15,6 +15,7 @@ use crate::core::{Caller, Command};
 use crate::model::change::Change;
 use crate::model::identity::{Identity, Role, Serial};
 use crate::model::ids::{ContentHash, JobId, NodeId, Uid};
+use crate::model::priority::PriorityRecord;
 use crate::model::record::{Hold, NodeAdmin, NodeRecord, PartitionRecord};
 use crate::model::spec::{Dependency, DependencyKind, JobSpec, LostPolicy, Parent};
 use crate::model::state::State;
@@ -115,8 +116,19 @@ impl Client {
 /// What `jctld init` and `jnode add` leave behind.
 pub fn first_changes(nodes: &[Node]) -> Vec<Change> {
     let main = PartitionRecord { default: true, ..crate::core::node_act::new_partition("main") };
+    let weights = PriorityRecord {
+        half_life: Some(Seconds(60)),
+        period: Seconds(5),
+        age: 10,
+        fair_share: 1_000,
+        ..PriorityRecord::default()
+    };
     let mut changes =
         vec![Change::Partition(Box::new(main)), Change::NextNode(NodeId(nodes.len() as u32 + 1))];
+    // The others go without.
+    if nodes.len() > 2 {
+        changes.push(Change::Priority(Box::new(weights)));
+    }
     for node in nodes {
         changes.push(Change::Node(Box::new(NodeRecord {
             id: node.id,
