@@ -21,6 +21,8 @@ use tempfile::TempDir;
 const VARIABLE: &str = "JSCHED_FAULT_POINTS";
 /// So many lines a job writes.
 const LINES: usize = 12;
+/// So many jobs are not made in one step.
+const LARGE_JOBS: usize = 3_000;
 
 const CONTROLLER: [&str; 11] = [
     "controller.request-read",
@@ -172,6 +174,34 @@ fn a_supervisor_dies_at_each_step() {
 }
 
 /// Nobody dies by a file in a release: the code is compiled with debug assertions only, and releases have none.
+/// Of a large submission in the middle of which the controller dies one whole is there in the end, under its key, and what
+/// had come of it before never starts.
+#[test]
+fn a_large_submission_is_there_once() {
+    let mortal = Mortal::start();
+    let place = "controller.half-submission";
+    fs::write(mortal.folder.path().join("armed").join(place), "").unwrap();
+    let file = mortal.cluster.work.join("jobs");
+    let line = "{\"hold\":true,\"output\":\"none\",\"command\":[\"/bin/true\"]}\n";
+    fs::write(&file, line.repeat(LARGE_JOBS)).unwrap();
+    let ids = insist(&mortal.cluster, "jsubmit", &["--key", "large", "--jobs", file.to_str().unwrap()]);
+    assert!(mortal.fired(place).exists(), "nobody died");
+    let ids: Vec<&str> = ids.stdout.lines().collect();
+    assert_eq!(ids.len(), LARGE_JOBS);
+    let listed = mortal.cluster.run("jqueue", ["-t", "all", "--json"]).json();
+    let (mut open, mut taken_back) = (Vec::new(), 0);
+    for job in listed["data"].as_array().unwrap() {
+        match job["state"].as_str() {
+            Some("held") => open.push(job["id"].as_str().unwrap().to_owned()),
+            Some("cancelled") => taken_back += 1,
+            other => panic!("{other:?}: {job:#}"),
+        }
+    }
+    open.sort_by_key(|id| id.parse::<u64>().unwrap());
+    assert_eq!(open, ids, "what is there is not what was said");
+    assert!(taken_back > 0, "it died before anything was there");
+}
+
 #[test]
 fn a_release_has_no_such_places() {
     let manifest = include_str!("../Cargo.toml");

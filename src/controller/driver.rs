@@ -356,6 +356,9 @@ impl<O: Outside> Loop<O> {
 
     fn on_durable(&mut self, position: Position) {
         self.gauges.position.store(position.0, Ordering::Relaxed);
+        if self.pipeline.core().cluster().unsettled.is_some() {
+            points::reach("controller.half-submission");
+        }
         for flying in self.pipeline.on_durable(position) {
             self.published.publish(flying.view.clone(), &flying.jobs);
             if let Some(tables) = &self.tables {
