@@ -183,6 +183,10 @@ pub fn run(settings: &Path) -> Result<(), RunError> {
         folder: config.state.clone(),
         mirror: mirror.clone(),
     };
+    if let Some(before) = recovered.tables.exports().trimmable() {
+        // The last one may have died between its export and this.
+        driver.send(Message::Trim(before));
+    }
     let tables = TablesWriter::start(recovered.tables, content.clone(), rule, driver.clone())?;
     let fence = Fence {
         command: config.fence.clone(),
