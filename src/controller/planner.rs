@@ -12,6 +12,11 @@ use crate::sched::{Demand, Explanation, Note, Scheduler, Start};
 /// Steps of one call: a few milliseconds of work, so that notes are heard in between.
 const STEPS: u64 = 100_000;
 
+/// So many notes are taken in while nobody else gets a look at the scheduler: a few milliseconds of work.
+const NOTES_AT_ONCE: usize = 1_024;
+/// How long others have then.
+const LET_IN: Duration = Duration::from_micros(50);
+
 /// Between the end of a pass and the next.
 const PASS_PAUSE: Duration = Duration::from_millis(1);
 
@@ -95,12 +100,16 @@ fn run(shared: &Mutex<Scheduler>, receiver: &Receiver<Vec<Note>>, driver: &Drive
             notes.extend(more);
         }
         let begun = Instant::now();
-        let plan = {
+        let mut notes = notes.into_iter().peekable();
+        let plan = loop {
             let mut scheduler = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            for note in notes {
-                scheduler.note(note);
+            notes.by_ref().take(NOTES_AT_ONCE).for_each(|note| scheduler.note(note));
+            if notes.peek().is_none() {
+                break scheduler.plan(clock::wall(), STEPS);
             }
-            scheduler.plan(clock::wall(), STEPS)
+            drop(scheduler);
+            // Whoever asks why something waits gets in here; the lock itself favours nobody who waits for it.
+            std::thread::sleep(LET_IN);
         };
         let took = begun.elapsed();
         last = Some(Instant::now());
