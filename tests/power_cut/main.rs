@@ -173,6 +173,9 @@ impl Yard {
     fn ask(&self, cluster: &Cluster, program: &str, args: &[&str]) -> Option<Output> {
         while !self.over.load(Ordering::Relaxed) {
             let output = cluster.run(program, args);
+            if self.over.load(Ordering::Relaxed) {
+                break;
+            }
             // Not reached, or the outcome is unknown: both allow to repeat.
             if !matches!(output.code, 69 | 75) {
                 return Some(output);
@@ -228,7 +231,7 @@ fn cuts(count: u64, mercy: Mercy, deaf: Option<&'static str>) -> Result<(), Stri
     rig.served()?;
     let yard = Yard::default();
     let outcome = thread::scope(|scope| {
-        let _over = Over(&yard.over);
+        let _over = Over(&yard.over, &cluster);
         for number in 0..CLIENTS {
             let (mut dice, cluster, yard) = (dice.fork(), &cluster, &yard);
             scope.spawn(move || client(cluster, number, &mut dice, yard));
@@ -252,11 +255,21 @@ fn cuts(count: u64, mercy: Mercy, deaf: Option<&'static str>) -> Result<(), Stri
 }
 
 /// Clients end, also when a check fails.
-struct Over<'a>(&'a AtomicBool);
+struct Over<'a>(&'a AtomicBool, &'a Cluster);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+        // Commands wait long for a controller that does not come back; one may just be starting.
+        for _ in 0..4 {
+            for process in self.1.processes() {
+                let (pid, line) = process.split_once(' ').unwrap();
+                if ["/jsubmit ", "/jqueue ", "/jcancel "].iter().any(|name| line.contains(name)) {
+                    let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
+                }
+            }
+            thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 
