@@ -176,7 +176,12 @@ fn nearest(name: &str) -> Option<&'static str> {
         .filter(|option| option.standing != Standing::Refused || !option.hidden)
         .flat_map(OptionDef::names);
     let alike = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-    let near = names.map(|known| (osa_distance(known, name), Reverse(alike(known)), known)).min()?;
+    // `--name` is rather half of `--job-name` than a misspelt `--nice`.
+    let distance = |known: &str| {
+        let is_word = known.split('-').any(|word| word == name);
+        if is_word { 0 } else { osa_distance(known, name) }
+    };
+    let near = names.map(|known| (distance(known), Reverse(alike(known)), known)).min()?;
     (near.0 <= 1 + name.len() / 3).then_some(near.2)
 }
 
@@ -216,6 +221,7 @@ mod tests {
         assert!(matches!(resolve("nt"), Err(NameError::Ambiguous(_))));
         assert!(matches!(resolve("foll"), Err(NameError::Unknown(_))));
         assert_eq!(resolve("gpu-per-node"), Err(NameError::Unknown(Some("gpus-per-node"))));
+        assert_eq!(resolve("name"), Err(NameError::Unknown(Some("job-name"))));
         assert_eq!(resolve("memory"), Err(NameError::Unknown(Some("mem"))));
         assert_eq!(resolve("mem-per-task"), Err(NameError::Unknown(Some("mem-per-cpu"))));
         assert_eq!(resolve("frobnicate-everything"), Err(NameError::Unknown(None)));
