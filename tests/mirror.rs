@@ -14,6 +14,7 @@ use std::thread;
 
 use evidence::{Dice, SIGN, insist, job, jobs, submit, word};
 use harness::daemons::{Daemons, kill_all};
+use harness::mount::Mount;
 use harness::{Cluster, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -157,4 +158,34 @@ fn a_late_mirror_catches_up_and_an_older_state_is_refused() {
     fs::rename(folder.path().join("unmounted"), &mount).unwrap();
     cluster.start_again();
     assert_eq!(jobs(&cluster).len(), 2);
+}
+
+/// A mirror whose disk runs full while everything goes on: that is said, nobody waits for it, and it is level again after the
+/// next start.
+#[test]
+fn a_mirror_without_room_is_given_up_until_the_next_start() {
+    let folder = tempfile::Builder::new().prefix("jsched-mirror-").tempdir().unwrap();
+    let mirror = folder.path().join("mirror");
+    let mut cluster = Cluster::builder().cpus(2).set(&format!("mirror={}", mirror.display())).start();
+    cluster.stop();
+    let Some(mount) = Mount::over(&mirror, "120m") else { return };
+    cluster.start_again();
+    assert!(status(&cluster).contains("\"warnings\":[]"), "{}", status(&cluster));
+    mount.fill(0);
+    // Its script is a file of its own, for which there is no room.
+    let large = cluster.work.join("large.sh");
+    fs::write(&large, format!("#!/bin/sh\n{SIGN}\n# {}\n", "x".repeat(100_000))).unwrap();
+    let id = submit(&cluster, "large", &["-J", "large", "-o", "none", large.to_str().unwrap()]);
+    insist(&cluster, "jqueue", &["wait", &id]).expect(0);
+    let said = status(&cluster);
+    assert!(said.contains("has failed") && said.contains(mirror.to_str().unwrap()), "{said}");
+    let after = submit(&cluster, "after", &["-J", "after", "-H", "-o", "none", "--wrap", SIGN]);
+    mount.empty();
+    cluster.stop();
+    cluster.start_again();
+    let level = status(&cluster);
+    assert!(level.contains("groups behind and is level") && level.contains("\"warnings\":[]"), "{level}");
+    assert_eq!(word(&job(&cluster, &after), "state"), "held");
+    cluster.stop();
+    cluster.run("jctld", [Path::new("verify"), &mirror]).ok();
 }

@@ -7,11 +7,12 @@ mod harness;
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use evidence::{SIGN, ended_job, insist, job, jobs, ledger, revived, send, submit, word};
+use harness::mount::Mount;
 use harness::relay::Relay;
 use harness::{Cluster, poll};
 use nix::sys::signal::Signal;
@@ -155,50 +156,6 @@ fn a_controller_that_moves() {
     fs::write(cluster.work.join("go"), "").unwrap();
     once(&cluster, &[("runs", &runs), ("later", &later)]);
     assert_eq!(listen(&cluster), new);
-}
-
-/// A small file system of its own, which only root can make.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// In place of a folder, with what is in it.
-    fn over(folder: &Path, size: &str) -> Option<Mount> {
-        let aside = folder.with_extension("before");
-        fs::rename(folder, &aside).unwrap();
-        fs::create_dir(folder).unwrap();
-        let size = format!("size={size},mode=700");
-        let made = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            fs::remove_dir(folder).unwrap();
-            fs::rename(&aside, folder).unwrap();
-            println!("skipped: a file system can't be mounted here");
-            return None;
-        }
-        let mount = Mount(folder.to_owned());
-        let copied =
-            Command::new("cp").args(["-a", "--sparse=always"]).arg(aside.join(".")).arg(folder).status();
-        assert!(copied.unwrap().success());
-        Some(mount)
-    }
-
-    /// Takes all room that is left but so many bytes.
-    fn fill(&self, left: u64) {
-        let free = nix::sys::statvfs::statvfs(&self.0).unwrap();
-        let bytes = (free.blocks_available() * free.fragment_size()).saturating_sub(left);
-        let mut ballast = fs::File::create(self.0.join("ballast")).unwrap();
-        std::io::copy(&mut std::io::Read::take(std::io::repeat(1), bytes), &mut ballast).unwrap();
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Lazily: a daemon may still be there when a test fails.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 /// The disk of the state folder runs full: nothing new is acknowledged, what runs goes on and ends, cancels and questions

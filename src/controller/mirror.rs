@@ -30,12 +30,13 @@ struct Shared {
     required: bool,
     disk: Option<Arc<dyn Disk>>,
     state: Mutex<State>,
+    /// Apart from the state: whoever asks does not wait for a mirror that hangs.
+    failure: Mutex<Option<String>>,
 }
 
 /// Whoever writes holds it until that is done.
 struct State {
     orders: Option<Sender<Order>>,
-    failure: Option<String>,
 }
 
 /// What the thread does, and whom it tells.
@@ -70,8 +71,8 @@ impl Mirror {
                 let (orders, received) = channel();
                 let spawned = std::thread::Builder::new().name("mirror".to_owned());
                 spawned.spawn(move || serve(replica, &received)).map_err(|error| at(&error))?;
-                let state = State { orders: Some(orders), failure: None };
-                let mirror = Mirror::new(folder, config.mirror_required, Some(disk), state);
+                let state = State { orders: Some(orders) };
+                let mirror = Mirror::new(folder, config.mirror_required, Some(disk), state, None);
                 Ok(Some((mirror, words)))
             }
             Err(Unfit::Behind(error @ (MirrorError::Ahead { .. } | MirrorError::Apart(_)))) => {
@@ -84,14 +85,21 @@ impl Mirror {
             Err(error) => {
                 let why = at(&error.words());
                 tracing::error!(why, "there is no mirror; what is acknowledged is in one place only");
-                let state = State { orders: None, failure: Some(why) };
-                Ok(Some((Mirror::new(folder, false, None, state), String::new())))
+                let mirror = Mirror::new(folder, false, None, State { orders: None }, Some(why));
+                Ok(Some((mirror, String::new())))
             }
         }
     }
 
-    fn new(folder: &Path, required: bool, disk: Option<Arc<dyn Disk>>, state: State) -> Mirror {
-        Mirror(Arc::new(Shared { folder: folder.to_owned(), required, disk, state: Mutex::new(state) }))
+    fn new(
+        folder: &Path,
+        required: bool,
+        disk: Option<Arc<dyn Disk>>,
+        state: State,
+        failure: Option<String>,
+    ) -> Mirror {
+        let (state, failure) = (Mutex::new(state), Mutex::new(failure));
+        Mirror(Arc::new(Shared { folder: folder.to_owned(), required, disk, state, failure }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,7 +108,7 @@ impl Mirror {
 
     /// What is wrong with it, for the admin.
     pub fn failure(&self) -> Option<String> {
-        self.state().failure.clone()
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Has something done and waits for it. A mirror that has failed before is left alone.
@@ -132,7 +140,7 @@ impl Mirror {
             why,
             "what is acknowledged from now on is in one place only; a restart brings the mirror up again"
         );
-        state.failure = Some(why);
+        *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         Ok(())
     }
 

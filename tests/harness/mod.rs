@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
 pub mod daemons;
+pub mod mount;
 mod processes;
 pub mod relay;
 
