@@ -60,6 +60,11 @@ impl Dev {
         Ok(dev)
     }
 
+    /// Another cluster with the same programs.
+    pub fn another(&self, prefix: &str, arguments: &[&str]) -> Result<Dev, Failure> {
+        Dev::start(&self.programs, prefix, arguments)
+    }
+
     /// A folder for the task's own files, beside the cluster's.
     pub fn root(&self) -> &Path {
         self.root.path()

@@ -5,9 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::measure::{
-    RUNS, cancel_all, command, cpu_seconds, jsubmit_id, median_ms, memory_bytes, pid, time,
-};
+use super::measure::{RUNS, command, cpu_seconds, jsubmit_id, median_ms, memory_bytes, pid, time};
 use crate::dev::Dev;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -21,32 +19,40 @@ const SETTLED: Duration = Duration::from_millis(1_500);
 /// Jobs of one call.
 const CALL_JOBS: usize = 50_000;
 
-/// 100,000 jobs that wait for their turn and ask for the same, on a controller that has just started.
+/// 100,000 jobs that wait for their turn and ask for the same.
 pub fn pending_job_memory(dev: &Dev) -> Result<f64, Failure> {
-    dev.run(dev.root(), &["jnode", "drain", "n1", "--reason", "bench"])?;
-    let bytes = memory_of_jobs(dev, |_| "{\"output\":\"none\",\"command\":[\"/bin/true\"]}".to_owned())?;
-    cancel_all(dev)?;
-    Ok(bytes)
+    memory_of_jobs(dev, |_| "{\"output\":\"none\",\"command\":[\"/bin/true\"]}".to_owned())
 }
 
-/// The same with a name and arguments of its own for each. Leaves them to the rows after this one.
+/// The same with a name and arguments of its own for each.
 pub fn pending_different_job_memory(dev: &Dev) -> Result<f64, Failure> {
     memory_of_jobs(dev, different)
 }
 
+/// On a cluster of its own: what an allocator has kept of other work, a new job would hide in.
 fn memory_of_jobs(dev: &Dev, line: fn(usize) -> String) -> Result<f64, Failure> {
-    settle(dev)?;
-    restart(dev)?;
-    settle(dev)?;
-    let before = memory_bytes(dev, "jctld")?;
+    let dev = dev.another("jsched-bench-memory-", &["--nodes", "1"])?;
+    dev.run(dev.root(), &["jnode", "drain", "n1", "--reason", "bench"])?;
+    settle(&dev)?;
+    let before = memory_bytes(&dev, "jctld")?;
+    fill(&dev, line)?;
+    let after = memory_bytes(&dev, "jctld")?;
+    dev.stop()?;
+    Ok((after - before) / (2 * CALL_JOBS) as f64)
+}
+
+/// 100,000 jobs that wait.
+fn fill(dev: &Dev, line: fn(usize) -> String) -> Result<(), Failure> {
     for call in 0..2 {
         submit(dev, call, line)?;
     }
-    settle(dev)?;
-    Ok((memory_bytes(dev, "jctld")? - before) / (2 * CALL_JOBS) as f64)
+    settle(dev)
 }
 
+/// Leaves 100,000 jobs to the rows after this one.
 pub fn list_one(dev: &Dev) -> Result<f64, Failure> {
+    dev.run(dev.root(), &["jnode", "drain", "n1", "--reason", "bench"])?;
+    fill(dev, different)?;
     let id = jsubmit_id(dev, &["--hold", "--output=none", "--", "/bin/true"])?;
     let time = median_ms(RUNS, || time(command(dev, &["jqueue", "-j", &id])))?;
     dev.run(dev.root(), &["jcancel", &id])?;
