@@ -257,7 +257,7 @@ pub struct Receipt {
 pub struct Footer {
     /// Unfinished jobs of others.
     pub others: u64,
-    /// Own jobs that ended in the last hour.
+    /// Own jobs that ended in the last hour, as far as history has them: it is a moment behind.
     pub ended_lately: u64,
     /// Of them badly.
     pub failed_lately: u64,

@@ -86,8 +86,11 @@ fn lists(cluster: &Cluster) {
     let numbers: Vec<u64> = all.lines().map(|line| line.trim().parse().unwrap()).collect();
     assert!(numbers.len() >= 3 && numbers.is_sorted(), "{numbers:?}");
     // The footer is for people: it stands on standard error when that is a terminal.
-    let footer = bash(cluster, "script -qec jqueue /dev/null").ok();
-    holds(&footer, &["in the last hour 2 ended, 1 failed (1): `jqueue why 1`"]);
+    // What has ended is counted where history stands, which is a moment behind.
+    cluster.wait_until("the footer to know of both ends", || {
+        let footer = bash(cluster, "script -qec jqueue /dev/null").ok();
+        footer.contains("in the last hour 2 ended, 1 failed (1): `jqueue why 1`")
+    });
     assert!(cluster.run("jqueue", ["-o", "bogus"]).code == 64);
     holds(&cluster.run("jqueue", ["-o", "help"]).ok(), &["memory_peak_bytes", "%R"]);
     cluster.run("jcancel", [&held]).ok();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jsched::model::state::State;
@@ -184,6 +184,29 @@ fn jobs_that_are_not_for_this_daemon_do_not_run() {
         assert!(!node.work().join("out").exists());
         node.finish();
     }
+}
+
+/// What was wrong with a node may be mended while a supervisor is there: the next task is tried anew.
+#[test]
+fn a_mended_node_runs_what_it_could_not() {
+    let mut node = Node::start();
+    let job = as_array(node.job("echo ran"), 3, 1);
+    let tmp = PathBuf::from(&job.tmp_base);
+    std::fs::rename(&tmp, tmp.with_extension("away")).unwrap();
+    std::fs::write(&tmp, "").unwrap();
+    node.send(ToSupervisor::Job(Box::new(job)));
+    for ordinal in 0..2 {
+        node.send(ToSupervisor::Run { tasks: vec![array_run(ordinal)] });
+        let end = node.end_of(&array_run(ordinal));
+        assert_eq!(end.state, State::NodeFail);
+        assert!(end.cause.text.contains("Not a directory"), "{}", end.cause.text);
+    }
+    std::fs::remove_file(&tmp).unwrap();
+    std::fs::rename(tmp.with_extension("away"), &tmp).unwrap();
+    node.send(ToSupervisor::Run { tasks: vec![array_run(2)] });
+    let end = node.end_of(&array_run(2));
+    assert_eq!(end.state, State::Completed, "{}", end.cause.text);
+    node.finish();
 }
 
 #[test]

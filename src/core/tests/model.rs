@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::state::Touched;
+use crate::core::tests_spec::settings;
 use crate::core::{Caller, Cluster, Command, Core, Effect, Found, Outcome, Settings, invariants};
 use crate::model::change::Change;
 use crate::model::identity::{Identity, Role, Serial};
@@ -63,21 +64,6 @@ pub fn caller() -> Caller {
     Caller { identity, from: "here".to_owned() }
 }
 
-/// How the cluster is set up.
-pub fn settings(lease: Seconds) -> Settings {
-    Settings {
-        cluster: "test".to_owned(),
-        node_timeout: Seconds(300),
-        lease,
-        kill_grace: Seconds(30),
-        jobs_per_user_max: 1_000,
-        allow_root: false,
-        submit_from_jobs: true,
-        addresses: vec![],
-        fingerprint: [0; 32],
-    }
-}
-
 impl World {
     pub fn new(cpus: &[u32]) -> World {
         World::with_lease(cpus, Seconds(100_000))
@@ -114,7 +100,7 @@ impl World {
             log.push(change);
         }
         let now = Now { wall: WallTime(1_000_000_000_000), boot: BootTime(1_000_000_000) };
-        let core = Core::new(cluster, settings(lease), Position(0));
+        let core = Core::new(cluster, Settings { lease, ..settings() }, Position(0));
         let nodes = (1..=cpus.len() as u32).map(|id| (NodeId(id), ModelNode::default())).collect();
         let scheduler = Scheduler::new();
         let mut world =

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::model::{World, caller, settings};
+use super::model::{World, caller};
 use crate::core::pipeline::{Held, Pipeline};
 use crate::core::state::Touched;
-use crate::core::tests_spec::spec;
+use crate::core::tests_spec::{settings, spec};
 use crate::core::work::STEP_JOBS;
 use crate::core::{Caller, Cluster, Command, Core, Found, invariants};
 use crate::model::change::Change;
 use crate::model::ids::{ContentHash, Epoch, Incarnation, JobId, Position, Uid};
 use crate::model::spec::JobSpec;
 use crate::model::state::State;
-use crate::model::time::{Now, Seconds};
+use crate::model::time::Now;
 use crate::sched::Note;
 use crate::wire::client::{Act, Filter, RefusalCode, Reply, Request, Selection, Submit, Verb};
 use crate::wire::node::Content;
@@ -192,7 +192,7 @@ fn a_half_submission_is_taken_back() {
         }
         let half = cluster.unsettled.is_some();
         assert!(!(half && done));
-        let mut core = Core::new(cluster, settings(Seconds(15)), Position(99));
+        let mut core = Core::new(cluster, settings(), Position(99));
         let office = Command::Office { incarnation: Incarnation([7; 16]), epoch: Epoch(2) };
         core.apply(line.now, Position(99), office);
         assert!(core.cluster().unsettled.is_none());

@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Uid};
 use super::command;
 use super::environment::{self, PID_VARIABLE};
 use super::folders::Folders;
-use super::gate::Gate;
+use super::gate::{GATE_FILE, Gate};
 use crate::model::pattern::{self, Facts};
 use crate::model::spec::{ENVIRONMENT_BYTES_MAX, Output, SCRIPT_BYTES_MAX, WorkDir};
 use crate::model::state::State;
@@ -88,29 +88,41 @@ pub struct Prepared {
     reset_oom_score: bool,
 }
 
-impl Prepared {
-    /// Checks the job and writes what all its tasks need.
-    pub fn new(
-        mut job: Job,
-        folder: &Path,
-        supervisor: &str,
-        reset_oom_score: bool,
-    ) -> Result<Prepared, PrepareError> {
-        check(&job)?;
+/// What could not be prepared, and why.
+#[derive(Debug)]
+pub struct NotPrepared {
+    /// Why.
+    pub error: PrepareError,
+    /// The job.
+    pub job: Box<Job>,
+}
+
+/// What all tasks of a job need.
+struct Laid {
+    switch: Option<Switch>,
+    gate: Gate,
+    script: String,
+    direct: Option<Direct>,
+    folders: Folders,
+    arguments: Strings,
+    environment: Strings,
+}
+
+impl Laid {
+    fn out(job: &Job, folder: &Path, supervisor: &str) -> Result<Laid, PrepareError> {
+        check(job)?;
         let script = folder.join(SCRIPT_FILE);
-        write_script(&script, &job).map_err(|error| PrepareError::Io { path: script.clone(), error })?;
+        write_script(&script, job).map_err(|error| PrepareError::Io { path: script.clone(), error })?;
         let script = script.to_str().ok_or(PrepareError::Refused("its folder's path is no text"))?.to_owned();
         let mut arguments = Strings::new();
         arguments.push(script.as_bytes());
         job.arguments.iter().for_each(|argument| arguments.push(argument.as_bytes()));
         let mut environment = Strings::new();
         environment::sent(&job.environment).for_each(|entry| environment.push(entry));
-        for (name, value) in environment::of_job(&job) {
+        for (name, value) in environment::of_job(job) {
             environment.push_pair(name, &value);
         }
         let direct = command::direct(&job.script, &job.arguments, &environment);
-        // What is large is kept in one form only.
-        (job.script, job.environment, job.arguments) = (Vec::new(), Vec::new(), Vec::new());
         let user = &job.user;
         let groups = user.groups.clone();
         let switch = user.switch.then_some(Switch { uid: user.uid.0, gid: user.gid, groups });
@@ -120,6 +132,34 @@ impl Prepared {
         let gate =
             Gate::listen(&base, switch.as_ref()).map_err(|error| PrepareError::Io { path: base, error })?;
         environment.push_pair(SOCKET_VARIABLE, &gate.path().to_string_lossy());
+        Ok(Laid { switch, gate, script, direct, folders, arguments, environment })
+    }
+}
+
+impl Prepared {
+    /// Checks the job and writes what all its tasks need.
+    ///
+    /// # Errors
+    /// Why that is not to be had, with the job: nothing is left of the attempt, and it can be made again.
+    pub fn new(
+        mut job: Job,
+        folder: &Path,
+        supervisor: &str,
+        reset_oom_score: bool,
+    ) -> Result<Prepared, NotPrepared> {
+        let laid = match Laid::out(&job, folder, supervisor) {
+            Ok(laid) => laid,
+            Err(error) => {
+                let base = private_folder(&job.tmp_base, supervisor);
+                let _ = std::fs::remove_file(base.join(GATE_FILE));
+                let _ = std::fs::remove_dir(&base);
+                let _ = std::fs::remove_file(folder.join(SCRIPT_FILE));
+                return Err(NotPrepared { error, job: Box::new(job) });
+            }
+        };
+        let Laid { switch, gate, script, direct, folders, arguments, environment } = laid;
+        // What is large is kept in one form only.
+        (job.script, job.environment, job.arguments) = (Vec::new(), Vec::new(), Vec::new());
         let supervisor = supervisor.to_owned();
         Ok(Prepared {
             job,

@@ -13,7 +13,7 @@ use super::clock;
 use super::crew::{Crew, Finished};
 use super::desk::{Desk, end_without_start};
 use super::link::{self, Link};
-use super::prepare::Prepared;
+use super::prepare::{NotPrepared, Prepared};
 use super::records::{Record, Records, RecordsError};
 use super::{SupervisorError, protect};
 use crate::model::ids::{ContentHash, JobId, NodeId};
@@ -75,9 +75,16 @@ struct Work {
     fingerprint: ContentHash,
 }
 
-/// The job can't be run here; each of its tasks ends with this text.
+/// The job can't be run here now.
 #[derive(Debug)]
-struct Broken(String);
+struct Broken {
+    /// Each of its tasks ends with this text.
+    text: String,
+    /// The job, if that may be tried again when more tasks come.
+    job: Option<Box<Job>>,
+    /// Whether a task has ended so.
+    told: bool,
+}
 
 /// Said to the daemon at the end of a turn.
 #[derive(Debug, Default)]
@@ -274,17 +281,40 @@ impl Service {
             Err(error) => return self.refuse(error.to_string()),
         };
         self.slots = job.slots.min(SLOTS_MAX);
-        let (number, node, node_name) = (job.job, job.node, job.node_name.clone());
-        let crew = Prepared::new(job, &self.folder, &self.id, self.protected)
-            .map_err(|error| Broken(format!("{node_name}: {error}")))
-            .and_then(|prepared| Crew::new(prepared, &self.id).map_err(|error| Broken(error.to_string())));
+        let (number, node) = (job.job, job.node);
+        let crew = self.make_crew(job);
         self.work = Some(Work { records, crew, job: number, node, fingerprint });
+    }
+
+    fn make_crew(&self, job: Job) -> Result<Crew, Broken> {
+        match Prepared::new(job, &self.folder, &self.id, self.protected) {
+            Ok(prepared) => Crew::new(prepared, &self.id).map_err(|error| Broken {
+                text: error.to_string(),
+                job: None,
+                told: false,
+            }),
+            Err(NotPrepared { error, job }) => {
+                let text = format!("{}: {error}", job.node_name);
+                Err(Broken { text, job: Some(job), told: false })
+            }
+        }
+    }
+
+    /// What could not be prepared may be mended by now.
+    fn prepare_again(&mut self) {
+        let broken = self.work.as_mut().and_then(|work| work.crew.as_mut().err());
+        let job = broken.filter(|broken| broken.told).and_then(|broken| broken.job.take());
+        let crew = job.map(|job| self.make_crew(*job));
+        if let (Some(work), Some(crew)) = (&mut self.work, crew) {
+            work.crew = crew;
+        }
     }
 
     fn queue(&mut self, tasks: Vec<TaskRun>) {
         if self.work.is_none() {
             return self.refuse("tasks came before their job".to_owned());
         }
+        self.prepare_again();
         tasks.into_iter().for_each(|run| self.desk.add(run));
     }
 
@@ -344,7 +374,8 @@ impl Service {
             let now = clock::now();
             let started = match &mut work.crew {
                 Ok(crew) => crew.start(run, now),
-                Err(Broken(text)) => {
+                Err(Broken { text, told, .. }) => {
+                    *told = true;
                     let cause = Cause::said(CauseKind::Launch, super::verdict::shortened(text));
                     let mut end = end_without_start(State::NodeFail, cause, now.wall, task);
                     end.node = Some(work.node);
