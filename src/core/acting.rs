@@ -21,8 +21,8 @@ pub const LINES_BYTES_MAX: usize = if cfg!(test) { 2_000 } else { 3 << 20 };
 /// How far a verb is.
 #[derive(Debug)]
 pub struct Acting {
-    caller: Caller,
-    act: Act,
+    pub(super) caller: Caller,
+    pub(super) act: Act,
     found: Found,
     /// What it is done to, as far as that is known, and from which number on it is not.
     targets: Vec<Target>,

@@ -168,10 +168,13 @@ impl Core {
     }
 }
 
+/// What a submission is called there.
+pub(super) const SUBMIT_WORD: &str = "submit";
+
 /// What a request asks for, in words that its sender did not choose: for the record of a refusal.
 pub fn asked(request: &Request) -> String {
     let words = match request {
-        Request::Submit(_) => "submit",
+        Request::Submit(_) => SUBMIT_WORD,
         Request::List(_) => "list",
         Request::Show(_) => "show",
         Request::Act(act) => return verb_words(act),
@@ -231,7 +234,7 @@ fn act_words(act: &Act) -> String {
     }
 }
 
-fn verb_words(act: &Act) -> String {
+pub(super) fn verb_words(act: &Act) -> String {
     match &act.verb {
         Verb::Cancel { .. } => "cancel".to_owned(),
         Verb::Signal { signal, .. } => format!("signal {signal}"),

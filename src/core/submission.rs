@@ -28,7 +28,7 @@ use crate::wire::client::{Refusal, RefusalCode, Reply, Submit};
 /// How far a submission is.
 #[derive(Debug)]
 pub struct Submission {
-    caller: Caller,
+    pub(super) caller: Caller,
     submit: Submit,
     found: Found,
     uid: Uid,

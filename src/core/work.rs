@@ -55,6 +55,16 @@ impl Work {
         }
     }
 
+    /// Who asks for what, for the record of a refusal.
+    fn asked(&self) -> Option<(Caller, String)> {
+        match self {
+            Work::New(new) => Some((new.0.clone(), audit::SUBMIT_WORD.to_owned())),
+            Work::Submission(submission) => Some((submission.caller.clone(), audit::SUBMIT_WORD.to_owned())),
+            Work::Acting(acting) => Some((acting.caller.clone(), audit::verb_words(&acting.act))),
+            Work::Nothing => None,
+        }
+    }
+
     /// Whether this is a submission.
     pub fn is_submission(&self) -> bool {
         matches!(self, Work::New(_) | Work::Submission(_))
@@ -107,8 +117,14 @@ impl Core {
 
     /// Takes work on by one step. The outcome has the answer when that was the last.
     pub fn step(&mut self, now: Now, position: Position, work: &mut Work) -> Outcome {
-        let (reply, outcome) =
-            self.during(now, position, |core, outcome| core.further(now, work, STEP_JOBS, true, outcome));
+        let asked = work.asked();
+        let (reply, outcome) = self.during(now, position, |core, outcome| {
+            let reply = core.further(now, work, STEP_JOBS, true, outcome);
+            if let (Some(reply), Some((caller, words))) = (&reply, &asked) {
+                core.audit_refusal(now, caller, words, reply, outcome);
+            }
+            reply
+        });
         Outcome { reply, ..outcome }
     }
 

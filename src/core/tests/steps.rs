@@ -228,3 +228,18 @@ fn verbs_in_steps() {
     }
     assert_eq!(held, (MANY, MANY));
 }
+
+/// Whoever is refused in a later step is on record as whoever is at once.
+#[test]
+fn refusals_are_audited() {
+    let ada = user("ada", 1_000);
+    let mut line = Line::new();
+    let mut specs = many();
+    specs.push(JobSpec { priority: Some(5), ..spec(1, None, None) });
+    let raised = line.submit(&ada, "raised", specs);
+    line.finish();
+    let Some(Reply::Refused(refusal)) = line.replies.get(&raised) else { panic!("it is taken") };
+    assert_eq!(refusal.code, RefusalCode::NotAllowed);
+    let of_it = |change: &&Change| matches!(change, Change::Audit(record) if !record.allowed && record.what.contains("submit"));
+    assert_eq!(line.log.iter().filter(of_it).count(), 1);
+}
